@@ -1,0 +1,34 @@
+/* Every bound of the program in one place (docs/operations.md repeats them for operators). */
+#ifndef LIMITS_H
+#define LIMITS_H
+
+enum {
+    KEY_SIZE_MAX = 64 * 1024,
+    BUCKET_SIZE_MAX = 64,
+    TYPE_SIZE_MAX = 255,
+    VALUE_SIZE_MAX = 16 * 1024 * 1024,
+    VALUE_SIZE_DEFAULT = 1024 * 1024,
+    CONTEXT_SIZE_MAX = 16 * 1024,
+    SIBLINGS_MAX = 32,
+    SLOTS_MAX = 7,
+    FORMER_MAX = 8,
+    RANGES_MIN = 64,
+    RANGES_DEFAULT = 1024,
+    RANGES_MAX = 65536,
+    MEMBERS_MAX = 16384,
+    ADDRESS_SIZE_MAX = 255,
+    NAME_SIZE_MAX = 64,
+    SETTING_NAME_SIZE_MAX = 128,
+    SETTING_VALUE_SIZE_MAX = 4 * 1024 * 1024,
+    SETTINGS_MAX = 4096,
+    FRAME_SIZE_MAX = 64 * 1024 * 1024, /* Of a peer; an object may hold 32 values. */
+    RPC_SIZE_MAX = 24 * 1024 * 1024,
+    RPC_DEPTH_MAX = 8,
+    GOSSIP_SIZE_MAX = 1400,
+    REQUESTS_MAX = 4096, /* In flight at one coordinator. */
+    INBOUND_MAX = 2,     /* Transfers that one node takes in at a time. */
+    HOPS_MAX = 2,
+    CLOCK_SKEW_MS = 500,
+};
+
+#endif

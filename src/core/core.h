@@ -1,0 +1,134 @@
+/* What the state machines of one node share: its identity, clocks, tables, and the way out.
+ *
+ * node.c owns one struct core and hands it to each machine; a machine includes no other machine.
+ * What one machine learns and another must know goes through a signal, which node.c delivers after
+ * the machine returns. */
+#ifndef CORE_H
+#define CORE_H
+
+#include "base/heap.h"
+#include "base/prng.h"
+#include "core/step.h"
+#include "data/hlc.h"
+
+/* Intervals of protocol logic, microseconds. One set for the product; scenarios may shorten it. */
+struct timing {
+    uint64_t gossip_us;     /* 1 s */
+    uint64_t ping_us;       /* 1 s of silence */
+    uint64_t retry_us;      /* Of an unanswered protocol message: 200 ms. */
+    uint64_t hedge_us;      /* Before a second replica is asked while p99 is unknown: 50 ms. */
+    uint64_t cleanup_us;    /* Grace before a moved copy is deleted: 1 h. */
+    uint64_t abort_us;      /* A transfer without progress is taken back after: 30 s. */
+    uint32_t clock_skew_ms; /* 500 */
+};
+
+extern const struct timing timing_default;
+
+/* News inside the node, delivered by node.c to the machines concerned. */
+enum signal_type {
+    SIGNAL_RECORD = 1,     /* A newer record of `range` is in the ring (by gossip, mail or vote). */
+    SIGNAL_INSTALLED,      /* The record of `range` is durably installed here. */
+    SIGNAL_PEER_INSTALLED, /* `node` has durably installed (range, epoch). */
+    SIGNAL_PROPOSE,        /* The transfer machine wants `record` to be chosen. */
+    SIGNAL_MEMBERS,        /* The member table or a departure changed. */
+    SIGNAL_SETTINGS,       /* Setting changed: `name`. */
+    SIGNAL_PEER_UP,        /* The detector changed its mind about `node`. */
+    SIGNAL_PEER_DOWN,
+    SIGNAL_RANGE_READY, /* `range` may serve and vote here. */
+};
+
+struct signal {
+    enum signal_type type;
+    uint32_t range;
+    uint32_t fork;
+    uint64_t epoch;
+    struct node_id node;
+    const struct range_record *record; /* PROPOSE; in the effects' arena. */
+    struct slice name;
+};
+
+struct core {
+    struct node_id self;
+    uint64_t generation;
+    struct cluster cluster; /* cluster.id is none until the node has joined. */
+    struct timing timing;
+    struct moment now; /* Of the present step. */
+    uint64_t hlc;      /* Last stamp issued or seen. */
+    struct prng prng;
+    struct member_table members;
+    struct setting_table settings;
+    struct ring ring;   /* Chosen records, for routing; bits 0 until joined. */
+    struct heap timers; /* Of struct timer. */
+    uint64_t written;   /* Log positions, from EVENT_DURABLE. */
+    uint64_t synced;
+    struct effects *out;    /* Of the present step. */
+    struct signal *signals; /* Owned; drained by node.c. */
+    uint32_t signals_count;
+    uint32_t signals_capacity;
+    /* Is the peer believed to be up? Kept by the detector, read by all. True for self. */
+    bool (*peer_is_up)(const struct core *core, struct node_id id);
+    void *detector; /* Borrowed: for peer_is_up. */
+};
+
+/* A timer that calls back within core_step. */
+struct timer {
+    struct heap_node node;
+    void (*fire)(struct core *core, void *machine, struct timer *timer);
+    void *machine;
+};
+
+void core_timer_set(struct core *core, struct timer *timer, uint64_t at_us);
+void core_timer_clear(struct core *core, struct timer *timer);
+
+/* Memory that lives until the effects of this step are carried out. */
+void *core_alloc(struct core *core, size_t size);
+struct slice core_copy(struct core *core, struct slice bytes);
+struct slice core_printf(struct core *core, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A zeroed message of TYPE, sent to TO at the end of the step: fill it in right away. Messages to
+ * self are delivered like any other. */
+struct message *core_send(struct core *core, struct node_id to, enum message_type type);
+struct message *core_send_address(struct core *core, struct slice address, enum message_type type);
+/* A zeroed store operation: fill it in right away. Who completes it is in the token's top byte. */
+struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t token);
+struct answer *core_reply(struct core *core, uint64_t client);
+struct signal *core_signal(struct core *core, enum signal_type type);
+
+/* A new stamp for a write, clamped as DESIGN.md section 4 says. */
+uint64_t core_hlc(struct core *core);
+/* Take note of a stamp seen in a message: false (and no move) if it is too far ahead of our clock.
+ */
+bool core_hlc_seen(struct core *core, uint64_t hlc);
+
+/* Completion tokens: top byte says whose it is. */
+enum owner {
+    OWNER_COORD = 1,
+    OWNER_REPLICA,
+    OWNER_REGISTER,
+    OWNER_TRANSFER,
+    OWNER_GOSSIP,
+    OWNER_NODE,
+};
+static inline uint64_t token_of(enum owner owner, uint64_t value)
+{
+    return (uint64_t)owner << 56 | (value & 0x00ffffffffffffffu);
+}
+static inline enum owner token_owner(uint64_t token)
+{
+    return (enum owner)(token >> 56);
+}
+
+/* Meta keys (durable cells): first byte the kind, then the name. */
+enum meta_kind {
+    META_NODE = 'n',      /* Identity and cluster. */
+    META_COUNTER = 'c',   /* The node's one durable counter. */
+    META_MEMBER = 'm',    /* + id */
+    META_DEPARTURE = 'd', /* + id */
+    META_SETTING = 's',   /* + name */
+    META_RECORD = 'r',    /* + range, big-endian 32 bits: installed record and tenure. */
+    META_VOTE = 'v',      /* + range: promised and accepted. */
+    META_STAGING = 't',   /* + range: a transfer coming in: id, sequence, cursor. */
+    META_CHOSEN = 'k',    /* + range: a chosen record of a range this node is no member of. */
+};
+
+#endif

@@ -1,0 +1,251 @@
+/* The messages between peers, as structs. wire/peer.h encodes and checks them.
+ *
+ * Slices and arrays borrow: from the receive buffer or the effects' arena. A decoded message is
+ * well formed (record_check, object_check, bounds of limits.h); whether it makes sense is the
+ * receiver's to decide. docs/protocol.md describes each; sources in its section. */
+#ifndef MESSAGE_H
+#define MESSAGE_H
+
+#include "core/request.h"
+#include "data/member.h"
+#include "data/setting.h"
+
+enum message_type {
+    MESSAGE_HELLO = 1,
+    MESSAGE_WELCOME,
+    MESSAGE_REFUSED,
+    MESSAGE_SYN,
+    MESSAGE_ACK,
+    MESSAGE_ACK2,
+    MESSAGE_BULK,
+    MESSAGE_PING,
+    MESSAGE_PONG,
+    MESSAGE_OFFER,
+    MESSAGE_ACCEPT,
+    MESSAGE_REJECT,
+    MESSAGE_PREPARE,
+    MESSAGE_PROMISE,
+    MESSAGE_PROPOSE,
+    MESSAGE_ACCEPTED,
+    MESSAGE_CHOSEN,
+    MESSAGE_INSTALLED,
+    MESSAGE_CHUNK,
+    MESSAGE_CHUNK_ACK,
+    MESSAGE_COMPLETE,
+    MESSAGE_FORWARD,
+    MESSAGE_ANSWER,
+    MESSAGE_WRITE,
+    MESSAGE_READ,
+    MESSAGE_SCAN,
+    MESSAGE_REPLY,
+    MESSAGE_COMPARE,
+    MESSAGE_COMPARED,
+};
+enum { MESSAGE_TYPES = MESSAGE_COMPARED + 1 };
+
+/* What all nodes of a cluster agree on from its creation. */
+struct cluster {
+    struct node_id id;
+    struct slice name;
+    uint64_t hash_seed;
+    uint8_t range_bits; /* 6..16 */
+    uint8_t copies;     /* n: 1..SLOTS_MAX */
+};
+
+/* News of any kind. Also the body of ACK2 and BULK. */
+struct delta {
+    const struct departure *departures;
+    const struct member *members;
+    const struct setting *settings;
+    const struct range_record *records;
+    uint32_t departures_count;
+    uint32_t members_count;
+    uint32_t settings_count;
+    uint32_t records_count;
+};
+
+/* One line of a gossip digest: what the sender has. */
+enum digest_kind { DIGEST_DEPARTURE = 1, DIGEST_MEMBER, DIGEST_SETTING, DIGEST_RANGE };
+
+struct digest {
+    enum digest_kind kind;
+    struct node_id id; /* Of a member or departure; the writer of a setting. */
+    struct slice name; /* Of a setting. */
+    uint32_t range;
+    uint64_t major; /* generation, counter, fork */
+    uint64_t minor; /* version, -, epoch */
+    uint64_t nonce; /* of the fork */
+};
+
+/* Everything that a range-addressed message says about its range. */
+struct range_epoch {
+    uint32_t range;
+    uint32_t fork;
+    uint64_t nonce;
+    uint64_t epoch;
+};
+
+/* A ballot: (0, owner of the lowest slot) or (n >= 1, proposer). */
+struct ballot {
+    uint64_t number;
+    struct node_id node;
+};
+
+struct message {
+    enum message_type type;
+    union {
+        struct {
+            struct node_id cluster; /* None while joining. */
+            struct member self;
+            uint64_t position; /* Durable log position. */
+            uint64_t nonce;
+            /* Records it has of ranges it is a member of; the answer brings the newer ones. */
+            const struct range_epoch *epochs;
+            uint32_t epochs_count;
+        } hello;
+        struct {
+            struct cluster cluster;
+            struct member self;
+            uint64_t nonce;
+            uint64_t generation_seen; /* The highest ever heard of the receiver, */
+            uint64_t position_seen;   /* and its durable log position. */
+            uint64_t hlc;
+            const struct range_record
+                *records; /* Of ranges the receiver is a member of, as far as newer. */
+            uint32_t records_count;
+        } welcome;
+        struct {
+            int error;
+            struct slice detail;
+        } refused;
+        struct {
+            uint64_t nonce;
+            uint64_t
+                tables[MEMBER_BUCKETS]; /* Members, departures and settings, XORed by bucket. */
+            uint64_t ranges[RING_BUCKETS];
+            const struct load *loads;
+            uint32_t loads_count;
+        } syn;
+        struct {
+            uint64_t nonce;
+            uint16_t tables; /* Bits: buckets that differ and are listed in full in digests. */
+            uint64_t ranges;
+            bool complete; /* False: the digests did not fit; what is not listed is not missing. */
+            const struct digest *digests;
+            uint32_t digests_count;
+            const struct load *loads;
+            uint32_t loads_count;
+        } ack;
+        struct {
+            uint64_t nonce;
+            struct delta delta;
+            const struct digest *wants; /* What the other side has newer. */
+            uint32_t wants_count;
+        } ack2;
+        struct {
+            uint64_t nonce; /* 0: a rumour. */
+            struct delta delta;
+        } bulk;
+        struct {
+            uint64_t sequence;
+            uint64_t generation;
+            uint64_t position; /* Synced. */
+            uint64_t hlc;
+            struct load load;
+        } ping; /* PING, PONG */
+        struct {
+            uint64_t transfer;
+            struct range_epoch range;
+            uint8_t slot;
+            uint64_t bytes;
+            uint64_t rate;
+            /* REJECT: */
+            int error;
+            struct slice detail;
+            struct load load; /* ACCEPT, REJECT: of the target now. */
+        } offer;              /* OFFER, ACCEPT, REJECT */
+        struct {
+            struct range_epoch range; /* Of record e, whose successor this is about. */
+            struct ballot ballot;
+            bool refused; /* PROMISE, ACCEPTED: ballot is the higher one promised. */
+            bool has_record;
+            struct ballot accepted;     /* PROMISE: under which record was accepted. */
+            struct range_record record; /* PROMISE, PROPOSE, CHOSEN */
+            uint64_t position;          /* INSTALLED: the log position it is durable at. */
+        } vote;                         /* PREPARE, PROMISE, PROPOSE, ACCEPTED, CHOSEN, INSTALLED */
+        struct {
+            uint64_t transfer;
+            struct range_epoch range;
+            uint64_t sequence; /* CHUNK: its number from 1. CHUNK_ACK: all up to this are synced. */
+            /* CHUNK_ACK: send what comes after this position (end of the last synced chunk). */
+            uint64_t cursor;
+            struct slice cursor_bucket;
+            struct slice cursor_key;
+            /* CHUNK: */
+            const struct entry *entries;
+            uint32_t entries_count;
+            bool last;
+            uint64_t count; /* COMPLETE: keys taken in. */
+        } chunk;            /* CHUNK, CHUNK_ACK, COMPLETE */
+        struct {
+            uint64_t id;
+            uint8_t hops;
+            uint64_t deadline; /* HLC */
+            struct range_epoch range;
+            struct request request;
+        } forward;
+        struct {
+            uint64_t id;
+            struct answer answer;
+            bool has_record; /* Newer than the one the request came with. */
+            struct range_record record;
+        } answer;
+        struct {
+            uint64_t id;
+            struct range_epoch range;
+            uint8_t slot;
+            struct node_id target; /* Whom it is meant for; refused by others. */
+            uint64_t deadline;     /* HLC */
+            bool sync;             /* dw: acknowledge after sync whatever the log mode. */
+            bool digest;           /* READ: the digest suffices. */
+            struct slice bucket;
+            struct slice key;
+            struct slice object; /* WRITE */
+            bool has_record;     /* Newer than the receiver is known to have. */
+            struct range_record record;
+        } write; /* WRITE, READ */
+        struct {
+            uint64_t id;
+            struct range_epoch range;
+            struct slice bucket; /* Empty: all. */
+            uint64_t from;
+            struct slice from_bucket;
+            struct slice from_key;
+            uint32_t limit;
+        } scan;
+        struct {
+            uint64_t id;
+            struct range_epoch range;
+            uint8_t slot;
+            int error; /* 0, WRONG_EPOCH, NOT_READY, UNREADABLE, BUSY, CLOCK_SKEW, DISK_FULL,
+                          TIMEOUT */
+            uint64_t hlc;
+            uint64_t digest;
+            struct slice object;
+            const struct entry *entries; /* of a SCAN */
+            uint32_t entries_count;
+            bool more;
+            bool has_record; /* With WRONG_EPOCH: the newer record. */
+            struct range_record record;
+        } reply;
+        struct {
+            uint64_t id;
+            struct range_epoch range;
+            uint64_t keys; /* COMPARED */
+            uint64_t digest;
+            int error;
+        } compare; /* COMPARE, COMPARED: clean-up's proof that the reader has all of a copy */
+    };
+};
+
+#endif

@@ -1,0 +1,116 @@
+/* One node: all state machines of the core behind one step function. This is what hosts use.
+ *
+ * The host opens the store, reads its meta entries into node_new, and from then on turns whatever
+ * happens into node_step calls on one thread. Between steps it may read the tables that the
+ * accessors return. */
+#ifndef NODE_H
+#define NODE_H
+
+#include "core/core.h"
+#include "data/plan.h"
+
+struct node;
+
+/* What a host says about itself. Strings are copied. */
+struct node_options {
+    struct node_id self; /* As stored in META_NODE, or fresh random bits for a new directory. */
+    struct slice name;
+    struct slice zone;
+    struct slice peer; /* Advertised host:port of each listener. */
+    struct slice client;
+    struct slice http;
+    uint32_t capacity;
+    const struct slice *seeds; /* Peer addresses, host:port. */
+    uint32_t seeds_count;
+    bool create;            /* Found `cluster` (its id drawn by the host) on a new directory. */
+    struct cluster cluster; /* With create. */
+    struct timing timing;
+    uint64_t seed;         /* Of the core's randomness. */
+    uint64_t requests_max; /* In flight at this node; REQUESTS_MAX by default. */
+    /* What recovery found. */
+    const struct meta *metas;
+    uint32_t metas_count;
+    uint64_t position; /* Last durable log position. */
+    bool clean;        /* The last stop was clean and all of the log was there. */
+};
+
+/* The first step's effects, among them the durable write of the new generation, are in OUT: carry
+ * them out as after a step. 0, or ERR_CORRUPT for a meta entry that does not decode. */
+int node_new(const struct node_options *options, struct moment now, struct effects *out,
+             struct node **ret_node) CHECK_RESULT;
+void node_free(struct node *node);
+
+/* Take one event; append what is to be done to OUT (which the caller reset). */
+void node_step(struct node *node, struct moment now, const struct event *event,
+               struct effects *out);
+/* When EVENT_TIMER is due next, in the host's monotonic microseconds; UINT64_MAX for never. */
+uint64_t node_wake_us(const struct node *node);
+
+/* The mark of a clean stop: append the store operations that record it. Call after COMMAND_DRAIN
+ * was answered; nothing may be stepped afterwards but EVENT_STORE and EVENT_DURABLE. */
+void node_stop(struct node *node, struct moment now, struct effects *out);
+
+/* Walk all invariants; aborts on a broken one. For the simulator and tests. */
+void node_check(const struct node *node);
+
+/* Read-only views for status pages, valid until the next step. */
+const struct core *node_core(const struct node *node);
+
+enum node_state {
+    NODE_STARTING = 0, /* The generation is not durable yet. */
+    NODE_JOINING,      /* No seed has answered yet. */
+    NODE_SYNCING,      /* Member; some ranges wait for a majority's welcome. */
+    NODE_READY,
+    NODE_DRAINING,
+    NODE_HALTED,
+};
+
+struct peer_status {
+    struct node_id id;
+    bool up;
+    double phi;
+    uint64_t heard_us; /* Monotonic time of the last message, 0 never. */
+    uint64_t since_us; /* When it went up or down. */
+    struct load load;  /* Newest known; generation 0 if none. */
+};
+
+/* A transfer as this node sees it, in one of its three parts. */
+enum transfer_role { TRANSFER_DRIVER = 1, TRANSFER_SOURCE, TRANSFER_TARGET, TRANSFER_CLEANUP };
+
+struct transfer_status {
+    enum transfer_role role;
+    uint64_t id;
+    uint32_t range;
+    uint8_t slot;
+    enum stage stage;
+    struct node_id from;
+    struct node_id to;
+    uint64_t keys;
+    uint64_t bytes;
+    uint64_t since_us;
+    struct slice note; /* What it waits for, or the last error. */
+};
+
+struct node_counters {
+    uint64_t gets, puts, deletes, scans;
+    uint64_t forwards, wrong_epochs, hedges;
+    uint64_t unavailable, timeouts, busy;
+    uint64_t replica_writes, replica_reads;
+    uint64_t messages_in, messages_out;
+    uint64_t records_chosen, records_installed, ballots_lost;
+    uint64_t transfers_done, transfers_aborted, chunks_in, chunks_out, bytes_in, bytes_out;
+    uint64_t gossip_rounds, gossip_news;
+    uint64_t in_flight;
+};
+
+enum node_state node_state(const struct node *node);
+/* Fill RET with every known peer but self, by id; returns how many (at most CAP). */
+uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t cap);
+uint32_t node_transfers(const struct node *node, struct transfer_status *ret, uint32_t cap);
+const struct node_counters *node_counters(const struct node *node);
+/* May the range be served and voted on here? */
+bool node_range_ready(const struct node *node, uint32_t range);
+/* This node's own load as gossiped; the host sets it about once a second. */
+void node_set_load(struct node *node, const struct load *load);
+
+#endif

@@ -1,0 +1,188 @@
+/* What goes into the core and what comes out: step(time, event) -> effects.
+ *
+ * The core does no I/O. Its host (the libuv shell, the simulator) turns messages, requests, store
+ * completions and the passing of time into events, and carries out the effects, in any order.
+ * Durability is an event too: an acknowledgement is an effect of EVENT_DURABLE.
+ *
+ * Memory: what an event points to is valid during the step and until its effects are carried out;
+ * effects may point into it. What effects point to otherwise lies in their arena. */
+#ifndef STEP_H
+#define STEP_H
+
+#include "core/message.h"
+#include "core/request.h"
+
+/* Both clocks of the moment, read once by the host. */
+struct moment {
+    uint64_t us;      /* Monotonic, microseconds. */
+    uint64_t wall_ms; /* Since 1970; may jump. */
+};
+
+/* ------------------------------------------------------------------ The store of a shard. */
+
+enum store_op_type {
+    STORE_UPDATE = 1, /* Read, object_update, write. Done: the new object, position. */
+    STORE_MERGE,      /* Read, object_merge, write if changed. Done: the merged object, position. */
+    STORE_READ,       /* Done: the object, empty if there is none. */
+    STORE_SCAN,       /* Done: entries in (hash, bucket, key) order. */
+    STORE_CHUNK,      /* Merge many objects and set one meta entry, all in one. Done: position. */
+    STORE_META,       /* Set (empty value: delete) meta entries, all or nothing. Done: position. */
+    STORE_DROP,       /* Forget all keys of a range. Done: position of its log record. */
+    STORE_VERIFY,     /* Scan a range and compare with the tree. Done: struct store_verified. */
+};
+
+/* A durable cell of the core: votes, installed records, settings, tenures. Small. */
+struct meta {
+    struct slice key;
+    struct slice value; /* Empty: deleted. */
+};
+
+struct store_op {
+    enum store_op_type type;
+    uint64_t token; /* Comes back in the completion. */
+    uint32_t range;
+    uint32_t fork; /* Data of an older (fork, epoch) than installed is refused: ERR_WRONG_EPOCH. */
+    uint64_t epoch;
+    bool sync; /* Its position must be synced although the log mode is `interval`. */
+    uint64_t hash;
+    struct slice bucket;
+    struct slice key;
+    union {
+        struct update update; /* STORE_UPDATE */
+        struct slice object;  /* STORE_MERGE: checked */
+        struct {
+            struct slice scan_bucket; /* Only this bucket; empty: all. */
+            uint64_t from; /* First hash; keys of it up to (bucket, key) are passed over. */
+            uint64_t to;   /* Last hash. */
+            uint32_t count_max;
+            uint32_t bytes_max; /* At least one entry is returned. */
+        } scan;
+        struct {
+            const struct entry *entries;
+            uint32_t entries_count;
+            const struct meta *metas;
+            uint32_t metas_count;
+            bool install; /* STORE_META: these install (range, fork, epoch): older data is refused
+                           * from here on. */
+        } batch;          /* STORE_CHUNK (entries and metas), STORE_META (metas) */
+    };
+};
+
+struct store_verified {
+    uint64_t keys;
+    uint64_t bytes;
+    uint64_t digest_tree; /* tree_digest of the range as kept in memory. */
+    uint64_t digest_data; /* The same from the scan. */
+    uint64_t bad;         /* Records whose checksum is wrong. */
+};
+
+struct store_done {
+    enum store_op_type type;
+    uint64_t token;
+    int error; /* 0; ERR_TOO_MANY_SIBLINGS, ERR_DISK_FULL, ERR_UNREADABLE, ERR_WRONG_EPOCH, ERR_BUSY
+                */
+    uint64_t position; /* Log position that holds the change: durable once synced >= position. For
+                        * an unchanged object, the newest position that may hold it. */
+    uint64_t hlc;      /* STORE_UPDATE: the final stamp. */
+    bool changed;      /* STORE_MERGE */
+    struct slice object;
+    const struct entry *entries;
+    uint32_t entries_count;
+    bool more; /* STORE_SCAN: stopped at a bound before `to`. */
+    struct store_verified verified;
+};
+
+/* ---------------------------------------------------------------------------- Commands. */
+
+enum command_type {
+    COMMAND_SET = 1, /* Change a setting: buckets, plans, limits. */
+    COMMAND_DRAIN,   /* Announce maintenance and take no new requests; answered when idle. */
+};
+
+struct command {
+    enum command_type type;
+    struct slice name;
+    struct slice value;
+    bool conditional; /* SET only if the setting's counter still is `counter` (0: never set). */
+    uint64_t counter;
+};
+
+/* ------------------------------------------------------------------------------ Events. */
+
+enum event_type {
+    EVENT_TIMER = 1, /* node_wake_us has come. */
+    EVENT_MESSAGE,
+    EVENT_REQUEST,
+    EVENT_COMMAND,
+    EVENT_STORE,
+    EVENT_DURABLE,
+    EVENT_PEER_LOST, /* The connection to a node broke: what was sent may be lost. */
+};
+
+struct event {
+    enum event_type type;
+    union {
+        struct {
+            struct node_id from;
+            const struct message *message;
+        } message;
+        struct {
+            uint64_t client; /* Comes back in the reply. */
+            const struct request *request;
+        } request;
+        struct {
+            uint64_t client;
+            const struct command *command;
+        } command;
+        const struct store_done *store;
+        struct {
+            uint64_t written; /* Log positions up to here are in the kernel, */
+            uint64_t synced;  /* and up to here on the disk. */
+        } durable;
+        struct node_id peer;
+    };
+};
+
+/* ----------------------------------------------------------------------------- Effects. */
+
+enum effect_type {
+    EFFECT_SEND = 1, /* To a node, or to an address whose node is not known yet. */
+    EFFECT_STORE,
+    EFFECT_REPLY,
+    EFFECT_HALT, /* Stop serving: departed, refused by the cluster, amnesiac. */
+};
+
+struct effect {
+    enum effect_type type;
+    union {
+        struct {
+            struct node_id to;    /* NODE_NONE: to `address`. */
+            struct slice address; /* host:port; empty when the node's own is known. */
+            const struct message *message;
+        } send;
+        const struct store_op *store;
+        struct {
+            uint64_t client;
+            const struct answer *answer;
+        } reply;
+        struct {
+            int error;
+            struct slice detail;
+        } halt;
+    };
+};
+
+struct effects {
+    struct arena arena;
+    struct effect *items; /* Owned. */
+    uint32_t count;
+    uint32_t capacity;
+};
+
+void effects_done(struct effects *effects);
+/* Forget all, keep the memory. */
+void effects_reset(struct effects *effects);
+/* Append an effect of TYPE and return it, zeroed otherwise. */
+struct effect *effects_add(struct effects *effects, enum effect_type type);
+
+#endif

@@ -1,0 +1,25 @@
+/* Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014, section 3): 48 bits of
+ * milliseconds since 1970 and 16 bits of counter in one integer that only grows. */
+#ifndef HLC_H
+#define HLC_H
+
+#include "base/base.h"
+
+static inline uint64_t hlc_at(uint64_t wall_ms)
+{
+    return wall_ms << 16;
+}
+
+static inline uint64_t hlc_ms(uint64_t hlc)
+{
+    return hlc >> 16;
+}
+
+/* A stamp above LAST and, where the wall clock is ahead of it, at the wall clock. */
+static inline uint64_t hlc_next(uint64_t last, uint64_t wall_ms)
+{
+    uint64_t wall = hlc_at(wall_ms);
+    return wall > last ? wall : last + 1;
+}
+
+#endif

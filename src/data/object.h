@@ -1,0 +1,119 @@
+/* Objects: what is stored under a key. A set of siblings with their causal histories.
+ *
+ * An object travels and is stored as one canonical byte string: the same set of versions has the
+ * same bytes on every node. All functions read versions only, never a setting that may lag.
+ *
+ *   object  = format byte, sibling count varint, siblings in order of their dots
+ *   sibling = dot, context (a version vector), hlc, policy, flags, expires, drops, type, value
+ *
+ * Sibling X is obsolete exactly when some other version's context covers X's dot (dotted version
+ * vectors: Preguica et al., "Dotted Version Vectors", 2010; Almeida et al., "Scalable and Accurate
+ * Causality Tracking for Eventually Consistent Stores", 2014). Merge is commutative, associative,
+ * idempotent and deterministic to the byte.
+ *
+ * An empty slice is "no object": it merges as the neutral element. */
+#ifndef OBJECT_H
+#define OBJECT_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+enum policy {
+    POLICY_SIBLINGS = 0, /* All are returned, the client merges. */
+    POLICY_NEWEST = 1, /* The highest (hlc, dot) is returned, the others stay until overwritten. */
+    POLICY_LWW = 2,    /* A version so stamped dies when one with a higher (hlc, dot) is merged. */
+};
+
+/* The unique name, within a range, of one write event. */
+struct dot {
+    uint64_t actor;
+    uint64_t counter; /* From 1. */
+};
+
+/* One decoded sibling; slices borrow from the object's bytes. */
+struct sibling {
+    struct dot dot;
+    struct slice context; /* Encoded version vector, see vector.h. */
+    uint64_t hlc;
+    uint64_t expires; /* HLC from which it counts as deleted; 0 never. */
+    uint32_t drops;   /* Drop count of its bucket when it was written. */
+    enum policy policy;
+    bool tombstone;
+    struct slice type;  /* Content type, may be empty. */
+    struct slice value; /* Empty for a tombstone. */
+};
+
+struct object {
+    uint32_t count;
+    struct sibling *siblings; /* In the arena; sorted by dot. */
+};
+
+/* Decode BYTES into RET_OBJECT, whose siblings lie in ARENA and borrow from BYTES. Checks
+ * everything: BYTES may be hostile. 0, or ERR_CORRUPT. An empty slice gives 0 siblings. */
+int object_decode(struct slice bytes, struct arena *arena, struct object *ret_object) CHECK_RESULT;
+
+/* 0 if BYTES is a canonical object (or empty), else ERR_CORRUPT. No allocation for few siblings. */
+int object_check(struct slice bytes) CHECK_RESULT;
+
+/* What merging found out beside the bytes. */
+enum merge_result {
+    MERGE_SAME_A = 1, /* The result equals A. */
+    MERGE_SAME_B = 2, /* The result equals B. */
+};
+
+/* Append the merge of two checked objects to OUT; returns a set of MERGE_SAME_*. */
+int object_merge(struct slice a, struct slice b, struct buf *out);
+
+/* One new version, made by a coordinator. */
+struct update {
+    struct dot dot;
+    uint64_t hlc;    /* Raised above every hlc in the local object if it is not. */
+    uint64_t ttl_ms; /* 0 none; the expiry is the final hlc plus this. */
+    uint32_t drops;
+    enum policy policy;
+    bool tombstone;
+    bool blind;           /* No context was given: see below. */
+    struct slice context; /* Client's context as made by object_context; empty with blind. */
+    struct slice type;
+    struct slice value;
+};
+
+/* Apply UPDATE to the coordinator's LOCAL object and append the new object to OUT.
+ *
+ * A blind update of policy siblings is concurrent with all; one of policy newest or lww takes the
+ * local object's history as its context. RET_HLC (may be NULL) receives the final stamp.
+ * 0, or ERR_TOO_MANY_SIBLINGS when policy siblings and the result would have more than SIBLINGS_MAX
+ * siblings and more than LOCAL has; OUT is then unchanged. The context must have passed
+ * context_check. */
+int object_update(struct slice local, const struct update *update, struct buf *out,
+                  uint64_t *ret_hlc) CHECK_RESULT;
+
+/* Append the client's context of a read of OBJECT: the union of all siblings' contexts and dots,
+ * and the highest hlc, with a checksum over hash seed, bucket, key and entries. An empty object
+ * gives an empty context. 0, or ERR_TOO_LARGE past CONTEXT_SIZE_MAX. */
+int object_context(struct slice object, uint64_t seed, struct slice bucket, struct slice key,
+                   struct buf *out) CHECK_RESULT;
+
+/* 0 if CONTEXT was made by object_context for this key, with its highest hlc in RET_HLC; else
+ * ERR_BAD_CONTEXT. Untrusted input. */
+int context_check(struct slice context, uint64_t seed, struct slice bucket, struct slice key,
+                  uint64_t *ret_hlc) CHECK_RESULT;
+
+/* Digest of (key, its siblings' dots), for the hash tree and for digest reads; never 0 for an
+ * object with siblings, 0 for an empty one. */
+uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, struct slice object);
+
+/* The highest hlc of any sibling, 0 for an empty object. */
+uint64_t object_hlc(struct slice object);
+
+/* Is this sibling dead (tombstone, expired at NOW, or written before the bucket's last drop)? */
+bool sibling_dead(const struct sibling *sibling, uint64_t now_hlc, uint32_t drops);
+
+/* The siblings that a reader sees, in ARENA, borrowing from OBJECT: dead ones left out; of versions
+ * stamped newest or lww only the highest (hlc, dot); highest hlc first. Returns ERR_NOT_FOUND for
+ * an empty object, ERR_DELETED when all that a reader would see is dead, else 0. When the highest
+ * version is newest or lww and dead, older ones stay hidden. */
+int object_read(struct slice object, uint64_t now_hlc, uint32_t drops, struct arena *arena,
+                struct object *ret_object) CHECK_RESULT;
+
+#endif

@@ -1,0 +1,83 @@
+/* The store of a node: commit log, memtable, LMDB, hash tree, behind operations and completions.
+ *
+ * Runs on one thread; what takes time is done by the disk (disk.h) and comes back by completions.
+ * An operation reads, merges and writes one key in one step. Completions of what lies in memory
+ * come during store_submit; others, and all news of durability, during store_poll. Operations on
+ * one key complete in the order they were submitted. */
+#ifndef STORE_H
+#define STORE_H
+
+#include "core/step.h"
+#include "data/tree.h"
+#include "store/disk.h"
+
+struct store;
+
+struct store_options {
+    uint32_t range_bits;      /* 0 while the node has not joined: see store_set_ranges. */
+    uint64_t memory_max;      /* Bytes of memtables, active and frozen; default 256 MiB. */
+    uint32_t log_interval_ms; /* Of mode `interval`: how often the log is synced; default 200. */
+    uint64_t reserve_bytes;   /* Writes are refused below this much free disk. */
+    /* Called for each completed operation; what DONE points to is valid during the call only. */
+    void (*done)(void *arg, const struct store_done *done);
+    /* Positions up to WRITTEN are in the kernel, up to SYNCED on the disk. */
+    void (*durable)(void *arg, uint64_t written, uint64_t synced);
+    /* A write or sync failed: stop serving. TEXT says what and where. */
+    void (*failed)(void *arg, const char *text);
+    void *arg;
+};
+
+struct store_recovered {
+    const struct meta *metas; /* Valid until the first store_submit. */
+    uint32_t metas_count;
+    uint64_t position; /* Last log position. */
+    bool clean;        /* Stopped cleanly, nothing torn. */
+    uint64_t replayed_bytes;
+};
+
+/* Open over DISK (borrowed, opened) and recover. 0, ERR_CORRUPT, ERR_IO with words in ERROR_TEXT.
+ */
+int store_open(const struct store_options *options, struct disk *disk, struct store **ret_store,
+               struct store_recovered *ret_recovered, struct buf *error_text) CHECK_RESULT;
+/* Drop everything in memory, as a crash would; in-flight disk work is waited for. */
+void store_close(struct store *store);
+
+void store_set_ranges(struct store *store, uint32_t range_bits);
+/* Operations whose data is in memory complete before this returns. OP's memory is borrowed for the
+ * call. */
+void store_submit(struct store *store, const struct store_op *op);
+/* End of a tick: hand all records gathered since the last flush to the log in one write. */
+void store_flush(struct store *store);
+/* Take in completions of the disk and pace the checkpoint; call when the disk signals and at
+ * timers. */
+void store_poll(struct store *store, struct moment now);
+/* When store_poll wants to be called without a disk signal; UINT64_MAX for never. */
+uint64_t store_wake_us(const struct store *store);
+/* Checkpoint all, sync, and mark the stop as clean. Completion: store_stopped turns true in
+ * store_poll. */
+void store_stop(struct store *store);
+bool store_stopped(const struct store *store);
+
+struct range_stat {
+    uint64_t keys;
+    uint64_t bytes; /* Keys and objects, as encoded. */
+};
+
+struct store_stats {
+    uint64_t position, written, synced;
+    uint64_t keys, bytes;
+    uint64_t memtable_bytes, memtable_bytes_max;
+    uint64_t log_bytes; /* Not yet checkpointed. */
+    uint64_t log_writes, log_syncs, log_records;
+    uint64_t checkpoints, checkpoint_transactions;
+    uint64_t bad_records;
+    uint64_t file_bytes, disk_free_bytes, disk_total_bytes;
+    uint64_t reads_memory, reads_disk, stalls_us;
+    bool full; /* Writes are refused: DISK_FULL. */
+};
+
+void store_stats(const struct store *store, struct store_stats *ret_stats);
+struct range_stat store_range_stat(const struct store *store, uint32_t range);
+const struct tree *store_tree(const struct store *store);
+
+#endif
