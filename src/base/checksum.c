@@ -1,0 +1,20 @@
+/* XXH3-64 of the library, over bytes in an order that every machine shares. */
+#include "base/checksum.h"
+
+#include <xxhash.h>
+
+uint64_t checksum64(struct slice bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(bytes.size == 0 ? (const uint8_t *)"" : bytes.data, bytes.size,
+                                seed);
+}
+
+uint64_t checksum_pair(uint64_t a, uint64_t b)
+{
+    uint8_t bytes[16];
+    for (size_t i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(a >> (8 * i));
+        bytes[8 + i] = (uint8_t)(b >> (8 * i));
+    }
+    return XXH3_64bits(bytes, sizeof bytes);
+}
