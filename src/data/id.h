@@ -2,7 +2,7 @@
 #ifndef ID_H
 #define ID_H
 
-#include "base/base.h"
+#include "base/bytes.h"
 
 /* 128 random bits, drawn when a data directory is created; never used again for another one. */
 struct node_id {
@@ -34,6 +34,20 @@ static inline int id_compare(struct node_id a, struct node_id b)
 void id_format(struct node_id id, char ret_text[NODE_ID_TEXT]);
 /* 0, or ERR_BAD_REQUEST for anything but 32 hex digits. */
 int id_parse(struct slice text, struct node_id *ret_id) CHECK_RESULT;
+
+/* 16 bytes, as in all our encodings. */
+static inline void id_write(struct buf *out, struct node_id id)
+{
+    write_u64(out, id.hi);
+    write_u64(out, id.lo);
+}
+
+static inline struct node_id id_read(struct reader *reader)
+{
+    uint64_t hi = read_u64(reader);
+    uint64_t lo = read_u64(reader);
+    return (struct node_id){hi, lo};
+}
 
 /* XXH3-64, seeded with the cluster's hash seed, of bucket + '\0' + key (DESIGN.md, "hash"). */
 uint64_t key_hash(uint64_t seed, struct slice bucket, struct slice key);
