@@ -4,6 +4,7 @@
 #ifndef BUCKETS_H
 #define BUCKETS_H
 
+#include "base/error.h"
 #include "core/request.h"
 #include "data/setting.h"
 

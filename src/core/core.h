@@ -6,6 +6,7 @@
 #ifndef CORE_H
 #define CORE_H
 
+#include "base/error.h"
 #include "base/heap.h"
 #include "base/prng.h"
 #include "core/step.h"
@@ -47,6 +48,27 @@ struct signal {
     struct slice name;
 };
 
+/* What this node itself holds of a range: the installed record decides what it answers. */
+struct holding {
+    struct range_record record; /* Newest installed; epoch 0: never a member. */
+    uint64_t tenure; /* Names the actor under which it writes; 0 while it is no reader. */
+    bool durable;    /* The install is synced. */
+    bool fresh;      /* It was installed in this life of the process. */
+    bool ready;      /* A majority of its voters has welcomed this life. */
+};
+
+struct node_counters {
+    uint64_t gets, puts, deletes, scans;
+    uint64_t forwards, wrong_epochs, hedges;
+    uint64_t unavailable, timeouts, busy;
+    uint64_t replica_writes, replica_reads;
+    uint64_t messages_in, messages_out;
+    uint64_t records_chosen, records_installed, ballots_lost;
+    uint64_t transfers_done, transfers_aborted, chunks_in, chunks_out, bytes_in, bytes_out;
+    uint64_t gossip_rounds, gossip_news;
+    uint64_t in_flight;
+};
+
 struct core {
     struct node_id self;
     uint64_t generation;
@@ -61,8 +83,9 @@ struct core {
     struct heap timers; /* Of struct timer. */
     uint64_t written;   /* Log positions, from EVENT_DURABLE. */
     uint64_t synced;
-    struct effects *out;    /* Of the present step. */
-    struct signal *signals; /* Owned; drained by node.c. */
+    struct durable_queue *durable; /* Owned; see core_when_durable. */
+    struct effects *out;           /* Of the present step. */
+    struct signal *signals;        /* Owned; drained by node.c. */
     uint32_t signals_count;
     uint32_t signals_capacity;
     /* Is the peer believed to be up? Kept by the detector, read by all. True for self. */
@@ -93,6 +116,30 @@ struct message *core_send_address(struct core *core, struct slice address, enum 
 struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t token);
 struct answer *core_reply(struct core *core, uint64_t client);
 struct signal *core_signal(struct core *core, enum signal_type type);
+
+/* Have TOKEN's owner told (its machine's `_durable` function) once POSITION is written, with SYNC
+ * once it is synced. Completions of STORE_META and STORE_CHUNK are queued so, with SYNC, by node.c
+ * itself: their owner hears of them only then. */
+void core_when_durable(struct core *core, uint64_t position, bool sync, uint64_t token);
+/* The next token whose position is durable, 0 for none. */
+uint64_t core_durable_next(struct core *core);
+
+/* Set up what depends on the cluster: ring and holdings. */
+void core_join(struct core *core, const struct cluster *cluster);
+void core_init(struct core *core);
+void core_done(struct core *core);
+
+static inline bool core_is_up(const struct core *core, struct node_id id)
+{
+    return id_equal(id, core->self) || core->peer_is_up(core, id);
+}
+/* (range, fork, nonce, epoch) of a record. */
+static inline struct range_epoch range_epoch_of(const struct range_record *record)
+{
+    return (struct range_epoch){record->range, record->fork, record->nonce, record->epoch};
+}
+/* Below, equal or above 0, as record_compare. */
+int range_epoch_compare(const struct range_epoch *a, const struct range_record *b);
 
 /* A new stamp for a write, clamped as DESIGN.md section 4 says. */
 uint64_t core_hlc(struct core *core);

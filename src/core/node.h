@@ -40,6 +40,11 @@ int node_new(const struct node_options *options, struct moment now, struct effec
              struct node **ret_node) CHECK_RESULT;
 void node_free(struct node *node);
 
+/* Who a directory's recovered metas say it is: 0, ERR_NOT_FOUND for a new directory, ERR_CORRUPT.
+ * RET_CLUSTER's id is none while the node has not joined; its name borrows from METAS. */
+int node_identity(const struct meta *metas, uint32_t count, struct node_id *ret_self,
+                  struct cluster *ret_cluster) CHECK_RESULT;
+
 /* Take one event; append what is to be done to OUT (which the caller reset). */
 void node_step(struct node *node, struct moment now, const struct event *event,
                struct effects *out);
@@ -89,18 +94,6 @@ struct transfer_status {
     uint64_t bytes;
     uint64_t since_us;
     struct slice note; /* What it waits for, or the last error. */
-};
-
-struct node_counters {
-    uint64_t gets, puts, deletes, scans;
-    uint64_t forwards, wrong_epochs, hedges;
-    uint64_t unavailable, timeouts, busy;
-    uint64_t replica_writes, replica_reads;
-    uint64_t messages_in, messages_out;
-    uint64_t records_chosen, records_installed, ballots_lost;
-    uint64_t transfers_done, transfers_aborted, chunks_in, chunks_out, bytes_in, bytes_out;
-    uint64_t gossip_rounds, gossip_news;
-    uint64_t in_flight;
 };
 
 enum node_state node_state(const struct node *node);

@@ -1,0 +1,210 @@
+/* The shared part of the core: timers, the way out, stamps, and waiting for durability. */
+#include "core/core.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const struct timing timing_default = {
+    .gossip_us = 1000000,
+    .ping_us = 1000000,
+    .retry_us = 200000,
+    .hedge_us = 50000,
+    .cleanup_us = 3600000000,
+    .abort_us = 30000000,
+    .clock_skew_ms = CLOCK_SKEW_MS,
+};
+
+/* Tokens in the order of their log positions, one first-in first-out queue for each kind of wait:
+ * positions are handed out in rising order, so the head is always due first. */
+struct durable_wait {
+    uint64_t position;
+    uint64_t token;
+};
+
+struct wait_queue {
+    struct durable_wait *waits; /* Owned ring buffer. */
+    size_t head;
+    size_t count;
+    size_t capacity; /* 0 or a power of two. */
+};
+
+struct durable_queue {
+    struct wait_queue written;
+    struct wait_queue synced;
+};
+
+void core_init(struct core *core)
+{
+    core->durable = mem_zero(sizeof(*core->durable));
+    member_table_init(&core->members);
+    setting_table_init(&core->settings);
+}
+
+void core_join(struct core *core, const struct cluster *cluster)
+{
+    ASSERT(id_none(core->cluster.id) && !id_none(cluster->id));
+    uint8_t *name = mem_alloc(cluster->name.size + 1);
+    if (cluster->name.size > 0)
+        memcpy(name, cluster->name.data, cluster->name.size);
+    core->cluster = *cluster;
+    core->cluster.name = slice_of(name, cluster->name.size);
+    ring_init(&core->ring, cluster->range_bits);
+    core->holdings = mem_zero(ring_ranges(&core->ring) * sizeof(*core->holdings));
+}
+
+void core_done(struct core *core)
+{
+    if (core->holdings != NULL) {
+        ring_done(&core->ring);
+        mem_free((void *)(uintptr_t)core->cluster.name.data);
+    }
+    mem_free(core->holdings);
+    member_table_done(&core->members);
+    setting_table_done(&core->settings);
+    heap_done(&core->timers);
+    mem_free(core->durable->written.waits);
+    mem_free(core->durable->synced.waits);
+    mem_free(core->durable);
+    mem_free(core->signals);
+}
+
+void core_timer_set(struct core *core, struct timer *timer, uint64_t at_us)
+{
+    heap_set(&core->timers, &timer->node, at_us);
+}
+
+void core_timer_clear(struct core *core, struct timer *timer)
+{
+    heap_remove(&core->timers, &timer->node);
+}
+
+void *core_alloc(struct core *core, size_t size)
+{
+    return arena_alloc(&core->out->arena, size);
+}
+
+struct slice core_copy(struct core *core, struct slice bytes)
+{
+    return arena_copy(&core->out->arena, bytes);
+}
+
+struct slice core_printf(struct core *core, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    ASSERT(length >= 0);
+    return core_copy(core, slice_of(text, MIN((size_t)length, sizeof(text) - 1)));
+}
+
+struct message *core_send(struct core *core, struct node_id to, enum message_type type)
+{
+    struct message *message = arena_zero(&core->out->arena, sizeof(*message));
+    message->type = type;
+    struct effect *effect = effects_add(core->out, EFFECT_SEND);
+    effect->send.to = to;
+    effect->send.message = message;
+    core->counters.messages_out++;
+    return message;
+}
+
+struct message *core_send_address(struct core *core, struct slice address, enum message_type type)
+{
+    struct message *message = core_send(core, NODE_NONE, type);
+    core->out->items[core->out->count - 1].send.address = core_copy(core, address);
+    return message;
+}
+
+struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t token)
+{
+    struct store_op *op = arena_zero(&core->out->arena, sizeof(*op));
+    op->type = type;
+    op->token = token;
+    effects_add(core->out, EFFECT_STORE)->store = op;
+    return op;
+}
+
+struct answer *core_reply(struct core *core, uint64_t client)
+{
+    struct answer *answer = arena_zero(&core->out->arena, sizeof(*answer));
+    struct effect *effect = effects_add(core->out, EFFECT_REPLY);
+    effect->reply.client = client;
+    effect->reply.answer = answer;
+    answer->copies = core->cluster.copies;
+    answer->coordinator = core->self;
+    return answer;
+}
+
+struct signal *core_signal(struct core *core, enum signal_type type)
+{
+    if (core->signals_count == core->signals_capacity) {
+        core->signals_capacity = MAX(16u, core->signals_capacity * 2);
+        core->signals = mem_grow(core->signals, core->signals_capacity * sizeof(*core->signals));
+    }
+    struct signal *signal = &core->signals[core->signals_count++];
+    *signal = (struct signal){.type = type};
+    return signal;
+}
+
+static void wait_push(struct wait_queue *queue, struct durable_wait wait)
+{
+    if (queue->count == queue->capacity) {
+        size_t capacity = MAX((size_t)64, queue->capacity * 2);
+        struct durable_wait *waits = mem_alloc(capacity * sizeof(*waits));
+        for (size_t i = 0; i < queue->count; i++)
+            waits[i] = queue->waits[(queue->head + i) & (queue->capacity - 1)];
+        mem_free(queue->waits);
+        queue->waits = waits;
+        queue->head = 0;
+        queue->capacity = capacity;
+    }
+    queue->waits[(queue->head + queue->count++) & (queue->capacity - 1)] = wait;
+}
+
+static uint64_t wait_pop(struct wait_queue *queue, uint64_t durable)
+{
+    if (queue->count == 0 || queue->waits[queue->head].position > durable)
+        return 0;
+    uint64_t token = queue->waits[queue->head].token;
+    queue->head = (queue->head + 1) & (queue->capacity - 1);
+    queue->count--;
+    return token;
+}
+
+void core_when_durable(struct core *core, uint64_t position, bool sync, uint64_t token)
+{
+    ASSERT(token != 0);
+    wait_push(sync ? &core->durable->synced : &core->durable->written,
+              (struct durable_wait){position, token});
+}
+
+uint64_t core_durable_next(struct core *core)
+{
+    uint64_t token = wait_pop(&core->durable->synced, core->synced);
+    return token != 0 ? token : wait_pop(&core->durable->written, core->written);
+}
+
+int range_epoch_compare(const struct range_epoch *a, const struct range_record *b)
+{
+    if (a->fork != b->fork)
+        return a->fork < b->fork ? -1 : 1;
+    if (a->nonce != b->nonce)
+        return a->nonce > b->nonce ? -1 : 1; /* The lower nonce wins. */
+    return (a->epoch > b->epoch) - (a->epoch < b->epoch);
+}
+
+uint64_t core_hlc(struct core *core)
+{
+    core->hlc = hlc_next(core->hlc, core->now.wall_ms);
+    return core->hlc;
+}
+
+bool core_hlc_seen(struct core *core, uint64_t hlc)
+{
+    if (hlc_ms(hlc) > core->now.wall_ms + core->timing.clock_skew_ms)
+        return false;
+    core->hlc = MAX(core->hlc, hlc);
+    return true;
+}
