@@ -79,9 +79,11 @@ struct core {
     struct prng prng;
     struct member_table members;
     struct setting_table settings;
-    struct ring ring;   /* Chosen records, for routing; bits 0 until joined. */
-    struct heap timers; /* Of struct timer. */
-    uint64_t written;   /* Log positions, from EVENT_DURABLE. */
+    struct ring ring;         /* Chosen records, for routing; bits 0 until joined. */
+    struct holding *holdings; /* Owned; by range; NULL until joined. */
+    struct heap timers;       /* Of struct timer. */
+    struct node_counters counters;
+    uint64_t written; /* Log positions, from EVENT_DURABLE. */
     uint64_t synced;
     struct durable_queue *durable; /* Owned; see core_when_durable. */
     struct effects *out;           /* Of the present step. */
