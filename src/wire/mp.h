@@ -1,0 +1,96 @@
+/* MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md), bounded.
+ *
+ * Three parts: a scan that says of a growing stream whether its first value is whole and within
+ * limits, a cursor that reads values, and a writer of shortest encodings. None allocates (but the
+ * writer's buffer). All three take any bytes: the cursor never reads past its end, whether or not
+ * the bytes were scanned; a scan is for streams without frames and for bounding depth and size. */
+#ifndef MP_H
+#define MP_H
+
+#include "base/buf.h"
+
+enum { MP_DEPTH_MAX = 16 };
+
+struct mp_limits {
+    uint32_t depth_max;    /* Of arrays and maps, at most MP_DEPTH_MAX. */
+    uint32_t elements_max; /* Values of any kind, containers included. */
+    size_t size_max;       /* Bytes of the whole value. */
+};
+
+/* Where a scan stands. Zeroed but for limits is a start. */
+struct mp_scan {
+    struct mp_limits limits;
+    size_t at;         /* Bytes found good; the size of the value when it is complete. */
+    uint32_t elements; /* Begun so far. */
+    uint32_t depth;
+    uint64_t outstanding; /* Values that open containers still wait for, over all depths. */
+    uint64_t left[MP_DEPTH_MAX];
+};
+
+/* Go on scanning. BYTES starts with the value's first byte and holds what came so far: at least as
+ * much as at the last call, which is not looked at again. 0 with RET_MORE 0: scan->at bytes are one
+ * whole value. 0 with RET_MORE above 0: at least so many bytes are still to come. ERR_CORRUPT:
+ * never was MessagePack. ERR_TOO_LARGE: is, or declares to become, more than a limit. */
+int mp_scan(struct mp_scan *scan, struct slice bytes, size_t *ret_more) CHECK_RESULT;
+
+enum mp_type {
+    MP_END, /* Nothing is left, or what is left is malformed. */
+    MP_NIL,
+    MP_BOOL,
+    MP_UINT,
+    MP_INT, /* Below zero. */
+    MP_FLOAT,
+    MP_STRING,
+    MP_BINARY,
+    MP_ARRAY,
+    MP_MAP,
+    MP_EXTENSION,
+};
+
+/* As struct reader (base/bytes.h): the first wrong or short value sets `bad`, later reads give 0.
+ */
+struct mp_reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    bool bad;
+};
+
+struct mp_reader mp_reader_of(struct slice bytes);
+/* The type of the next value, which stays. */
+enum mp_type mp_peek(const struct mp_reader *reader);
+/* Take a nil if one is next; otherwise leave all as it is. */
+bool mp_take_nil(struct mp_reader *reader);
+bool mp_read_bool(struct mp_reader *reader);
+uint64_t mp_read_uint(struct mp_reader *reader);
+int64_t mp_read_int(struct mp_reader *reader);
+/* A float of either width, or an integer. */
+double mp_read_double(struct mp_reader *reader);
+/* String or binary, borrowed from what is read. */
+struct slice mp_read_bytes(struct mp_reader *reader);
+struct slice mp_read_extension(struct mp_reader *reader, int8_t *ret_type);
+/* The number of values (of a map: of pairs) that follow; never more than bytes are left. */
+uint32_t mp_read_array(struct mp_reader *reader);
+uint32_t mp_read_map(struct mp_reader *reader);
+/* Pass over one value with all that is in it, and return its bytes. */
+struct slice mp_skip(struct mp_reader *reader);
+/* True when everything was well formed and nothing is left over. */
+bool mp_finished(const struct mp_reader *reader);
+static inline size_t mp_left(const struct mp_reader *reader)
+{
+    return (size_t)(reader->end - reader->at);
+}
+
+void mp_write_nil(struct buf *buf);
+void mp_write_bool(struct buf *buf, bool value);
+void mp_write_uint(struct buf *buf, uint64_t value);
+void mp_write_int(struct buf *buf, int64_t value);
+void mp_write_double(struct buf *buf, double value);
+/* BYTES is at most UINT32_MAX long, as everything that limits.h bounds. */
+void mp_write_string(struct buf *buf, struct slice bytes);
+void mp_write_binary(struct buf *buf, struct slice bytes);
+void mp_write_array(struct buf *buf, uint32_t count);
+void mp_write_map(struct buf *buf, uint32_t pairs);
+/* A C string: for the keys of maps. */
+void mp_write_text(struct buf *buf, const char *text);
+
+#endif
