@@ -28,6 +28,7 @@ extern const struct timing timing_default;
 /* News inside the node, delivered by node.c to the machines concerned. */
 enum signal_type {
     SIGNAL_RECORD = 1,     /* A newer record of `range` is in the ring (by gossip, mail or vote). */
+    SIGNAL_ADOPTED,        /* The holding of `range` has a newer record, not durable yet. */
     SIGNAL_INSTALLED,      /* The record of `range` is durably installed here. */
     SIGNAL_PEER_INSTALLED, /* `node` has durably installed (range, epoch). */
     SIGNAL_PROPOSE,        /* The transfer machine wants `record` to be chosen. */
