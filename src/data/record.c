@@ -173,8 +173,7 @@ struct node_id record_driver(const struct range_record *record)
     return NODE_NONE;
 }
 
-/* ---------------------------------------------------------------------- Order and well-formedness.
- */
+/* ------------------------------------------------------------------ Order, well-formedness. */
 
 int record_compare(const struct range_record *a, const struct range_record *b)
 {
@@ -264,8 +263,7 @@ bool record_check(const struct range_record *record, uint32_t ranges)
     return moving == 0 || record->former_count < FORMER_MAX;
 }
 
-/* -------------------------------------------------------------------------- What may follow what.
- */
+/* ------------------------------------------------------------------- What may follow what. */
 
 /* A step of one slot, and what it does to `former`. */
 struct step_facts {
