@@ -1,0 +1,306 @@
+#include "core/replica.h"
+
+#include "core/buckets.h"
+
+/* A request of a coordinator between its store operation and its answer. */
+struct replica_pending {
+    struct node_id from;
+    uint64_t id;
+    struct range_epoch range;
+    uint64_t hash;
+    uint64_t hlc; /* WRITE: of the object as sent, then as merged. */
+    uint8_t slot;
+    bool sync;
+    bool digest;
+    enum message_type type;
+    struct buf object; /* Owned. WRITE: the merged object where it says more than the one sent. */
+    struct buf name;   /* Owned. READ: bucket + key, for the digest. */
+    size_t bucket_size;
+};
+
+static void pending_free(struct replica_pending *pending)
+{
+    buf_done(&pending->object);
+    buf_done(&pending->name);
+    mem_free(pending);
+}
+
+void replica_init(struct replica *replica)
+{
+    *replica = (struct replica){0};
+}
+
+void replica_done(struct replica *replica)
+{
+    size_t cursor = 0;
+    struct replica_pending *pending;
+    while ((pending = map_next(&replica->pendings, &cursor, NULL)) != NULL)
+        pending_free(pending);
+    map_done(&replica->pendings);
+}
+
+static struct message *reply(struct core *core, struct node_id to, uint64_t id,
+                             const struct range_epoch *range, uint8_t slot, int error)
+{
+    struct message *message = core_send(core, to, MESSAGE_REPLY);
+    message->reply.id = id;
+    message->reply.range = *range;
+    message->reply.slot = slot;
+    message->reply.error = error;
+    message->reply.hlc = core->hlc;
+    return message;
+}
+
+/* The installed record decides. 0, or the error that the coordinator is to be told; RET_SHOW says
+ * whether our record is the newer one, which corrects it. */
+static int admit(struct core *core, const struct range_epoch *range, bool *ret_show)
+{
+    const struct holding *holding = &core->holdings[range->range];
+    int order = range_epoch_compare(range, &holding->record);
+    if (order != 0) {
+        *ret_show = order < 0 && holding->record.epoch > 0;
+        return ERR_WRONG_EPOCH;
+    }
+    return holding->ready ? 0 : ERR_NOT_READY;
+}
+
+static void refuse(struct core *core, struct node_id to, uint64_t id,
+                   const struct range_epoch *range, uint8_t slot, int error, bool show)
+{
+    struct message *message = reply(core, to, id, range, slot, error);
+    if (error != ERR_WRONG_EPOCH)
+        return;
+    core->counters.wrong_epochs++;
+    message->reply.has_record = show;
+    if (show)
+        message->reply.record = core->holdings[range->range].record;
+}
+
+static struct replica_pending *pending_add(struct replica *replica, struct node_id from,
+                                           uint64_t id, const struct range_epoch *range,
+                                           enum message_type type, uint64_t *ret_token)
+{
+    struct replica_pending *pending = mem_zero(sizeof(*pending));
+    pending->from = from;
+    pending->id = id;
+    pending->range = *range;
+    pending->type = type;
+    uint64_t value = ++replica->pendings_next;
+    map_put(&replica->pendings, value, pending);
+    *ret_token = token_of(OWNER_REPLICA, value);
+    return pending;
+}
+
+static bool writes_slot(const struct core *core, uint32_t range, uint8_t number)
+{
+    const struct slot *slot = record_slot(&core->holdings[range].record, number);
+    struct node_id writers[2];
+    uint32_t count = slot == NULL ? 0 : slot_writers(slot, writers);
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(writers[i], core->self))
+            return true;
+    }
+    return false;
+}
+
+static bool reads_slot(const struct core *core, uint32_t range, uint8_t number)
+{
+    const struct slot *slot = record_slot(&core->holdings[range].record, number);
+    return slot != NULL && id_equal(slot_reader(slot), core->self);
+}
+
+static bool acknowledges_synced(const struct core *core, const struct message *message)
+{
+    struct bucket bucket;
+    if (message->write.sync || bucket_find(&core->settings, message->write.bucket, &bucket) < 0)
+        return true;
+    return bucket.log_mode == LOG_ALWAYS;
+}
+
+static void on_write(struct replica *replica, struct core *core, struct node_id from,
+                     const struct message *message)
+{
+    const struct range_epoch *range = &message->write.range;
+    bool show = false;
+    int error = admit(core, range, &show);
+    if (error == 0 && !writes_slot(core, range->range, message->write.slot))
+        error = ERR_WRONG_EPOCH;
+    uint64_t hlc = object_hlc(message->write.object);
+    if (error == 0 && !core_hlc_seen(core, hlc))
+        error = ERR_CLOCK_SKEW;
+    if (error < 0) {
+        refuse(core, from, message->write.id, range, message->write.slot, error, show);
+        return;
+    }
+    core->counters.replica_writes++;
+    uint64_t token;
+    struct replica_pending *pending =
+        pending_add(replica, from, message->write.id, range, MESSAGE_WRITE, &token);
+    pending->slot = message->write.slot;
+    pending->hlc = hlc;
+    pending->sync = acknowledges_synced(core, message);
+    struct store_op *op = core_store(core, STORE_MERGE, token);
+    op->range = range->range;
+    op->fork = range->fork;
+    op->epoch = range->epoch;
+    op->sync = pending->sync;
+    op->hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
+    op->bucket = message->write.bucket;
+    op->key = message->write.key;
+    op->object = message->write.object;
+}
+
+static void on_read(struct replica *replica, struct core *core, struct node_id from,
+                    const struct message *message)
+{
+    const struct range_epoch *range = &message->write.range;
+    bool show = false;
+    int error = admit(core, range, &show);
+    if (error == 0 && !reads_slot(core, range->range, message->write.slot))
+        error = ERR_WRONG_EPOCH;
+    if (error < 0) {
+        refuse(core, from, message->write.id, range, message->write.slot, error, show);
+        return;
+    }
+    core->counters.replica_reads++;
+    uint64_t token;
+    struct replica_pending *pending =
+        pending_add(replica, from, message->write.id, range, MESSAGE_READ, &token);
+    pending->slot = message->write.slot;
+    pending->digest = message->write.digest;
+    pending->hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
+    if (pending->digest) {
+        buf_append(&pending->name, message->write.bucket);
+        buf_append(&pending->name, message->write.key);
+        pending->bucket_size = message->write.bucket.size;
+    }
+    struct store_op *op = core_store(core, STORE_READ, token);
+    op->range = range->range;
+    op->hash = pending->hash;
+    op->bucket = message->write.bucket;
+    op->key = message->write.key;
+}
+
+enum { SCAN_BYTES_MAX = 1024 * 1024 };
+
+static void on_scan(struct replica *replica, struct core *core, struct node_id from,
+                    const struct message *message)
+{
+    const struct range_epoch *range = &message->scan.range;
+    bool show = false;
+    int error = admit(core, range, &show);
+    const struct slot *slot =
+        error == 0 ? record_slot_read_by(&core->holdings[range->range].record, core->self) : NULL;
+    if (error == 0 && slot == NULL)
+        error = ERR_WRONG_EPOCH;
+    if (error < 0) {
+        refuse(core, from, message->scan.id, range, 0, error, show);
+        return;
+    }
+    uint64_t token;
+    struct replica_pending *pending =
+        pending_add(replica, from, message->scan.id, range, MESSAGE_SCAN, &token);
+    pending->slot = slot->number;
+    struct store_op *op = core_store(core, STORE_SCAN, token);
+    op->range = range->range;
+    op->scan.scan_bucket = message->scan.bucket;
+    op->scan.from = message->scan.from;
+    op->scan.to = range_last(range->range, core->ring.bits);
+    op->bucket = message->scan.from_bucket;
+    op->key = message->scan.from_key;
+    op->scan.count_max = message->scan.limit;
+    op->scan.bytes_max = SCAN_BYTES_MAX;
+}
+
+void replica_message(struct replica *replica, struct core *core, struct node_id from,
+                     const struct message *message)
+{
+    bool scan = message->type == MESSAGE_SCAN;
+    uint32_t range = scan ? message->scan.range.range : message->write.range.range;
+    if (range >= ring_ranges(&core->ring))
+        return;
+    if (scan) {
+        on_scan(replica, core, from, message);
+        return;
+    }
+    /* Not for us (an address that changed hands), or nobody waits for it any more. */
+    if (!id_equal(message->write.target, core->self) ||
+        hlc_ms(message->write.deadline) < core->now.wall_ms)
+        return;
+    if (message->type == MESSAGE_WRITE)
+        on_write(replica, core, from, message);
+    else
+        on_read(replica, core, from, message);
+}
+
+static void write_stored(struct replica *replica, struct core *core,
+                         struct replica_pending *pending, const struct store_done *done)
+{
+    uint64_t merged = object_hlc(done->object);
+    if (merged > pending->hlc)
+        buf_append(&pending->object, done->object);
+    pending->hlc = merged;
+    (void)replica;
+    core_when_durable(core, done->position, pending->sync, done->token);
+}
+
+static void read_stored(struct core *core, const struct replica_pending *pending,
+                        const struct store_done *done)
+{
+    struct message *message =
+        reply(core, pending->from, pending->id, &pending->range, pending->slot, 0);
+    if (pending->digest) {
+        struct slice name = buf_slice(&pending->name);
+        message->reply.digest = object_digest(
+            pending->hash, slice_of(name.data, pending->bucket_size),
+            slice_of(name.data + pending->bucket_size, name.size - pending->bucket_size),
+            done->object);
+    } else {
+        message->reply.object = done->object;
+    }
+}
+
+static void scan_stored(struct core *core, const struct replica_pending *pending,
+                        const struct store_done *done)
+{
+    struct message *message =
+        reply(core, pending->from, pending->id, &pending->range, pending->slot, 0);
+    message->reply.entries = done->entries;
+    message->reply.entries_count = done->entries_count;
+    message->reply.more = done->more;
+}
+
+void replica_stored(struct replica *replica, struct core *core, const struct store_done *done)
+{
+    uint64_t value = done->token & 0x00ffffffffffffffu;
+    struct replica_pending *pending = map_get(&replica->pendings, value);
+    ASSERT(pending != NULL);
+    if (done->error < 0) {
+        bool show =
+            range_epoch_compare(&pending->range, &core->holdings[pending->range.range].record) < 0;
+        refuse(core, pending->from, pending->id, &pending->range, pending->slot, done->error, show);
+    } else if (pending->type == MESSAGE_WRITE) {
+        write_stored(replica, core, pending, done);
+        return;
+    } else if (pending->type == MESSAGE_READ) {
+        read_stored(core, pending, done);
+    } else {
+        scan_stored(core, pending, done);
+    }
+    map_remove(&replica->pendings, value);
+    pending_free(pending);
+}
+
+void replica_durable(struct replica *replica, struct core *core, uint64_t token)
+{
+    struct replica_pending *pending = map_remove(&replica->pendings, token & 0x00ffffffffffffffu);
+    ASSERT(pending != NULL);
+    /* Acknowledged under the epoch it was written in: that record preceded any newer install in the
+     * log, and the coordinator counts it for that epoch only. */
+    struct message *message =
+        reply(core, pending->from, pending->id, &pending->range, pending->slot, 0);
+    message->reply.hlc = pending->hlc;
+    if (pending->object.size > 0)
+        message->reply.object = core_copy(core, buf_slice(&pending->object));
+    pending_free(pending);
+}
