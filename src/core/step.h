@@ -4,8 +4,10 @@
  * completions and the passing of time into events, and carries out the effects, in any order.
  * Durability is an event too: an acknowledgement is an effect of EVENT_DURABLE.
  *
- * Memory: what an event points to is valid during the step and until its effects are carried out;
- * effects may point into it. What effects point to otherwise lies in their arena. */
+ * Memory: what an event points to is valid during the step and until the sends and replies of that
+ * step are carried out, so those may point into it. Store operations may point into messages, requests and
+ * commands, but not into a completion: a host may carry them out after the completion's memory is
+ * gone. What effects point to otherwise lies in their arena. */
 #ifndef STEP_H
 #define STEP_H
 
