@@ -40,11 +40,13 @@ struct departure {
 };
 
 void member_encode(const struct member *member, struct buf *out);
+/* Untrusted input, as departure_decode: sets reader->bad on an unknown status or kind, an id of
+ * none, version 0 and strings that are too long. */
 void member_decode(struct reader *reader, struct member *ret_member);
 void departure_encode(const struct departure *departure, struct buf *out);
 void departure_decode(struct reader *reader, struct departure *ret_departure);
 
-enum { MEMBER_BUCKETS = 16 };
+enum { MEMBER_BUCKETS = 16, DEPARTURES_MAX = 4 * MEMBERS_MAX };
 
 struct member_table {
     struct member **members; /* Owned; sorted by id; departed ones are not in it. */
@@ -62,8 +64,16 @@ const struct member *member_find(const struct member_table *table, struct node_i
 /* By name or by the first digits of the id; NULL when none or several match. */
 const struct member *member_find_named(const struct member_table *table, struct slice name);
 bool member_departed(const struct member_table *table, struct node_id id);
+const struct departure *departure_find(const struct member_table *table, struct node_id id);
+/* Where the record of ID is or would be among the members, and among the departures: a bucket's
+ * records are neighbours. */
+uint32_t member_place(const struct member_table *table, struct node_id id);
+uint32_t departure_place(const struct member_table *table, struct node_id id);
 /* Copy in a record if it is newer and its node has not departed; true if it was news. */
 bool member_merge(struct member_table *table, const struct member *member);
+/* Add a departure and forget its member; true if it was news. Of several for one id REMOVED stays
+ * before LEFT, then the lowest nonce, then the lowest `by`. Past its bound a table takes no more,
+ * which only hostile peers can reach. */
 bool departure_merge(struct member_table *table, const struct departure *departure);
 static inline uint32_t member_bucket(struct node_id id)
 {

@@ -20,8 +20,8 @@ static uint64_t record_hash(const struct range_record *record)
 {
     if (record->epoch == 0)
         return 0;
-    uint64_t words[4] = {record->range, record->fork, record->nonce, record->epoch};
-    return checksum64(slice_of(words, sizeof(words)), 0);
+    uint64_t range_fork = (uint64_t)record->range << 32 | record->fork;
+    return checksum_pair(checksum_pair(range_fork, record->nonce), record->epoch);
 }
 
 bool ring_merge(struct ring *ring, const struct range_record *record)

@@ -23,13 +23,15 @@ struct setting {
 };
 
 void setting_encode(const struct setting *setting, struct buf *out);
+/* Untrusted input: sets reader->bad on counter 0, no writer, no name, and what is too long. */
 void setting_decode(struct reader *reader, struct setting *ret_setting);
 
-enum { SETTING_BUCKETS = 16 };
+enum { SETTING_BUCKETS = 16, SETTINGS_SIZE_MAX = 64 * 1024 * 1024 };
 
 struct setting_table {
     struct setting **settings; /* Owned; sorted by name. */
     uint32_t count;
+    size_t size;                      /* Bytes of all names and values. */
     uint64_t hashes[SETTING_BUCKETS]; /* XOR of XXH3 of (name, counter, writer), by name. */
     uint64_t changes;
 };
@@ -40,8 +42,11 @@ void setting_table_done(struct setting_table *table);
 const struct setting *setting_find(const struct setting_table *table, struct slice name);
 /* The value, empty when deleted or never set. */
 struct slice setting_value(const struct setting_table *table, struct slice name);
-/* Copy in if newer; true if it was news. */
+/* Copy in if newer; true if it was news. Of two values under one (counter, writer), which a correct
+ * writer never makes, the one greater in byte order stays. */
 bool setting_merge(struct setting_table *table, const struct setting *setting);
+/* Would the table take in so large a value under NAME? Past its bounds it takes no more. */
+bool setting_fits(const struct setting_table *table, struct slice name, size_t size);
 uint32_t setting_bucket(struct slice name);
 
 #endif
