@@ -106,13 +106,14 @@ static void append_time(uint64_t wall_ms, struct buf *out)
 }
 
 static void format_text(uint64_t wall_ms, enum log_level level, const char *event,
-                        const struct field *fields, struct buf *out)
+                        const struct log_field *fields, struct buf *out)
 {
     append_time(wall_ms, out);
     buf_printf(out, " %-7s %s", level_names[level], event);
-    for (const struct field *field = fields; field != NULL && field->kind != FIELD_END; field++) {
+    for (const struct log_field *field = fields; field != NULL && field->kind != LOG_FIELD_END;
+         field++) {
         buf_printf(out, " %s=", field->name);
-        if (field->kind == FIELD_NUMBER)
+        if (field->kind == LOG_FIELD_NUMBER)
             buf_printf(out, "%llu", (unsigned long long)field->number);
         else
             append_text_value(field->text, out);
@@ -120,17 +121,18 @@ static void format_text(uint64_t wall_ms, enum log_level level, const char *even
 }
 
 static void format_json(uint64_t wall_ms, enum log_level level, const char *event,
-                        const struct field *fields, struct buf *out)
+                        const struct log_field *fields, struct buf *out)
 {
     buf_append(out, slice_string("{\"time\":\""));
     append_time(wall_ms, out);
     buf_printf(out, "\",\"level\":\"%s\",\"event\":", level_names[level]);
     log_json_string(slice_string(event), out);
-    for (const struct field *field = fields; field != NULL && field->kind != FIELD_END; field++) {
+    for (const struct log_field *field = fields; field != NULL && field->kind != LOG_FIELD_END;
+         field++) {
         buf_append_byte(out, ',');
         log_json_string(slice_string(field->name), out);
         buf_append_byte(out, ':');
-        if (field->kind == FIELD_NUMBER)
+        if (field->kind == LOG_FIELD_NUMBER)
             buf_printf(out, "%llu", (unsigned long long)field->number);
         else
             log_json_string(field->text, out);
@@ -139,7 +141,7 @@ static void format_json(uint64_t wall_ms, enum log_level level, const char *even
 }
 
 void log_format_line(enum log_format format, uint64_t wall_ms, enum log_level level,
-                     const char *event, const struct field *fields, struct buf *out)
+                     const char *event, const struct log_field *fields, struct buf *out)
 {
     if (format == FORMAT_JSON)
         format_json(wall_ms, level, event, fields, out);
@@ -148,7 +150,7 @@ void log_format_line(enum log_format format, uint64_t wall_ms, enum log_level le
     buf_append_byte(out, '\n');
 }
 
-void log_write(enum log_level level, const char *event, const struct field *fields)
+void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
     if (!log_enabled(level))
         return;

@@ -14,18 +14,18 @@
 enum log_level { LEVEL_DEBUG = 0, LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 enum log_format { FORMAT_TEXT = 0, FORMAT_JSON };
 
-enum field_kind { FIELD_END = 0, FIELD_TEXT, FIELD_NUMBER };
+enum log_field_kind { LOG_FIELD_END = 0, LOG_FIELD_TEXT, LOG_FIELD_NUMBER };
 
-struct field {
-    enum field_kind kind;
+struct log_field {
+    enum log_field_kind kind;
     const char *name;
     struct slice text; /* Borrowed for the call. */
     uint64_t number;
 };
 
-/* The fields of a log line: log_info("peer lost", FIELDS(field_text("node", id))). */
-#define FIELDS(...)                                                                                \
-    (const struct field[])                                                                         \
+/* The fields of a log line: log_info("peer lost", LOG(log_text("node", id))). */
+#define LOG(...)                                                                                   \
+    (const struct log_field[])                                                                     \
     {                                                                                              \
         __VA_ARGS__,                                                                               \
         {                                                                                          \
@@ -33,26 +33,26 @@ struct field {
         }                                                                                          \
     }
 
-static inline struct field field_slice(const char *name, struct slice text)
+static inline struct log_field log_slice(const char *name, struct slice text)
 {
-    return (struct field){.kind = FIELD_TEXT, .name = name, .text = text};
+    return (struct log_field){.kind = LOG_FIELD_TEXT, .name = name, .text = text};
 }
 
-static inline struct field field_text(const char *name, const char *text)
+static inline struct log_field log_text(const char *name, const char *text)
 {
-    return field_slice(name, slice_string(text));
+    return log_slice(name, slice_string(text));
 }
 
-static inline struct field field_number(const char *name, uint64_t number)
+static inline struct log_field log_number(const char *name, uint64_t number)
 {
-    return (struct field){.kind = FIELD_NUMBER, .name = name, .number = number};
+    return (struct log_field){.kind = LOG_FIELD_NUMBER, .name = name, .number = number};
 }
 
 void log_set(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 
 /* FIELDS may be NULL. */
-void log_write(enum log_level level, const char *event, const struct field *fields);
+void log_write(enum log_level level, const char *event, const struct log_field *fields);
 #define log_debug(event, fields) log_write(LEVEL_DEBUG, event, fields)
 #define log_info(event, fields) log_write(LEVEL_INFO, event, fields)
 #define log_warning(event, fields) log_write(LEVEL_WARNING, event, fields)
@@ -60,7 +60,7 @@ void log_write(enum log_level level, const char *event, const struct field *fiel
 
 /* Append the line with its newline to OUT: what log_write writes. WALL_MS since 1970. */
 void log_format_line(enum log_format format, uint64_t wall_ms, enum log_level level,
-                     const char *event, const struct field *fields, struct buf *out);
+                     const char *event, const struct log_field *fields, struct buf *out);
 
 /* Append TEXT as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 void log_json_string(struct slice text, struct buf *out);

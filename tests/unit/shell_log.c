@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 
-static void format(enum log_format form, const struct field *fields, struct buf *out)
+static void format(enum log_format form, const struct log_field *fields, struct buf *out)
 {
     log_format_line(form, 1767261600123u, LEVEL_WARNING, "peer lost", fields, out);
     buf_append_byte(out, '\0');
@@ -14,8 +14,8 @@ Test(log, text_line_quotes_only_what_needs_it)
 {
     struct buf out = {0};
     format(FORMAT_TEXT,
-           FIELDS(field_text("node", "a"), field_text("why", "broken pipe"),
-                  field_text("empty", ""), field_number("bytes", UINT64_MAX)),
+           LOG(log_text("node", "a"), log_text("why", "broken pipe"), log_text("empty", ""),
+               log_number("bytes", UINT64_MAX)),
            &out);
     cr_assert_str_eq((char *)out.data,
                      "2026-01-01T10:00:00.123Z warning peer lost node=a why=\"broken pipe\" "
@@ -34,7 +34,7 @@ Test(log, a_line_without_fields)
 Test(log, hostile_bytes_neither_break_the_line_nor_the_json)
 {
     static const char hostile[] = "a\n\"b\\\xff\xc0\x80\xed\xa0\x80 caf\xc3\xa9\x01";
-    const struct field fields[] = {field_slice("v", slice_of(hostile, sizeof hostile - 1)), {0}};
+    const struct log_field fields[] = {log_slice("v", slice_of(hostile, sizeof hostile - 1)), {0}};
     struct buf text = {0}, json = {0};
     format(FORMAT_TEXT, fields, &text);
     cr_assert_eq(strchr((char *)text.data, '\n'), (char *)text.data + text.size - 2);
