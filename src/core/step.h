@@ -4,10 +4,10 @@
  * completions and the passing of time into events, and carries out the effects, in any order.
  * Durability is an event too: an acknowledgement is an effect of EVENT_DURABLE.
  *
- * Memory: what an event points to is valid during the step and until the sends and replies of that
- * step are carried out, so those may point into it. Store operations may point into messages, requests and
- * commands, but not into a completion: a host may carry them out after the completion's memory is
- * gone. What effects point to otherwise lies in their arena. */
+ * Memory: a host carries out all sends and replies of a step before it steps again; they may point
+ * into the event, into the core, and into the arena of their effects. Store operations it may carry
+ * out later, but before the next event that is not EVENT_STORE; they do not point into a
+ * completion. */
 #ifndef STEP_H
 #define STEP_H
 

@@ -1,0 +1,520 @@
+#include "core/coord_op.h"
+
+enum {
+    DEADLINE_DEFAULT_MS = 5000,
+    DEADLINE_MAX_MS = 60000,
+    OP_BYTES_MAX = 512 * 1024 * 1024, /* Of all operations of a node. */
+};
+
+void coord_init(struct coord *coord, uint32_t active_max)
+{
+    *coord = (struct coord){.active_max = active_max};
+}
+
+void coord_done(struct coord *coord, struct core *core)
+{
+    while (coord->newest != NULL)
+        op_free(core, coord->newest);
+    coord_sweep(coord);
+    map_done(&coord->ops);
+}
+
+/* ------------------------------------------------------------------------ Life of an operation. */
+
+static size_t op_bytes(const struct coord_op *op)
+{
+    return sizeof(*op) + op->memory.capacity;
+}
+
+static void op_timer(struct core *core, void *machine, struct timer *timer);
+
+static struct slice keep(struct buf *memory, struct slice bytes)
+{
+    size_t at = memory->size;
+    buf_append(memory, bytes);
+    return slice_of(memory->data + at, bytes.size);
+}
+
+static struct coord_op *op_new(struct coord *coord, struct core *core,
+                               const struct request *request)
+{
+    struct coord_op *op = mem_zero(sizeof(*op));
+    op->coord = coord;
+    op->id = ++coord->ids_next;
+    op->older = coord->newest;
+    if (op->older != NULL)
+        op->older->newer = op;
+    coord->newest = op;
+    map_put(&coord->ops, op->id, op);
+    coord->active++;
+    core->counters.in_flight = coord->active;
+
+    op->request = *request;
+    buf_reserve(&op->memory, request->bucket.size + request->key.size + request->value.size +
+                                 request->type.size + request->context.size + 1);
+    op->request.bucket = keep(&op->memory, request->bucket);
+    op->request.key = keep(&op->memory, request->key);
+    op->request.value = keep(&op->memory, request->value);
+    op->request.type = keep(&op->memory, request->type);
+    op->request.context = keep(&op->memory, request->context);
+    coord->bytes += op_bytes(op);
+    op->timer.fire = op_timer;
+    op->timer.machine = op;
+    op->hash = key_hash(core->cluster.hash_seed, op->request.bucket, op->request.key);
+    op->range = range_of(op->hash, core->ring.bits);
+    return op;
+}
+
+void op_free(struct core *core, struct coord_op *op)
+{
+    struct coord *coord = op->coord;
+    if (!op->answered)
+        coord->active--;
+    core->counters.in_flight = coord->active;
+    coord->bytes -= op_bytes(op);
+    if (op->newer != NULL)
+        op->newer->older = op->older;
+    else
+        coord->newest = op->older;
+    if (op->older != NULL)
+        op->older->newer = op->newer;
+    map_remove(&coord->ops, op->id);
+    core_timer_clear(core, &op->timer);
+    op->next_freed = coord->freed;
+    coord->freed = op;
+}
+
+void coord_sweep(struct coord *coord)
+{
+    while (coord->freed != NULL) {
+        struct coord_op *op = coord->freed;
+        coord->freed = op->next_freed;
+        buf_done(&op->memory);
+        buf_done(&op->object);
+        buf_done(&op->later);
+        scan_free(op);
+        mem_free(op);
+    }
+}
+
+struct answer *op_answer(struct core *core, struct coord_op *op, int error)
+{
+    ASSERT(!op->answered);
+    op->answered = true;
+    op->coord->active--;
+    core->counters.in_flight = op->coord->active;
+    struct answer *answer;
+    if (op->remote) {
+        struct message *message = core_send(core, op->from, MESSAGE_ANSWER);
+        message->answer.id = op->from_id;
+        const struct range_record *record = op_record(core, op);
+        /* Whoever came with an older record goes away with the newer one. */
+        if (range_epoch_compare(&op->came_with, record) < 0) {
+            message->answer.has_record = true;
+            message->answer.record = *record;
+        }
+        answer = &message->answer.answer;
+        answer->coordinator = core->self;
+        answer->copies = core->cluster.copies;
+    } else {
+        answer = core_reply(core, op->client);
+    }
+    const struct range_record *record = op_record(core, op);
+    answer->error = error;
+    answer->needed = op->needed;
+    answer->slots = (uint8_t)record_counted(record);
+    answer->range = op->range;
+    answer->epoch = record->epoch;
+    answer->drops = op->bucket.drops;
+    answer->hlc = MAX(core->hlc, hlc_at(core->now.wall_ms));
+    core->counters.unavailable += error == ERR_UNAVAILABLE;
+    core->counters.timeouts += error == ERR_TIMEOUT;
+    core->counters.busy += error == ERR_BUSY;
+    return answer;
+}
+
+void op_fail(struct core *core, struct coord_op *op, int error, struct slice detail)
+{
+    op_answer(core, op, error)->detail = detail;
+    op_free(core, op);
+}
+
+void op_schedule(struct core *core, struct coord_op *op)
+{
+    uint64_t at = MIN(op->deadline_us, op->retry_at_us);
+    if (op->hedge_at_us != 0)
+        at = MIN(at, op->hedge_at_us);
+    core_timer_set(core, &op->timer, at);
+}
+
+struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
+                        struct node_id node, uint8_t slot)
+{
+    struct message *message = core_send(core, node, type);
+    message->write.id = op->id;
+    message->write.range = op->epoch;
+    message->write.slot = slot;
+    message->write.target = node;
+    message->write.deadline = op->deadline;
+    message->write.bucket = op->request.bucket;
+    message->write.key = op->request.key;
+    return message;
+}
+
+/* ------------------------------------------------------------------------------------- Routing. */
+
+/* The first live reader other than this node, lowest slot first. */
+static struct node_id find_reader(struct core *core, const struct coord_op *op)
+{
+    struct node_id readers[SLOTS_MAX];
+    uint32_t count = ring_readers(&core->ring, op->range, readers, SLOTS_MAX);
+    struct node_id second = NODE_NONE;
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(readers[i], core->self) || !core_is_up(core, readers[i]))
+            continue;
+        if (!id_equal(readers[i], op->avoid))
+            return readers[i];
+        second = readers[i];
+    }
+    return second;
+}
+
+static void wait_for_news(struct core *core, struct coord_op *op, uint64_t delay_us)
+{
+    op->state = OP_WAITING;
+    op->retry_at_us = core->now.us + delay_us;
+    op_schedule(core, op);
+}
+
+static void forward(struct core *core, struct coord_op *op, struct node_id target)
+{
+    op->state = OP_FORWARDED;
+    op->target = target;
+    op->epoch = range_epoch_of(op_record(core, op));
+    struct message *message = core_send(core, target, MESSAGE_FORWARD);
+    message->forward.id = op->id;
+    message->forward.hops = (uint8_t)(op->hops + 1);
+    message->forward.deadline = op->deadline;
+    message->forward.range = op->epoch;
+    message->forward.request = op->request;
+    core->counters.forwards++;
+    /* A get may be tried elsewhere; a put that may have been sent never is. */
+    op->retry_at_us =
+        op->request.method == METHOD_GET ? core->now.us + 5 * core->timing.retry_us : UINT64_MAX;
+    op_schedule(core, op);
+}
+
+void op_route(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    op->epoch = range_epoch_of(record);
+    if (op->request.method == METHOD_SCAN) {
+        scan_start(core, op);
+        return;
+    }
+    if (op_serves(core, op->range)) {
+        uint32_t slots = record_counted(record);
+        if (op->request.method == METHOD_GET) {
+            op->needed = op_needed(op->request.r, op->bucket.r, slots);
+            get_start(core, op);
+        } else {
+            op->needed = op_needed(op->request.w, op->bucket.w, slots);
+            put_start(core, op);
+        }
+        return;
+    }
+    if (op->remote && (op->hops >= HOPS_MAX || range_epoch_compare(&op->came_with, record) >= 0)) {
+        /* Only along rising epochs, or a request could circle between two stale nodes. */
+        bool reader = record_slot_read_by(record, core->self) != NULL;
+        op_fail(core, op, reader ? ERR_NOT_READY : ERR_WRONG_EPOCH,
+                slice_string("this node does not serve the range"));
+        return;
+    }
+    struct node_id target = record->epoch == 0 ? NODE_NONE : find_reader(core, op);
+    if (!id_none(target)) {
+        forward(core, op, target);
+    } else if (record->epoch == 0 || record_slot_read_by(record, core->self) != NULL) {
+        /* Just started: the ring, or a majority's welcome, is still on its way. */
+        wait_for_news(core, op, core->timing.retry_us / 4);
+    } else {
+        op_fail(core, op, ERR_UNAVAILABLE,
+                core_printf(core, "none of the %u readers of range %u can be reached",
+                            record_counted(record), op->range));
+    }
+}
+
+static void deadline_passed(struct core *core, struct coord_op *op)
+{
+    const char *method = op->request.method == METHOD_GET ? "answers" : "acknowledgements";
+    switch (op->state) {
+    case OP_WAITING:
+        op_fail(core, op, ERR_UNAVAILABLE,
+                slice_string("no node that serves the range was found before the deadline"));
+        break;
+    case OP_FORWARDED:
+        if (op->request.method == METHOD_GET)
+            op_fail(core, op, ERR_UNAVAILABLE,
+                    slice_string("the coordinator did not answer before the deadline"));
+        else
+            op_fail(core, op, ERR_TIMEOUT,
+                    slice_string("the coordinator did not answer before the deadline; the write "
+                                 "may still take effect"));
+        break;
+    case OP_SCANNING:
+        if (op->result_count > 0) {
+            scan_finish(core, op, true);
+            break;
+        }
+        op_fail(core, op, ERR_UNAVAILABLE,
+                core_printf(core, "range %u: too few replicas answered before the deadline",
+                            op->range));
+        break;
+    case OP_STORING:
+    case OP_WRITING:
+    case OP_READING: {
+        bool write = op->state != OP_READING;
+        struct answer *answer = op_answer(core, op, write ? ERR_TIMEOUT : ERR_UNAVAILABLE);
+        const struct range_record *record = op_record(core, op);
+        for (uint32_t i = 0; i < record->slots_count; i++) {
+            struct node_id writers[2];
+            uint32_t count = slot_writers(&record->slots[i], writers);
+            bool whole = write ? op->acked[i] == (1u << count) - 1 : (op->got & 1u << i) != 0;
+            answer->got = (uint8_t)(answer->got +
+                                    (record->slots[i].stage != STAGE_LEARN && count > 0 && whole));
+        }
+        answer->detail = core_printf(
+            core, "%u of %u needed %s of range %u came before the deadline%s", answer->got,
+            op->needed, method, op->range, write ? "; the write may still take effect" : "");
+        op_free(core, op);
+        break;
+    }
+    }
+}
+
+static void op_timer(struct core *core, void *machine, struct timer *timer)
+{
+    (void)timer;
+    struct coord_op *op = machine;
+    if (core->now.us >= op->deadline_us) {
+        if (op->answered)
+            op_free(core, op);
+        else
+            deadline_passed(core, op);
+        return;
+    }
+    if (op->hedge_at_us != 0 && core->now.us >= op->hedge_at_us) {
+        op->hedge_at_us = 0;
+        if (op->state == OP_READING)
+            get_hedge(core, op);
+        op_schedule(core, op);
+        return;
+    }
+    op->retry_at_us = core->now.us + core->timing.retry_us;
+    op_schedule(core, op);
+    switch (op->state) {
+    case OP_WAITING:
+        op_route(core, op);
+        break;
+    case OP_FORWARDED:
+        op->avoid = op->target;
+        op_route(core, op);
+        break;
+    case OP_WRITING:
+        put_send(core, op);
+        break;
+    case OP_READING:
+        get_retry(core, op);
+        break;
+    case OP_SCANNING:
+        scan_retry(core, op);
+        break;
+    case OP_STORING:
+        break;
+    }
+}
+
+/* -------------------------------------------------------------------------------- Requests come.
+ */
+
+static void refuse(struct core *core, struct coord_op *op)
+{
+    char name[BUCKET_SIZE_MAX + 1] = "";
+    size_t size = MIN(op->request.bucket.size, (size_t)BUCKET_SIZE_MAX);
+    memcpy(name, op->request.bucket.data, size);
+    op_fail(core, op, ERR_UNKNOWN_BUCKET, core_printf(core, "there is no bucket '%s'", name));
+}
+
+static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
+{
+    op->deadline = hlc_at(core->now.wall_ms + left_ms);
+    op->deadline_us = core->now.us + left_ms * 1000;
+    op->retry_at_us = core->now.us + core->timing.retry_us;
+    if (op->request.method == METHOD_SCAN)
+        op->range = range_of(op->request.cursor, core->ring.bits);
+    core->counters.gets += op->request.method == METHOD_GET;
+    core->counters.puts += op->request.method == METHOD_PUT;
+    core->counters.deletes += op->request.method == METHOD_DELETE;
+    core->counters.scans += op->request.method == METHOD_SCAN;
+    if (op->coord->active > op->coord->active_max || op->coord->bytes > OP_BYTES_MAX) {
+        op_fail(core, op, ERR_BUSY,
+                core_printf(core, "%u requests are in flight at this node", op->coord->active));
+        return;
+    }
+    if (op->coord->draining) {
+        op_fail(core, op, ERR_UNAVAILABLE, slice_string("this node is stopping"));
+        return;
+    }
+    if (bucket_find(&core->settings, op->request.bucket, &op->bucket) < 0) {
+        refuse(core, op);
+        return;
+    }
+    op_route(core, op);
+}
+
+void coord_request(struct coord *coord, struct core *core, uint64_t client,
+                   const struct request *request)
+{
+    if (core->holdings == NULL) {
+        struct answer *answer = core_reply(core, client);
+        answer->error = ERR_NOT_READY;
+        answer->detail = slice_string("this node has not joined a cluster yet");
+        return;
+    }
+    struct coord_op *op = op_new(coord, core, request);
+    op->client = client;
+    uint32_t deadline_ms = request->deadline_ms == 0 ? DEADLINE_DEFAULT_MS
+                                                     : MIN(request->deadline_ms, DEADLINE_MAX_MS);
+    begin(core, op, deadline_ms);
+}
+
+static void on_forward(struct coord *coord, struct core *core, struct node_id from,
+                       const struct message *message)
+{
+    uint64_t deadline_ms = hlc_ms(message->forward.deadline);
+    if (deadline_ms <= core->now.wall_ms)
+        return; /* Nobody waits for it any more. */
+    struct coord_op *op = op_new(coord, core, &message->forward.request);
+    op->remote = true;
+    op->from = from;
+    op->from_id = message->forward.id;
+    op->hops = message->forward.hops;
+    op->came_with = message->forward.range;
+    begin(core, op, MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS));
+}
+
+static void take_record(struct core *core, bool has_record, const struct range_record *record)
+{
+    if (has_record && record->range < ring_ranges(&core->ring) && ring_merge(&core->ring, record))
+        core_signal(core, SIGNAL_RECORD)->range = record->range;
+}
+
+static void on_answer(struct coord *coord, struct core *core, struct node_id from,
+                      const struct message *message)
+{
+    take_record(core, message->answer.has_record, &message->answer.record);
+    struct coord_op *op = map_get(&coord->ops, message->answer.id);
+    if (op == NULL || op->state != OP_FORWARDED || !id_equal(op->target, from))
+        return;
+    const struct answer *answer = &message->answer.answer;
+    if (answer->error == ERR_WRONG_EPOCH || answer->error == ERR_NOT_READY) {
+        /* It did nothing, so another may. At once when we learnt something, else a little later. */
+        op->avoid = op->target;
+        if (range_epoch_compare(&op->epoch, op_record(core, op)) < 0)
+            op_route(core, op);
+        else
+            wait_for_news(core, op, core->timing.retry_us / 8);
+        return;
+    }
+    struct answer *out = op_answer(core, op, answer->error);
+    *out = *answer;
+    op_free(core, op);
+}
+
+static void on_reply(struct coord *coord, struct core *core, struct node_id from,
+                     const struct message *message)
+{
+    take_record(core, message->reply.has_record, &message->reply.record);
+    struct coord_op *op = map_get(&coord->ops, message->reply.id);
+    if (op == NULL)
+        return;
+    if (op->state == OP_WRITING)
+        put_reply(core, op, from, message);
+    else if (op->state == OP_READING)
+        get_reply(core, op, from, message);
+    else if (op->state == OP_SCANNING)
+        scan_reply(core, op, from, message);
+}
+
+void coord_message(struct coord *coord, struct core *core, struct node_id from,
+                   const struct message *message)
+{
+    if (message->type == MESSAGE_FORWARD)
+        on_forward(coord, core, from, message);
+    else if (message->type == MESSAGE_ANSWER)
+        on_answer(coord, core, from, message);
+    else if (message->type == MESSAGE_REPLY)
+        on_reply(coord, core, from, message);
+}
+
+void coord_stored(struct coord *coord, struct core *core, const struct store_done *done)
+{
+    struct coord_op *op = map_get(&coord->ops, done->token & 0x00ffffffffffffffu);
+    if (op == NULL)
+        return; /* Its deadline passed first. */
+    if (done->type == STORE_READ)
+        get_stored(core, op, done);
+    else
+        put_stored(core, op, done);
+}
+
+void coord_durable(struct coord *coord, struct core *core, uint64_t token)
+{
+    struct coord_op *op = map_get(&coord->ops, token & 0x00ffffffffffffffu);
+    if (op != NULL)
+        put_durable(core, op);
+}
+
+void coord_record(struct coord *coord, struct core *core, uint32_t range)
+{
+    struct coord_op *older;
+    for (struct coord_op *op = coord->newest; op != NULL; op = older) {
+        older = op->older;
+        if (op->range != range || range_epoch_compare(&op->epoch, op_record(core, op)) >= 0)
+            continue;
+        switch (op->state) {
+        case OP_WAITING:
+            op_route(core, op);
+            break;
+        case OP_WRITING:
+            put_restart(core, op);
+            break;
+        case OP_READING:
+            op->epoch = range_epoch_of(op_record(core, op));
+            get_start(core, op);
+            break;
+        case OP_SCANNING:
+            scan_range(core, op);
+            break;
+        case OP_FORWARDED: /* The target knows better, and will say so. */
+        case OP_STORING:   /* Sent to the new record's slots once stored. */
+            break;
+        }
+    }
+}
+
+void coord_peer_lost(struct coord *coord, struct core *core, struct node_id node)
+{
+    struct coord_op *older;
+    for (struct coord_op *op = coord->newest; op != NULL; op = older) {
+        older = op->older;
+        if (op->state != OP_FORWARDED || !id_equal(op->target, node))
+            continue;
+        if (op->request.method == METHOD_GET) {
+            op->avoid = node;
+            op_route(core, op);
+        } else {
+            op_fail(core, op, ERR_TIMEOUT,
+                    slice_string("the coordinator was lost; the write may still take effect"));
+        }
+    }
+}

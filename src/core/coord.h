@@ -1,0 +1,49 @@
+/* The coordinator: runs each client's request against the slots of its range (DESIGN.md,
+ * "Requests").
+ *
+ * What faults do here:
+ * - a crash of this node: a put it may have sent is of unknown outcome to the client, nothing else;
+ * - a lost message: unacknowledged writers are asked again at the retry interval, readers likewise,
+ * until the deadline; a forwarded put is never sent twice;
+ * - a repeated message: acknowledgements are kept as bits by slot and writer, so it counts once;
+ * - a newer record: the same version goes to all its slots, and counting starts from zero. */
+#ifndef COORD_H
+#define COORD_H
+
+#include "base/map.h"
+#include "core/core.h"
+
+struct coord_op;
+
+struct coord {
+    struct map ops;          /* id -> struct coord_op. Owned. */
+    struct coord_op *newest; /* List of all, newest first. */
+    struct coord_op *freed;  /* List of what coord_sweep frees. */
+    uint64_t ids_next;
+    uint64_t counter; /* Of dots: every dot of this node has a higher one than those before. */
+    uint32_t active;  /* Not answered yet. */
+    uint32_t active_max;
+    size_t bytes; /* Held by operations. */
+    bool draining;
+};
+
+void coord_init(struct coord *coord, uint32_t active_max);
+void coord_done(struct coord *coord, struct core *core);
+
+/* Free what ended in earlier steps: effects may have borrowed from it. */
+void coord_sweep(struct coord *coord);
+
+/* A request of a client of this node: answered by a reply to CLIENT. */
+void coord_request(struct coord *coord, struct core *core, uint64_t client,
+                   const struct request *request);
+/* FORWARD, ANSWER, REPLY. */
+void coord_message(struct coord *coord, struct core *core, struct node_id from,
+                   const struct message *message);
+void coord_stored(struct coord *coord, struct core *core, const struct store_done *done);
+void coord_durable(struct coord *coord, struct core *core, uint64_t token);
+/* The ring has a newer record of RANGE. */
+void coord_record(struct coord *coord, struct core *core, uint32_t range);
+/* NODE is down, or the connection to it broke. */
+void coord_peer_lost(struct coord *coord, struct core *core, struct node_id node);
+
+#endif

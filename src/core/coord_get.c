@@ -1,0 +1,159 @@
+/* Gets: r readers are asked under one epoch, this node first; what differs is merged. */
+#include "core/coord_op.h"
+
+enum { DIGEST_SIZE_MIN = 1024 }; /* From this size on a digest is asked for before the object. */
+
+static uint32_t answers(const struct coord_op *op)
+{
+    return (uint32_t)__builtin_popcount(op->got);
+}
+
+/* Ask up to COUNT more readers that are up, lowest slot first. Returns how many were asked. */
+static uint32_t ask(struct core *core, struct coord_op *op, uint32_t count)
+{
+    const struct range_record *record = op_record(core, op);
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < record->slots_count && asked < count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        if (op->asked & 1u << i || id_none(reader) || id_equal(reader, core->self) ||
+            !core_is_up(core, reader))
+            continue;
+        op->asked |= (uint8_t)(1u << i);
+        op_send(core, op, MESSAGE_READ, reader, record->slots[i].number)->write.digest =
+            op->digests;
+        asked++;
+    }
+    if (asked > 0 && op->hedge_at_us == 0)
+        op->hedge_at_us = core->now.us + core->timing.hedge_us;
+    op_schedule(core, op);
+    return asked;
+}
+
+static void answer(struct core *core, struct coord_op *op)
+{
+    struct answer *out = op_answer(core, op, 0);
+    out->got = (uint8_t)answers(op);
+    out->object = buf_slice(&op->object);
+    op_free(core, op);
+}
+
+void get_start(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    op->state = OP_READING;
+    op->needed = op_needed(op->request.r, op->bucket.r, record_counted(record));
+    op->asked = 0;
+    op->got = 0;
+    op->local = false;
+    op->digests = false;
+    buf_clear(&op->object);
+    uint32_t up = 0;
+    bool self = false;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        up += !id_none(reader) && core_is_up(core, reader);
+        self = self || id_equal(reader, core->self);
+    }
+    if (up < op->needed) {
+        op_fail(core, op, ERR_UNAVAILABLE,
+                core_printf(core, "%u of %u needed copies of range %u can be reached", up,
+                            op->needed, op->range));
+        return;
+    }
+    if (!self || !op_serves(core, op->range)) {
+        ask(core, op, op->needed);
+        return;
+    }
+    op_schedule(core, op);
+    struct store_op *store = core_store(core, STORE_READ, token_of(OWNER_COORD, op->id));
+    store->range = op->range;
+    store->hash = op->hash;
+    store->bucket = op->request.bucket;
+    store->key = op->request.key;
+}
+
+void get_stored(struct core *core, struct coord_op *op, const struct store_done *done)
+{
+    if (op->state != OP_READING || op->local)
+        return;
+    const struct range_record *record = op_record(core, op);
+    const struct slot *slot = record_slot_read_by(record, core->self);
+    if (done->error == 0 && slot != NULL) {
+        op->local = true;
+        op->got |= (uint8_t)(1u << (slot - record->slots));
+        op->asked |= op->got;
+        buf_append(&op->object, done->object);
+        op->digests = op->object.size >= DIGEST_SIZE_MIN;
+    }
+    if (answers(op) >= op->needed)
+        answer(core, op);
+    else
+        ask(core, op, op->needed - answers(op)); /* UNREADABLE here counts as silence. */
+}
+
+void get_hedge(struct core *core, struct coord_op *op)
+{
+    core->counters.hedges += ask(core, op, 1);
+}
+
+void get_retry(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    uint32_t again = op->asked & ~(uint32_t)op->got;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        if (again & 1u << i && !id_none(reader) && !id_equal(reader, core->self))
+            op_send(core, op, MESSAGE_READ, reader, record->slots[i].number)->write.digest =
+                op->digests;
+    }
+    ask(core, op, op->needed);
+}
+
+static bool digest_matches(const struct coord_op *op, uint64_t digest)
+{
+    return digest ==
+           object_digest(op->hash, op->request.bucket, op->request.key, buf_slice(&op->object));
+}
+
+void get_reply(struct core *core, struct coord_op *op, struct node_id from,
+               const struct message *message)
+{
+    const struct range_record *record = op_record(core, op);
+    if (range_epoch_compare(&op->epoch, record) != 0)
+        return; /* Started again when the newer record is taken in. */
+    if (message->reply.error == ERR_WRONG_EPOCH && !message->reply.has_record &&
+        record_has_member(record, from)) {
+        struct message *again = op_send(core, op, MESSAGE_READ, from, message->reply.slot);
+        again->write.digest = op->digests;
+        again->write.has_record = true;
+        again->write.record = *record;
+        return;
+    }
+    if (message->reply.error < 0) {
+        ask(core, op, 1);
+        return;
+    }
+    if (range_epoch_compare(&message->reply.range, record) != 0)
+        return;
+    const struct slot *slot = record_slot(record, message->reply.slot);
+    if (slot == NULL || !id_equal(slot_reader(slot), from))
+        return;
+    uint8_t bit = (uint8_t)(1u << (slot - record->slots));
+    if (op->got & bit)
+        return;
+    if (message->reply.digest != 0 || (op->digests && message->reply.object.size == 0)) {
+        if (!digest_matches(op, message->reply.digest)) {
+            op_send(core, op, MESSAGE_READ, from, message->reply.slot);
+            op->digests = false; /* Whoever is asked from now on sends the object. */
+            return;
+        }
+    } else {
+        struct buf merged = {0};
+        object_merge(buf_slice(&op->object), message->reply.object, &merged);
+        buf_done(&op->object);
+        op->object = merged;
+    }
+    op->got |= bit;
+    if (answers(op) >= op->needed)
+        answer(core, op);
+}

@@ -1,0 +1,136 @@
+/* One request under way: shared by the files of the coordinator, and by nobody else. */
+#ifndef COORD_OP_H
+#define COORD_OP_H
+
+#include "core/buckets.h"
+#include "core/coord.h"
+
+enum op_state {
+    OP_WAITING,   /* For a usable record or reader; looked at again at the retry interval. */
+    OP_FORWARDED, /* Handed to `target`. */
+    OP_STORING,   /* PUT: the local update is under way. */
+    OP_WRITING,   /* PUT: acknowledgements are counted, after the answer too. */
+    OP_READING,   /* GET */
+    OP_SCANNING,  /* SCAN */
+};
+
+/* What one replica answered to a SCAN of the present range. */
+struct scan_part {
+    struct buf bytes; /* Owned. Entries: hash, bucket, key, object. */
+    bool answered;
+    bool more;
+};
+
+struct coord_op {
+    struct coord *coord;
+    uint64_t id;
+    struct coord_op *older; /* List of all operations. */
+    struct coord_op *newer;
+    struct coord_op *next_freed;
+
+    enum op_state state;
+    struct request request;
+    struct buf memory; /* Owned. What the request's slices point to. */
+    uint64_t client;   /* Of a local request. */
+    bool remote;       /* Forwarded to us by `from` under `from_id`. */
+    struct node_id from;
+    uint64_t from_id;
+    uint8_t hops;
+    struct range_epoch came_with; /* Of a forwarded request. */
+    struct node_id target;        /* FORWARDED: to whom. */
+    struct node_id avoid;         /* The last target that did not answer. */
+    bool answered;
+
+    uint64_t hash;
+    uint32_t range;
+    struct bucket bucket;
+    uint8_t needed;           /* r or w, resolved against the record's slots. */
+    struct range_epoch epoch; /* Of the record that is counted. */
+    uint64_t deadline;        /* HLC */
+    uint64_t deadline_us;
+    uint64_t retry_at_us;
+    uint64_t hedge_at_us; /* 0: none, or done. */
+    struct timer timer;
+
+    struct buf object; /* Owned. PUT: what is written. GET: merged so far. */
+    uint64_t hlc;      /* PUT: of our version. */
+    struct dot dot;    /* PUT */
+    uint64_t position; /* PUT: of our version in the log. */
+    bool local;        /* PUT: durable here. GET: our own object is merged. */
+    bool rewritten;    /* PUT: written once more to read as the latest. */
+    struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */
+    uint8_t acked[SLOTS_MAX]; /* PUT: bits by writer; index as in the record. */
+    uint8_t asked;            /* GET, SCAN: bits by slot index. */
+    uint8_t got;              /* GET: bits by slot index. */
+    bool digests;             /* GET: digests are asked for first. */
+
+    struct scan_part *parts; /* Owned. SCAN: SLOTS_MAX of them. */
+    struct buf result;       /* Owned. SCAN: entries, as in a part. */
+    uint32_t result_count;
+    uint64_t cursor;
+    struct buf cursor_key; /* Owned. */
+};
+
+static inline const struct range_record *op_record(const struct core *core,
+                                                   const struct coord_op *op)
+{
+    return ring_get(&core->ring, op->range);
+}
+
+/* Is the range served by this node itself: a reader whose installed record is the newest known, and
+ * ready? */
+static inline bool op_serves(const struct core *core, uint32_t range)
+{
+    const struct holding *holding = &core->holdings[range];
+    return holding->ready && record_slot_read_by(&holding->record, core->self) != NULL &&
+           record_compare(&holding->record, ring_get(&core->ring, range)) == 0;
+}
+
+/* r or w against a range of SLOTS slots: larger numbers mean all. */
+static inline uint8_t op_needed(uint8_t asked, uint8_t fallback, uint32_t slots)
+{
+    uint8_t level = asked == CONSISTENCY_DEFAULT ? fallback : asked;
+    if (level == CONSISTENCY_QUORUM)
+        return (uint8_t)(slots / 2 + 1);
+    return (uint8_t)MIN((uint32_t)level, slots);
+}
+
+/* The answer to fill in, on its way to whoever asked. Once an operation. */
+struct answer *op_answer(struct core *core, struct coord_op *op, int error);
+/* The same with a sentence, and the operation is over. */
+void op_fail(struct core *core, struct coord_op *op, int error, struct slice detail);
+void op_free(struct core *core, struct coord_op *op);
+/* Find who coordinates OP now, and begin. */
+void op_route(struct core *core, struct coord_op *op);
+/* Set the timer to the earliest of deadline, retry and hedge. */
+void op_schedule(struct core *core, struct coord_op *op);
+/* Send the operation's key to NODE as WRITE or READ for slot number SLOT. */
+struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
+                        struct node_id node, uint8_t slot);
+
+void put_start(struct core *core, struct coord_op *op);
+void put_stored(struct core *core, struct coord_op *op, const struct store_done *done);
+void put_durable(struct core *core, struct coord_op *op);
+void put_reply(struct core *core, struct coord_op *op, struct node_id from,
+               const struct message *message);
+/* Under the newest record, send to all writers that have not acknowledged. */
+void put_send(struct core *core, struct coord_op *op);
+void put_restart(struct core *core, struct coord_op *op);
+
+void get_start(struct core *core, struct coord_op *op);
+void get_stored(struct core *core, struct coord_op *op, const struct store_done *done);
+void get_reply(struct core *core, struct coord_op *op, struct node_id from,
+               const struct message *message);
+void get_retry(struct core *core, struct coord_op *op);
+void get_hedge(struct core *core, struct coord_op *op);
+
+void scan_start(struct core *core, struct coord_op *op);
+void scan_reply(struct core *core, struct coord_op *op, struct node_id from,
+                const struct message *message);
+void scan_retry(struct core *core, struct coord_op *op);
+void scan_range(struct core *core, struct coord_op *op);
+/* Answer with what there is. */
+void scan_finish(struct core *core, struct coord_op *op, bool more);
+void scan_free(struct coord_op *op);
+
+#endif

@@ -1,0 +1,290 @@
+/* Puts and deletes: a new version is made here, goes to all writers of all slots, and is answered
+ * when w slots have it. A slot has it when all its writers acknowledged under one epoch. */
+#include "core/coord_op.h"
+
+enum { LINGER_US = 2000000 }; /* After the answer, for the slots that have not acknowledged yet. */
+
+static uint8_t whole(const struct slot *slot)
+{
+    struct node_id writers[2];
+    return (uint8_t)((1u << slot_writers(slot, writers)) - 1);
+}
+
+/* Counted slots all of whose writers are believed to be up. */
+static uint32_t slots_up(const struct core *core, const struct range_record *record)
+{
+    uint32_t up = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id writers[2];
+        uint32_t count = slot_writers(&record->slots[i], writers);
+        bool all = count > 0 && record->slots[i].stage != STAGE_LEARN;
+        for (uint32_t k = 0; k < count; k++)
+            all = all && core_is_up(core, writers[k]);
+        up += all;
+    }
+    return up;
+}
+
+static bool synced(const struct coord_op *op)
+{
+    return op->bucket.log_mode == LOG_ALWAYS || op->request.dw > 0 || op->bucket.dw > 0;
+}
+
+static uint64_t ttl_of(const struct coord_op *op)
+{
+    if (op->request.ttl_ms == UINT64_MAX)
+        return 0;
+    return op->request.ttl_ms == 0 ? op->bucket.ttl_ms : op->request.ttl_ms;
+}
+
+/* Make a new version from the local object, under CONTEXT (empty: blind). */
+static void update(struct core *core, struct coord_op *op, struct slice context)
+{
+    const struct holding *holding = &core->holdings[op->range];
+    op->dot = (struct dot){actor_of(core->self, holding->tenure), ++op->coord->counter};
+    struct store_op *store = core_store(core, STORE_UPDATE, token_of(OWNER_COORD, op->id));
+    store->range = op->range;
+    store->fork = holding->record.fork;
+    store->epoch = holding->record.epoch;
+    store->sync = synced(op);
+    store->hash = op->hash;
+    store->bucket = op->request.bucket;
+    store->key = op->request.key;
+    store->update = (struct update){
+        .dot = op->dot,
+        .hlc = core_hlc(core),
+        .ttl_ms = ttl_of(op),
+        .drops = op->bucket.drops,
+        .policy = op->bucket.policy,
+        .tombstone = op->request.method == METHOD_DELETE,
+        .blind = context.size == 0,
+        .context = context,
+        .type = op->request.type,
+        .value = op->request.value,
+    };
+}
+
+void put_start(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    uint32_t up = slots_up(core, record);
+    if (up < op->needed) {
+        op_fail(core, op, ERR_UNAVAILABLE,
+                core_printf(core,
+                            "%u of %u needed copies of range %u can be reached; every put is "
+                            "strict: only the range's own nodes count",
+                            up, op->needed, op->range));
+        return;
+    }
+    uint64_t seen = 0;
+    if (op->request.context.size > 0) {
+        if (context_check(op->request.context, core->cluster.hash_seed, op->request.bucket,
+                          op->request.key, &seen) < 0) {
+            op_fail(core, op, ERR_BAD_CONTEXT,
+                    slice_string("the context is not of a read of this key, or is damaged"));
+            return;
+        }
+        if (!core_hlc_seen(core, seen)) {
+            op_fail(core, op, ERR_CLOCK_SKEW,
+                    slice_string("the context is stamped ahead of this node's clock"));
+            return;
+        }
+    }
+    op->state = OP_STORING;
+    op_schedule(core, op);
+    update(core, op, op->request.context);
+}
+
+void put_stored(struct core *core, struct coord_op *op, const struct store_done *done)
+{
+    if (done->type != STORE_UPDATE)
+        return; /* The merge before a second version. */
+    if (done->error == ERR_WRONG_EPOCH && !op->rewritten) {
+        op_route(core, op);
+        return;
+    }
+    if (done->error < 0) {
+        if (!op->answered)
+            op_fail(core, op, done->error,
+                    slice_string(done->error == ERR_TOO_MANY_SIBLINGS
+                                     ? "the key has as many siblings as are allowed"
+                                     : "this node's store refused the write"));
+        return;
+    }
+    /* Our stamp is news to our own clock as well. */
+    core->hlc = MAX(core->hlc, done->hlc);
+    op->hlc = done->hlc;
+    op->local = false;
+    buf_clear(&op->object);
+    buf_append(&op->object, done->object);
+    op->position = done->position;
+    op->state = OP_WRITING;
+    core_when_durable(core, done->position, synced(op), token_of(OWNER_COORD, op->id));
+    put_restart(core, op);
+}
+
+void put_restart(struct core *core, struct coord_op *op)
+{
+    op->epoch = range_epoch_of(op_record(core, op));
+    memset(op->acked, 0, sizeof(op->acked));
+    put_send(core, op);
+}
+
+static void send_write(struct core *core, struct coord_op *op, struct node_id node, uint8_t slot,
+                       bool with_record)
+{
+    struct message *message = op_send(core, op, MESSAGE_WRITE, node, slot);
+    message->write.object = buf_slice(&op->object);
+    message->write.sync = op->request.dw > 0 || op->bucket.dw > 0;
+    if (with_record) {
+        message->write.has_record = true;
+        message->write.record = *op_record(core, op);
+    }
+}
+
+/* For an operation that was stored before a newer record was installed: what is in our log stays
+ * ours under every later record that names us a writer, so our own acknowledgement carries over. */
+static void mark_local(const struct core *core, struct coord_op *op, uint32_t slot, uint32_t writer,
+                       struct node_id node)
+{
+    if (op->local && id_equal(node, core->self))
+        op->acked[slot] |= (uint8_t)(1u << writer);
+}
+
+static void count(struct core *core, struct coord_op *op);
+
+void put_send(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id writers[2];
+        uint32_t writers_count = slot_writers(&record->slots[i], writers);
+        for (uint32_t k = 0; k < writers_count; k++) {
+            mark_local(core, op, i, k, writers[k]);
+            if (!(op->acked[i] & 1u << k) && !id_equal(writers[k], core->self) &&
+                core_is_up(core, writers[k]))
+                send_write(core, op, writers[k], record->slots[i].number, false);
+        }
+    }
+    count(core, op);
+}
+
+/* A later version than ours was seen: write once more, so that every put that begins from now on,
+ * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). */
+static void rewrite(struct core *core, struct coord_op *op)
+{
+    op->rewritten = true;
+    struct store_op *merge = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
+    const struct holding *holding = &core->holdings[op->range];
+    merge->range = op->range;
+    merge->fork = holding->record.fork;
+    merge->epoch = holding->record.epoch;
+    merge->sync = synced(op);
+    merge->hash = op->hash;
+    merge->bucket = op->request.bucket;
+    merge->key = op->request.key;
+    merge->object = buf_slice(&op->later);
+    core->hlc = MAX(core->hlc, object_hlc(buf_slice(&op->later)));
+
+    struct slice context = SLICE_NONE;
+    if (op->request.context.size > 0) {
+        /* What the client had seen, and our own first version. */
+        struct update first = {.dot = op->dot, .hlc = op->hlc, .context = op->request.context};
+        struct buf alone = {0};
+        struct buf both = {0};
+        if (object_update(SLICE_NONE, &first, &alone, NULL) == 0 &&
+            object_context(buf_slice(&alone), core->cluster.hash_seed, op->request.bucket,
+                           op->request.key, &both) == 0)
+            context = core_copy(core, buf_slice(&both));
+        buf_done(&alone);
+        buf_done(&both);
+        if (context.size == 0)
+            context = op->request.context;
+    }
+    op->state = OP_STORING;
+    update(core, op, context);
+}
+
+static void answer(struct core *core, struct coord_op *op, uint32_t got)
+{
+    struct answer *out = op_answer(core, op, 0);
+    out->got = (uint8_t)got;
+    out->hlc = op->hlc;
+    out->object = buf_slice(&op->object);
+    op->deadline_us = MIN(op->deadline_us, core->now.us + LINGER_US);
+    op_schedule(core, op);
+}
+
+/* Answer at w slots; forget the operation once nobody is left to hear from. */
+static void count(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    uint32_t got = 0;
+    bool open = !op->local;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id writers[2];
+        uint32_t writers_count = slot_writers(&record->slots[i], writers);
+        got += record->slots[i].stage != STAGE_LEARN && writers_count > 0 &&
+               op->acked[i] == whole(&record->slots[i]);
+        for (uint32_t k = 0; k < writers_count; k++)
+            open = open || (!(op->acked[i] & 1u << k) && core_is_up(core, writers[k]));
+    }
+    if (!op->answered && got >= op->needed) {
+        bool ordered = op->bucket.policy != POLICY_SIBLINGS;
+        if (ordered && op->later.size > 0 && !op->rewritten && op_serves(core, op->range)) {
+            rewrite(core, op);
+            return;
+        }
+        answer(core, op, got);
+    }
+    if (op->answered && !open)
+        op_free(core, op);
+}
+
+void put_durable(struct core *core, struct coord_op *op)
+{
+    /* The first of two versions may become durable while the second is not yet. */
+    if (op->state != OP_WRITING || op->position > (synced(op) ? core->synced : core->written))
+        return;
+    op->local = true;
+    const struct range_record *record = op_record(core, op);
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id writers[2];
+        uint32_t writers_count = slot_writers(&record->slots[i], writers);
+        for (uint32_t k = 0; k < writers_count; k++)
+            mark_local(core, op, i, k, writers[k]);
+    }
+    count(core, op);
+}
+
+void put_reply(struct core *core, struct coord_op *op, struct node_id from,
+               const struct message *message)
+{
+    const struct range_record *record = op_record(core, op);
+    if (message->reply.error == ERR_WRONG_EPOCH && !message->reply.has_record) {
+        /* The writer is behind us: bring it the record with the write. */
+        if (record_has_member(record, from))
+            send_write(core, op, from, message->reply.slot, true);
+        return;
+    }
+    if (message->reply.error < 0 || range_epoch_compare(&message->reply.range, record) != 0 ||
+        range_epoch_compare(&op->epoch, record) != 0)
+        return; /* Asked again at the retry interval, or when the newer record is taken in. */
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        if (record->slots[i].number != message->reply.slot)
+            continue;
+        struct node_id writers[2];
+        uint32_t writers_count = slot_writers(&record->slots[i], writers);
+        for (uint32_t k = 0; k < writers_count; k++) {
+            if (id_equal(writers[k], from))
+                op->acked[i] |= (uint8_t)(1u << k);
+        }
+    }
+    if (message->reply.hlc > op->hlc && message->reply.object.size > 0) {
+        struct buf merged = {0};
+        object_merge(buf_slice(&op->later), message->reply.object, &merged);
+        buf_done(&op->later);
+        op->later = merged;
+    }
+    count(core, op);
+}
