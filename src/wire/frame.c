@@ -20,11 +20,9 @@ void prelude_encode(const struct prelude *prelude, struct buf *out)
     size_t start = out->size;
     buf_append(out, slice_of(magic, sizeof magic));
     write_u32(out, prelude->protocol);
-    write_u64(out, prelude->node.hi);
-    write_u64(out, prelude->node.lo);
+    id_write(out, prelude->node);
     write_u64(out, prelude->generation);
-    write_u64(out, prelude->cluster.hi);
-    write_u64(out, prelude->cluster.lo);
+    id_write(out, prelude->cluster);
     write_u64(out, checksum64(slice_of(out->data + start, out->size - start), 0));
     ASSERT(out->size - start == PRELUDE_SIZE);
 }
@@ -93,11 +91,9 @@ int frames_prelude(struct frames *frames, struct prelude *ret_prelude)
     struct reader reader = reader_of(slice_of(bytes.data + sizeof magic, PRELUDE_SIZE - 4));
     struct prelude prelude = {0};
     prelude.protocol = read_u32(&reader);
-    prelude.node.hi = read_u64(&reader);
-    prelude.node.lo = read_u64(&reader);
+    prelude.node = id_read(&reader);
     prelude.generation = read_u64(&reader);
-    prelude.cluster.hi = read_u64(&reader);
-    prelude.cluster.lo = read_u64(&reader);
+    prelude.cluster = id_read(&reader);
     uint64_t checksum = read_u64(&reader);
     if (checksum != checksum64(slice_of(bytes.data, PRELUDE_SIZE - 8), 0) ||
         prelude.protocol == 0 || id_none(prelude.node))

@@ -383,6 +383,27 @@ void mp_write_binary(struct buf *buf, struct slice bytes)
     buf_append(buf, bytes);
 }
 
+size_t mp_binary_begin(struct buf *buf)
+{
+    /* Room for the shortest header: most of what is so written is short. */
+    put(buf, 0xc4, 0, 1);
+    return buf->size;
+}
+
+void mp_binary_end(struct buf *buf, size_t start)
+{
+    size_t size = buf->size - start;
+    ASSERT(size <= UINT32_MAX);
+    size_t shift = size <= UINT8_MAX ? 0 : size <= UINT16_MAX ? 1 : 3;
+    if (shift > 0) {
+        buf_reserve(buf, shift);
+        memmove(buf->data + start + shift, buf->data + start, size);
+    }
+    buf->size = start - 2;
+    put_narrowest(buf, 0xc4, size);
+    buf->size += size;
+}
+
 static void put_container(struct buf *buf, uint8_t first_short, uint8_t first_of_2, uint32_t count)
 {
     if (count < 16)

@@ -88,6 +88,9 @@ void mp_write_double(struct buf *buf, double value);
 /* BYTES is at most UINT32_MAX long, as everything that limits.h bounds. */
 void mp_write_string(struct buf *buf, struct slice bytes);
 void mp_write_binary(struct buf *buf, struct slice bytes);
+/* Binary of what is appended to BUF in between; for encoders that do not know their size. */
+size_t mp_binary_begin(struct buf *buf);
+void mp_binary_end(struct buf *buf, size_t start);
 void mp_write_array(struct buf *buf, uint32_t count);
 void mp_write_map(struct buf *buf, uint32_t pairs);
 /* A C string: for the keys of maps. */
