@@ -3,13 +3,18 @@
  * An object travels and is stored as one canonical byte string: the same set of versions has the
  * same bytes on every node. All functions read versions only, never a setting that may lag.
  *
- *   object  = format byte, sibling count varint, siblings in order of their dots
- *   sibling = dot, context (a version vector), hlc, policy, flags, expires, drops, type, value
+ *   object  = format byte (2 with a history, else 1), sibling count varint,
+ *             [history: a version vector], siblings in order of their dots
+ *   sibling = dot (actor u64, counter varint), context (a version vector), hlc u64,
+ *             flags u8 (bits 0-1 policy, 2 tombstone, 3 expires, 4 drops, 5 type),
+ *             [expires u64], [drops varint], [type: length varint, bytes],
+ *             value (length varint, bytes; absent in a tombstone)
  *
  * Sibling X is obsolete exactly when some other version's context covers X's dot (dotted version
  * vectors: Preguica et al., "Dotted Version Vectors", 2010; Almeida et al., "Scalable and Accurate
  * Causality Tracking for Eventually Consistent Stores", 2014). Merge is commutative, associative,
- * idempotent and deterministic to the byte.
+ * idempotent and deterministic to the byte. The history holds what versions that are gone had
+ * covered beyond what the remaining contexts cover; mostly there is nothing to hold.
  *
  * An empty slice is "no object": it merges as the neutral element. */
 #ifndef OBJECT_H
@@ -46,7 +51,11 @@ struct sibling {
 struct object {
     uint32_t count;
     struct sibling *siblings; /* In the arena; sorted by dot. */
+    struct slice history;     /* Encoded version vector, mostly empty. */
 };
+
+/* A put never makes more than SIBLINGS_MAX; merges may, but only a hostile peer makes so many. */
+enum { OBJECT_SIBLINGS_MAX = 4096 };
 
 /* Decode BYTES into RET_OBJECT, whose siblings lie in ARENA and borrow from BYTES. Checks
  * everything: BYTES may be hostile. 0, or ERR_CORRUPT. An empty slice gives 0 siblings. */
@@ -82,9 +91,12 @@ struct update {
  *
  * A blind update of policy siblings is concurrent with all; one of policy newest or lww takes the
  * local object's history as its context. RET_HLC (may be NULL) receives the final stamp.
- * 0, or ERR_TOO_MANY_SIBLINGS when policy siblings and the result would have more than SIBLINGS_MAX
- * siblings and more than LOCAL has; OUT is then unchanged. The context must have passed
- * context_check. */
+ * 0, or ERR_TOO_MANY_SIBLINGS when the result would have more than SIBLINGS_MAX siblings and more
+ * than LOCAL has; one of policy newest or lww then takes the local history as well and succeeds,
+ * unless LOCAL holds versions of policy siblings. The context must have passed context_check, but
+ * a forged one that covers the new dot is ERR_BAD_CONTEXT; ERR_CORRUPT where LOCAL already knows
+ * the new dot or a later one of its actor; ERR_TOO_LARGE; ERR_CLOCK_SKEW where no higher stamp is
+ * left (hostile stamps). OUT is unchanged on any error. */
 int object_update(struct slice local, const struct update *update, struct buf *out,
                   uint64_t *ret_hlc) CHECK_RESULT;
 

@@ -1,0 +1,92 @@
+/* Objects: checking, decoding, and what can be told without merging. */
+#include "data/versions.h"
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+/* Is this what settling these versions would give? Then the same versions have no other bytes. */
+static bool versions_settled(const struct versions *versions)
+{
+    if (versions->count == 1 && versions->history.size == 0)
+        return true;
+    struct versions settled;
+    struct history covered;
+    struct history written;
+    versions_init(&settled);
+    history_init(&covered);
+    history_init(&written);
+    for (uint32_t i = 0; i < versions->count; i++)
+        versions_add(&settled, &versions->items[i]);
+    versions_contexts(versions, &covered);
+    history_join(&covered);
+    versions_settle(&settled, &covered);
+    history_add_vector(&written, versions->history);
+    bool same = settled.count == versions->count && covered.count == written.count;
+    for (uint32_t i = 0; same && i < covered.count; i++)
+        same = dot_compare(covered.entries[i], written.entries[i]) == 0;
+    history_done(&written);
+    history_done(&covered);
+    versions_done(&settled);
+    return same;
+}
+
+static int versions_read(struct slice bytes, struct versions *versions)
+{
+    int error = versions_parse(bytes, versions);
+    if (error == 0 && versions->count > 0 && !versions_settled(versions))
+        error = ERR_CORRUPT;
+    return error;
+}
+
+int object_check(struct slice bytes)
+{
+    struct versions versions;
+    versions_init(&versions);
+    int error = versions_read(bytes, &versions);
+    versions_done(&versions);
+    return error;
+}
+
+int object_decode(struct slice bytes, struct arena *arena, struct object *ret_object)
+{
+    struct versions versions;
+    versions_init(&versions);
+    int error = versions_read(bytes, &versions);
+    if (error == 0) {
+        struct sibling *siblings = arena_alloc(arena, versions.count * sizeof(*siblings));
+        for (uint32_t i = 0; i < versions.count; i++)
+            siblings[i] = versions.items[i].sibling;
+        *ret_object = (struct object){versions.count, siblings, versions.history};
+    }
+    versions_done(&versions);
+    return error;
+}
+
+uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, struct slice object)
+{
+    if (object.size == 0)
+        return 0;
+    struct versions versions;
+    versions_init(&versions);
+    int error = versions_parse(object, &versions);
+    ASSERT(error == 0);
+    uint64_t digest = checksum64(key, checksum64(bucket, hash));
+    for (uint32_t i = 0; i < versions.count; i++) {
+        struct dot dot = versions.items[i].sibling.dot;
+        digest = checksum_pair(digest, checksum_pair(dot.actor, dot.counter));
+    }
+    versions_done(&versions);
+    return digest != 0 ? digest : 1;
+}
+
+uint64_t object_hlc(struct slice object)
+{
+    struct versions versions;
+    versions_init(&versions);
+    int error = versions_parse(object, &versions);
+    ASSERT(error == 0);
+    const struct version *latest = versions_latest(&versions);
+    uint64_t hlc = latest == NULL ? 0 : latest->sibling.hlc;
+    versions_done(&versions);
+    return hlc;
+}
