@@ -185,7 +185,7 @@ static int set_choice(struct config *config, const struct option_line *line, con
                       struct buf *error)
 {
     if (line->offset == AT(log_level)) {
-        if (log_level_parse(slice_string(value), &config->log_level) == 0)
+        if (logger_level_parse(slice_string(value), &config->log_level) == 0)
             return 0;
     } else if (strcmp(value, "text") == 0 || strcmp(value, "json") == 0) {
         config->log_format = value[0] == 't' ? FORMAT_TEXT : FORMAT_JSON;

@@ -5,7 +5,7 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
-#include "shell/log.h"
+#include "shell/logger.h"
 
 enum {
     PORT_PEER = 7400,

@@ -10,7 +10,7 @@ Test(histogram, quantiles_are_within_an_eighth)
     for (uint64_t us = 1; us <= 100000; us++)
         histogram_add(&histogram, us);
     cr_assert_eq(histogram.count, 100000);
-    cr_assert_eq(histogram.sum_us, 100000u * 100001u / 2);
+    cr_assert_eq(histogram.sum_us, UINT64_C(100000) * 100001 / 2);
     for (double q = 0.01; q < 1; q += 0.01) {
         double exact = q * 100000, found = (double)histogram_quantile(&histogram, q);
         cr_assert(found >= exact && found <= exact * 1.126, "%f: %f", q, found);

@@ -1,16 +1,16 @@
 /* What a log line looks like, whatever bytes come in. */
-#include "shell/log.h"
+#include "shell/logger.h"
 
 #include <criterion/criterion.h>
 #include <jansson.h>
 
 static void format(enum log_format form, const struct log_field *fields, struct buf *out)
 {
-    log_format_line(form, 1767261600123u, LEVEL_WARNING, "peer lost", fields, out);
+    logger_format_line(form, 1767261600123u, LEVEL_WARNING, "peer lost", fields, out);
     buf_append_byte(out, '\0');
 }
 
-Test(log, text_line_quotes_only_what_needs_it)
+Test(logger, text_line_quotes_only_what_needs_it)
 {
     struct buf out = {0};
     format(FORMAT_TEXT,
@@ -23,7 +23,7 @@ Test(log, text_line_quotes_only_what_needs_it)
     buf_done(&out);
 }
 
-Test(log, a_line_without_fields)
+Test(logger, a_line_without_fields)
 {
     struct buf out = {0};
     format(FORMAT_TEXT, NULL, &out);
@@ -31,7 +31,7 @@ Test(log, a_line_without_fields)
     buf_done(&out);
 }
 
-Test(log, hostile_bytes_neither_break_the_line_nor_the_json)
+Test(logger, hostile_bytes_neither_break_the_line_nor_the_json)
 {
     static const char hostile[] = "a\n\"b\\\xff\xc0\x80\xed\xa0\x80 caf\xc3\xa9\x01";
     const struct log_field fields[] = {log_slice("v", slice_of(hostile, sizeof hostile - 1)), {0}};
@@ -54,25 +54,25 @@ Test(log, hostile_bytes_neither_break_the_line_nor_the_json)
     buf_done(&json);
 }
 
-Test(log, levels_have_names)
+Test(logger, levels_have_names)
 {
     enum log_level level;
-    cr_assert_eq(log_level_parse(slice_string("debug"), &level), 0);
+    cr_assert_eq(logger_level_parse(slice_string("debug"), &level), 0);
     cr_assert_eq(level, LEVEL_DEBUG);
-    cr_assert_eq(log_level_parse(slice_string("error"), &level), 0);
+    cr_assert_eq(logger_level_parse(slice_string("error"), &level), 0);
     cr_assert_eq(level, LEVEL_ERROR);
-    cr_assert_lt(log_level_parse(slice_string("loud"), &level), 0);
+    cr_assert_lt(logger_level_parse(slice_string("loud"), &level), 0);
 }
 
-Test(log, a_stranger_gets_five_lines_in_ten_seconds)
+Test(logger, a_stranger_gets_five_lines_in_ten_seconds)
 {
-    struct log_limit limit = {0};
+    struct logger_limit limit = {0};
     uint64_t suppressed = 0;
     int passed = 0;
     for (int i = 0; i < 100; i++)
-        passed += log_limit_pass(&limit, 1000000, &suppressed);
+        passed += logger_limit_pass(&limit, 1000000, &suppressed);
     cr_assert_eq(passed, 5);
     cr_assert_eq(suppressed, 0);
-    cr_assert(log_limit_pass(&limit, 11000000, &suppressed));
+    cr_assert(logger_limit_pass(&limit, 11000000, &suppressed));
     cr_assert_eq(suppressed, 95);
 }

@@ -1,5 +1,5 @@
 /* Formatting and writing of log lines. */
-#include "shell/log.h"
+#include "shell/logger.h"
 
 #include <stdatomic.h>
 #include <time.h>
@@ -15,18 +15,18 @@ static _Atomic int current_format = FORMAT_TEXT;
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
-void log_set(enum log_level level, enum log_format format)
+void logger_set(enum log_level level, enum log_format format)
 {
     atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
     atomic_store_explicit(&current_format, (int)format, memory_order_relaxed);
 }
 
-bool log_enabled(enum log_level level)
+bool logger_enabled(enum log_level level)
 {
     return (int)level >= atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
-int log_level_parse(struct slice name, enum log_level *ret_level)
+int logger_level_parse(struct slice name, enum log_level *ret_level)
 {
     for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
         if (slice_equal(name, slice_string(level_names[i]))) {
@@ -58,7 +58,7 @@ static size_t utf8_length(struct slice text)
     return length;
 }
 
-void log_json_string(struct slice text, struct buf *out)
+void logger_json_string(struct slice text, struct buf *out)
 {
     buf_append_byte(out, '"');
     while (text.size > 0) {
@@ -92,7 +92,7 @@ static void append_text_value(struct slice text, struct buf *out)
     if (bare)
         buf_append(out, text);
     else
-        log_json_string(text, out);
+        logger_json_string(text, out);
 }
 
 static void append_time(uint64_t wall_ms, struct buf *out)
@@ -126,22 +126,22 @@ static void format_json(uint64_t wall_ms, enum log_level level, const char *even
     buf_append(out, slice_string("{\"time\":\""));
     append_time(wall_ms, out);
     buf_printf(out, "\",\"level\":\"%s\",\"event\":", level_names[level]);
-    log_json_string(slice_string(event), out);
+    logger_json_string(slice_string(event), out);
     for (const struct log_field *field = fields; field != NULL && field->kind != LOG_FIELD_END;
          field++) {
         buf_append_byte(out, ',');
-        log_json_string(slice_string(field->name), out);
+        logger_json_string(slice_string(field->name), out);
         buf_append_byte(out, ':');
         if (field->kind == LOG_FIELD_NUMBER)
             buf_printf(out, "%llu", (unsigned long long)field->number);
         else
-            log_json_string(field->text, out);
+            logger_json_string(field->text, out);
     }
     buf_append_byte(out, '}');
 }
 
-void log_format_line(enum log_format format, uint64_t wall_ms, enum log_level level,
-                     const char *event, const struct log_field *fields, struct buf *out)
+void logger_format_line(enum log_format format, uint64_t wall_ms, enum log_level level,
+                        const char *event, const struct log_field *fields, struct buf *out)
 {
     if (format == FORMAT_JSON)
         format_json(wall_ms, level, event, fields, out);
@@ -150,23 +150,23 @@ void log_format_line(enum log_format format, uint64_t wall_ms, enum log_level le
     buf_append_byte(out, '\n');
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields)
+void logger_write(enum log_level level, const char *event, const struct log_field *fields)
 {
-    if (!log_enabled(level))
+    if (!logger_enabled(level))
         return;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     enum log_format format = (enum log_format)atomic_load(&current_format);
     struct buf line = {0};
-    log_format_line(format, wall_ms, level, event, fields, &line);
+    logger_format_line(format, wall_ms, level, event, fields, &line);
     /* Where standard error is gone or full there is nobody to tell. */
     ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
     (void)ignored;
     buf_done(&line);
 }
 
-bool log_limit_pass(struct log_limit *limit, uint64_t now_us, uint64_t *ret_suppressed)
+bool logger_limit_pass(struct logger_limit *limit, uint64_t now_us, uint64_t *ret_suppressed)
 {
     if (limit->since_us == 0 || now_us - limit->since_us >= LIMIT_WINDOW_US) {
         limit->since_us = MAX(now_us, (uint64_t)1);

@@ -6,8 +6,8 @@
  * A line is written by one system call, so lines of several threads never mix. Field values may be
  * hostile bytes: what is not printable UTF-8 is escaped. Level and format may change at any time.
  */
-#ifndef LOG_H
-#define LOG_H
+#ifndef LOGGER_H
+#define LOGGER_H
 
 #include "base/buf.h"
 
@@ -48,34 +48,34 @@ static inline struct log_field log_number(const char *name, uint64_t number)
     return (struct log_field){.kind = LOG_FIELD_NUMBER, .name = name, .number = number};
 }
 
-void log_set(enum log_level level, enum log_format format);
-bool log_enabled(enum log_level level);
+void logger_set(enum log_level level, enum log_format format);
+bool logger_enabled(enum log_level level);
 
 /* FIELDS may be NULL. */
-void log_write(enum log_level level, const char *event, const struct log_field *fields);
-#define log_debug(event, fields) log_write(LEVEL_DEBUG, event, fields)
-#define log_info(event, fields) log_write(LEVEL_INFO, event, fields)
-#define log_warning(event, fields) log_write(LEVEL_WARNING, event, fields)
-#define log_error(event, fields) log_write(LEVEL_ERROR, event, fields)
+void logger_write(enum log_level level, const char *event, const struct log_field *fields);
+#define log_debug(event, fields) logger_write(LEVEL_DEBUG, event, fields)
+#define log_info(event, fields) logger_write(LEVEL_INFO, event, fields)
+#define log_warning(event, fields) logger_write(LEVEL_WARNING, event, fields)
+#define log_error(event, fields) logger_write(LEVEL_ERROR, event, fields)
 
-/* Append the line with its newline to OUT: what log_write writes. WALL_MS since 1970. */
-void log_format_line(enum log_format format, uint64_t wall_ms, enum log_level level,
-                     const char *event, const struct log_field *fields, struct buf *out);
+/* Append the line with its newline to OUT: what logger_write writes. WALL_MS since 1970. */
+void logger_format_line(enum log_format format, uint64_t wall_ms, enum log_level level,
+                        const char *event, const struct log_field *fields, struct buf *out);
 
 /* Append TEXT as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
-void log_json_string(struct slice text, struct buf *out);
+void logger_json_string(struct slice text, struct buf *out);
 
 /* The level of its name ("debug", "info", "warning", "error"): 0 or ERR_BAD_REQUEST. */
-int log_level_parse(struct slice name, enum log_level *ret_level) CHECK_RESULT;
+int logger_level_parse(struct slice name, enum log_level *ret_level) CHECK_RESULT;
 
 /* For events that a stranger can cause at will: at most 5 lines in 10 s from one place. */
-struct log_limit {
+struct logger_limit {
     uint64_t since_us;
     uint32_t written;
     uint64_t suppressed;
 };
 
 /* May a line be written now? RET_SUPPRESSED says how many were left out before this one. */
-bool log_limit_pass(struct log_limit *limit, uint64_t now_us, uint64_t *ret_suppressed);
+bool logger_limit_pass(struct logger_limit *limit, uint64_t now_us, uint64_t *ret_suppressed);
 
 #endif
