@@ -1,0 +1,287 @@
+#include "kvbench/connection.h"
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "core/request.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+enum { READ_SIZE = 256 * 1024, PLACE_BITS = 12 };
+
+static const struct mp_limits limits = {
+    .depth_max = RPC_DEPTH_MAX, .elements_max = 1 << 20, .size_max = 256 * 1024 * 1024};
+
+void connection_init(struct connection *connection, uint32_t depth)
+{
+    ASSERT(depth > 0 && depth <= DEPTH_MAX);
+    *connection = (struct connection){.fd = -1, .depth = depth, .spare_count = depth};
+    connection->ops = mem_zero(depth * sizeof(*connection->ops));
+    connection->spare = mem_alloc(depth * sizeof(*connection->spare));
+    for (uint32_t i = 0; i < depth; i++)
+        connection->spare[i] = depth - 1 - i;
+    connection->scan.limits = limits;
+}
+
+void connection_done(struct connection *connection)
+{
+    connection_close(connection);
+    mem_free(connection->ops);
+    mem_free(connection->spare);
+    buf_done(&connection->out);
+    buf_done(&connection->in);
+    buf_done(&connection->cursor);
+}
+
+int connection_open(struct connection *connection, const struct sockaddr_storage *address,
+                    socklen_t size)
+{
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return ERR_UNAVAILABLE;
+    int one = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(fd, (const struct sockaddr *)address, size) != 0 && errno != EINPROGRESS) {
+        (void)close(fd);
+        return ERR_UNAVAILABLE;
+    }
+    connection->fd = fd;
+    connection->connecting = true;
+    return 0;
+}
+
+void connection_close(struct connection *connection)
+{
+    if (connection->fd >= 0)
+        (void)close(connection->fd);
+    connection->fd = -1;
+    connection->connecting = false;
+    connection->writable_wanted = false;
+    connection->out_sent = 0;
+    buf_clear(&connection->out);
+    buf_clear(&connection->in);
+    connection->scan = (struct mp_scan){.limits = limits};
+}
+
+struct op *connection_take(struct connection *connection)
+{
+    struct op *op = &connection->ops[connection->spare[--connection->spare_count]];
+    uint32_t serial = op->serial + 1;
+    *op = (struct op){.used = true, .serial = serial};
+    return op;
+}
+
+void connection_give(struct connection *connection, struct op *op)
+{
+    ASSERT(op->used);
+    op->used = false;
+    connection->spare[connection->spare_count++] = (uint32_t)(op - connection->ops);
+}
+
+/* --------------------------------------------------------------------------- Requests. */
+
+static uint32_t op_id(const struct connection *connection, const struct op *op)
+{
+    return op->serial << PLACE_BITS | (uint32_t)(op - connection->ops);
+}
+
+static void put_consistency(struct buf *out, const char *name, uint8_t value)
+{
+    if (value == 0)
+        return;
+    mp_write_text(out, name);
+    if (value == CONSISTENCY_QUORUM)
+        mp_write_text(out, "quorum");
+    else if (value == CONSISTENCY_ALL)
+        mp_write_text(out, "all");
+    else
+        mp_write_uint(out, value);
+}
+
+/* The head of a request whose map has PAIRS of its own beside bucket, deadline and strict. */
+static struct buf *request_begin(struct connection *connection, const struct op *op,
+                                 const struct manner *manner, const char *method, uint32_t pairs)
+{
+    struct buf *out = &connection->out;
+    mp_write_array(out, 4);
+    mp_write_uint(out, 0);
+    mp_write_uint(out, op_id(connection, op));
+    mp_write_text(out, method);
+    mp_write_map(out, pairs + 2 + manner->strict);
+    mp_write_text(out, "bucket");
+    mp_write_string(out, manner->bucket);
+    mp_write_text(out, "deadline_ms");
+    mp_write_uint(out, manner->deadline_ms);
+    if (manner->strict) {
+        mp_write_text(out, "strict");
+        mp_write_bool(out, true);
+    }
+    return out;
+}
+
+void connection_get(struct connection *connection, const struct op *op, const struct manner *manner,
+                    struct slice key)
+{
+    struct buf *out = request_begin(connection, op, manner, "get", 1 + (manner->r > 0));
+    mp_write_text(out, "key");
+    mp_write_binary(out, key);
+    put_consistency(out, "r", manner->r);
+}
+
+void connection_put(struct connection *connection, const struct op *op, const struct manner *manner,
+                    struct slice key, struct slice value, struct slice context)
+{
+    uint32_t pairs = 2U + (context.size > 0) + (manner->w > 0) + (manner->dw > 0);
+    struct buf *out = request_begin(connection, op, manner, "put", pairs);
+    mp_write_text(out, "key");
+    mp_write_binary(out, key);
+    mp_write_text(out, "value");
+    mp_write_binary(out, value);
+    if (context.size > 0) {
+        mp_write_text(out, "context");
+        mp_write_binary(out, context);
+    }
+    put_consistency(out, "w", manner->w);
+    put_consistency(out, "dw", manner->dw);
+}
+
+void connection_scan(struct connection *connection, const struct op *op,
+                     const struct manner *manner)
+{
+    uint32_t pairs = 1U + (manner->r > 0) + (connection->cursor.size > 0);
+    struct buf *out = request_begin(connection, op, manner, "scan", pairs);
+    mp_write_text(out, "limit");
+    mp_write_uint(out, manner->scan_limit);
+    if (connection->cursor.size > 0) {
+        mp_write_text(out, "cursor");
+        mp_write_binary(out, buf_slice(&connection->cursor));
+    }
+    put_consistency(out, "r", manner->r);
+}
+
+int connection_flush(struct connection *connection)
+{
+    if (connection->connecting || connection->fd < 0)
+        return 0;
+    struct buf *out = &connection->out;
+    while (connection->out_sent < out->size) {
+        ssize_t sent = send(connection->fd, out->data + connection->out_sent,
+                            out->size - connection->out_sent, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return errno == EAGAIN ? 0 : ERR_IO;
+        connection->out_sent += (size_t)sent;
+    }
+    connection->out_sent = 0;
+    buf_clear(out);
+    return 0;
+}
+
+/* ----------------------------------------------------------------------------- Answers. */
+
+int connection_read(struct connection *connection)
+{
+    struct buf *in = &connection->in;
+    uint8_t *room = buf_reserve(in, READ_SIZE);
+    ssize_t got = recv(connection->fd, room, READ_SIZE, 0);
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : ERR_IO;
+    if (got == 0)
+        return ERR_IO;
+    in->size += (size_t)got;
+    return 0;
+}
+
+static void error_read(struct mp_reader *reader, struct reply *reply)
+{
+    uint32_t pairs = mp_read_map(reader);
+    for (uint32_t i = 0; i < pairs && !reader->bad; i++) {
+        struct slice name = mp_read_bytes(reader);
+        if (slice_equal(name, slice_string("code")))
+            reply->error = error_of_word(mp_read_bytes(reader));
+        else if (slice_equal(name, slice_string("message")))
+            reply->message = mp_read_bytes(reader);
+        else
+            (void)mp_skip(reader);
+    }
+    if (reply->error == 0)
+        reply->error = ERR_INTERNAL;
+}
+
+static void siblings_read(struct mp_reader *reader, struct reply *reply)
+{
+    reply->siblings = mp_read_array(reader);
+    for (uint32_t i = 0; i < reply->siblings && !reader->bad; i++) {
+        uint32_t pairs = mp_read_map(reader);
+        for (uint32_t j = 0; j < pairs && !reader->bad; j++) {
+            struct slice name = mp_read_bytes(reader);
+            struct slice value =
+                slice_equal(name, slice_string("value")) ? mp_read_bytes(reader) : mp_skip(reader);
+            if (i == 0 && slice_equal(name, slice_string("value")))
+                reply->value = value;
+        }
+    }
+    reply->found = reply->siblings > 0;
+}
+
+static void result_read(struct mp_reader *reader, struct reply *reply)
+{
+    uint32_t pairs = mp_read_map(reader);
+    for (uint32_t i = 0; i < pairs && !reader->bad; i++) {
+        struct slice name = mp_read_bytes(reader);
+        if (slice_equal(name, slice_string("siblings")))
+            siblings_read(reader, reply);
+        else if (slice_equal(name, slice_string("context")))
+            reply->context = mp_read_bytes(reader);
+        else if (slice_equal(name, slice_string("cursor")) && mp_peek(reader) != MP_NIL)
+            reply->cursor = mp_read_bytes(reader);
+        else if (slice_equal(name, slice_string("items"))) {
+            struct mp_reader items = *reader;
+            reply->items = mp_read_array(&items);
+            (void)mp_skip(reader);
+        } else {
+            (void)mp_skip(reader);
+        }
+    }
+}
+
+static int reply_read(struct connection *connection, struct slice bytes, struct reply *reply)
+{
+    struct mp_reader reader = mp_reader_of(bytes);
+    *reply = (struct reply){0};
+    if (mp_read_array(&reader) != 4 || mp_read_uint(&reader) != 1)
+        return ERR_CORRUPT;
+    uint64_t id = mp_read_uint(&reader);
+    struct op *op = &connection->ops[MIN(id % DEPTH_MAX, connection->depth - 1)];
+    if (op->used && op_id(connection, op) == id)
+        reply->op = op;
+    if (!mp_take_nil(&reader))
+        error_read(&reader, reply);
+    if (!mp_take_nil(&reader))
+        result_read(&reader, reply);
+    return mp_finished(&reader) ? 1 : ERR_CORRUPT;
+}
+
+int connection_next(struct connection *connection, size_t *at, struct reply *ret_reply)
+{
+    size_t more = 0;
+    struct slice left = slice_of(connection->in.data + *at, connection->in.size - *at);
+    if (left.size == 0)
+        return 0;
+    if (mp_scan(&connection->scan, left, &more) != 0)
+        return ERR_CORRUPT;
+    if (more > 0)
+        return 0;
+    size_t size = connection->scan.at;
+    connection->scan = (struct mp_scan){.limits = limits};
+    *at += size;
+    return reply_read(connection, slice_of(left.data, size), ret_reply);
+}
+
+void connection_consume(struct connection *connection, size_t at)
+{
+    buf_consume(&connection->in, at);
+}
