@@ -31,6 +31,8 @@ enum signal_type {
     SIGNAL_ADOPTED,        /* The holding of `range` has a newer record, not durable yet. */
     SIGNAL_INSTALLED,      /* The record of `range` is durably installed here. */
     SIGNAL_PEER_INSTALLED, /* `node` has durably installed (range, epoch). */
+    SIGNAL_REMIND,         /* `node` should be told the installed record of `range` (again). */
+    SIGNAL_DEPART,         /* This node owns nothing and was told to leave: it departs. */
     SIGNAL_PROPOSE,        /* The transfer machine wants `record` to be chosen. */
     SIGNAL_MEMBERS,        /* The member table or a departure changed. */
     SIGNAL_SETTINGS,       /* Setting changed: `name`. */
@@ -93,7 +95,9 @@ struct core {
     uint32_t signals_capacity;
     /* Is the peer believed to be up? Kept by the detector, read by all. True for self. */
     bool (*peer_is_up)(const struct core *core, struct node_id id);
-    void *detector; /* Borrowed: for peer_is_up. */
+    /* A message was sent that the peer answers if it is alive. Kept by the detector; may be NULL. */
+    void (*peer_asked)(struct core *core, struct node_id id);
+    void *detector; /* Borrowed: for peer_is_up and peer_asked. */
 };
 
 /* A timer that calls back within core_step. */

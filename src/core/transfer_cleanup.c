@@ -1,0 +1,182 @@
+/* Clean-up of a copy that moved away.
+ *
+ * No copy is deleted for want of title alone. After a grace period the former member hands all it
+ * holds to the present reader of the lowest slot, which merges it and syncs; only then does it
+ * delete. So the proof that the present reader has every version is its own acknowledgement of each
+ * chunk. Then it says so, and a later record takes it out of `former`. */
+#include "core/transfer_state.h"
+
+void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup)
+{
+    core_timer_clear(core, &cleanup->timer);
+    map_remove(&transfers->cleanups, (uint64_t)cleanup->range + 1);
+    buf_done(&cleanup->bucket);
+    buf_done(&cleanup->key);
+    mem_free(cleanup);
+}
+
+static bool is_former(const struct core *core, uint32_t range)
+{
+    const struct range_record *record = held_record(core, range);
+    return record_has_former(record, core->self) && !record_has_member(record, core->self);
+}
+
+static void scan(struct core *core, struct cleanup *cleanup)
+{
+    uint64_t token;
+    struct transfer_wait *wait =
+        wait_add(cleanup->transfers, WAIT_CLEANUP_SCAN, cleanup->range, &token);
+    wait->sequence = cleanup->sequence + 1;
+    cleanup->scanning = true;
+    struct store_op *op = core_store(core, STORE_SCAN, token);
+    op->range = cleanup->range;
+    op->scan.from = cleanup->cursor;
+    op->scan.to = range_last(cleanup->range, core->ring.bits);
+    op->bucket = core_copy(core, buf_slice(&cleanup->bucket));
+    op->key = core_copy(core, buf_slice(&cleanup->key));
+    op->scan.count_max = CHUNK_COUNT_MAX;
+    op->scan.bytes_max = CHUNK_BYTES_MAX;
+}
+
+static void drop(struct core *core, struct cleanup *cleanup)
+{
+    const struct range_record *record = held_record(core, cleanup->range);
+    cleanup->state = CLEANUP_DROPPING;
+    uint64_t token;
+    wait_add(cleanup->transfers, WAIT_DROP, cleanup->range, &token);
+    struct store_op *op = core_store(core, STORE_DROP, token);
+    op->range = cleanup->range;
+    op->fork = record->fork;
+    op->epoch = record->epoch;
+    op->sync = true;
+}
+
+static void say_done(struct core *core, const struct cleanup *cleanup)
+{
+    const struct range_record *record = held_record(core, cleanup->range);
+    struct message *message = core_send(core, record_driver(record), MESSAGE_COMPLETE);
+    message->chunk.range = range_epoch_of(record);
+}
+
+static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
+{
+    (void)timer;
+    struct cleanup *cleanup = machine;
+    core_timer_set(core, &cleanup->timer, core->now.us + 5 * core->timing.retry_us);
+    if (cleanup->state == CLEANUP_GRACE)
+        cleanup->state = CLEANUP_PUSHING;
+    if (cleanup->state == CLEANUP_PUSHING && !cleanup->scanning)
+        scan(core, cleanup);
+    else if (cleanup->state == CLEANUP_DONE)
+        say_done(core, cleanup);
+}
+
+void cleanup_range(struct transfers *transfers, struct core *core, uint32_t range)
+{
+    struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
+    if (!is_former(core, range)) {
+        if (cleanup != NULL)
+            cleanup_free(transfers, core, cleanup);
+        return;
+    }
+    if (cleanup != NULL)
+        return;
+    cleanup = mem_zero(sizeof(*cleanup));
+    cleanup->transfers = transfers;
+    cleanup->range = range;
+    cleanup->due_us = core->now.us + core->timing.cleanup_us;
+    cleanup->cursor = range_first(range, core->ring.bits);
+    cleanup->timer.fire = cleanup_timer;
+    cleanup->timer.machine = cleanup;
+    map_put(&transfers->cleanups, (uint64_t)range + 1, cleanup);
+    core_timer_set(core, &cleanup->timer, cleanup->due_us);
+}
+
+void cleanup_scanned(struct transfers *transfers, struct core *core,
+                     const struct transfer_wait *wait, const struct store_done *done)
+{
+    struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)wait->range + 1);
+    if (cleanup == NULL)
+        return;
+    cleanup->scanning = false;
+    if (done->error < 0 || cleanup->state != CLEANUP_PUSHING || !is_former(core, wait->range))
+        return;
+    if (done->entries_count == 0 && !done->more) {
+        drop(core, cleanup);
+        return;
+    }
+    const struct range_record *record = held_record(core, wait->range);
+    struct message *message = core_send(core, record_driver(record), MESSAGE_CHUNK);
+    message->chunk.range = range_epoch_of(record);
+    message->chunk.sequence = wait->sequence;
+    message->chunk.entries = done->entries;
+    message->chunk.entries_count = done->entries_count;
+    message->chunk.last = !done->more;
+}
+
+void cleanup_acked(struct transfers *transfers, struct core *core, struct node_id from,
+                   const struct message *message)
+{
+    uint32_t range = message->chunk.range.range;
+    struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
+    const struct range_record *record = held_record(core, range);
+    if (cleanup == NULL || cleanup->state != CLEANUP_PUSHING || !is_former(core, range) ||
+        message->chunk.sequence != cleanup->sequence + 1 || cleanup->scanning ||
+        range_epoch_compare(&message->chunk.range, record) != 0 ||
+        record_slot_read_by(record, from) == NULL)
+        return;
+    cleanup->sequence++;
+    cleanup->cursor = message->chunk.cursor;
+    buf_clear(&cleanup->bucket);
+    buf_append(&cleanup->bucket, message->chunk.cursor_bucket);
+    buf_clear(&cleanup->key);
+    buf_append(&cleanup->key, message->chunk.cursor_key);
+    scan(core, cleanup);
+}
+
+void cleanup_handed(struct transfers *transfers, struct core *core, struct node_id from,
+                    const struct message *message)
+{
+    uint32_t range = message->chunk.range.range;
+    const struct holding *holding = &core->holdings[range];
+    if (!holding->ready || message->chunk.entries_count == 0 ||
+        range_epoch_compare(&message->chunk.range, &holding->record) != 0 ||
+        record_slot_read_by(&holding->record, core->self) == NULL)
+        return;
+    const struct entry *end = &message->chunk.entries[message->chunk.entries_count - 1];
+    uint64_t token;
+    struct transfer_wait *wait = wait_add(transfers, WAIT_HANDED, range, &token);
+    wait->from = from;
+    wait->sequence = message->chunk.sequence;
+    wait->cursor = end->hash;
+    buf_append(&wait->bucket, end->bucket);
+    buf_append(&wait->key, end->key);
+    struct store_op *op = core_store(core, STORE_CHUNK, token);
+    op->range = range;
+    op->fork = holding->record.fork;
+    op->epoch = holding->record.epoch;
+    op->sync = true;
+    op->batch.entries = message->chunk.entries;
+    op->batch.entries_count = message->chunk.entries_count;
+}
+
+void cleanup_durable(struct transfers *transfers, struct core *core,
+                     const struct transfer_wait *wait)
+{
+    if (wait->kind == WAIT_DROP) {
+        struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)wait->range + 1);
+        if (cleanup == NULL)
+            return;
+        cleanup->state = CLEANUP_DONE;
+        core_timer_set(core, &cleanup->timer, core->now.us + 5 * core->timing.retry_us);
+        say_done(core, cleanup);
+        return;
+    }
+    const struct range_record *record = held_record(core, wait->range);
+    struct message *message = core_send(core, wait->from, MESSAGE_CHUNK_ACK);
+    message->chunk.range = range_epoch_of(record);
+    message->chunk.sequence = wait->sequence;
+    message->chunk.cursor = wait->cursor;
+    message->chunk.cursor_bucket = core_copy(core, buf_slice(&wait->bucket));
+    message->chunk.cursor_key = core_copy(core, buf_slice(&wait->key));
+}

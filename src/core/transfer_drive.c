@@ -1,0 +1,490 @@
+/* The driver of a range: takes its slots from stage to stage, each only on the facts that the stage
+ * table asks for. */
+#include "core/transfer_state.h"
+
+#include <stdio.h>
+
+enum { OFFER_RETRY_US = 10000 };
+
+const struct slot *moving_slot(const struct range_record *record)
+{
+    const struct slot *fenced = NULL;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        enum stage stage = record->slots[i].stage;
+        if (stage != STAGE_STABLE && stage != STAGE_FENCE)
+            return &record->slots[i];
+        if (stage == STAGE_FENCE)
+            fenced = &record->slots[i];
+    }
+    return fenced;
+}
+
+/* The reader of the lowest slot; when it is missing, the next voter that is up. */
+static bool is_driver(const struct core *core, const struct range_record *record)
+{
+    struct node_id voters[SLOTS_MAX];
+    uint32_t count = record_voters(record, voters);
+    for (uint32_t i = 0; i < count; i++) {
+        if (core_is_up(core, voters[i]))
+            return id_equal(voters[i], core->self);
+    }
+    return false;
+}
+
+static void drive_timer(struct core *core, void *machine, struct timer *timer);
+
+static struct drive *drive_get(struct transfers *transfers, struct core *core, uint32_t range)
+{
+    struct drive *drive = map_get(&transfers->drives, (uint64_t)range + 1);
+    if (drive == NULL) {
+        drive = mem_zero(sizeof(*drive));
+        drive->transfers = transfers;
+        drive->range = range;
+        drive->timer.fire = drive_timer;
+        drive->timer.machine = drive;
+        map_put(&transfers->drives, (uint64_t)range + 1, drive);
+    }
+    struct range_epoch epoch = range_epoch_of(held_record(core, range));
+    if (drive->epoch.epoch != epoch.epoch || drive->epoch.fork != epoch.fork) {
+        drive->epoch = epoch;
+        drive->installed_count = 0;
+        drive->cleaned_count = 0;
+        drive->since_us = core->now.us;
+        drive->progress_us = core->now.us;
+        drive->note[0] = '\0';
+    }
+    return drive;
+}
+
+static void set_active(struct transfers *transfers, struct drive *drive, bool active)
+{
+    if (drive->active == active)
+        return;
+    drive->active = active;
+    if (active)
+        transfers->active++;
+    else
+        transfers->active--;
+}
+
+void drive_free(struct transfers *transfers, struct core *core, struct drive *drive)
+{
+    set_active(transfers, drive, false);
+    core_timer_clear(core, &drive->timer);
+    map_remove(&transfers->drives, (uint64_t)drive->range + 1);
+    mem_free(drive);
+}
+
+static void drive_note(struct drive *drive, const char *text)
+{
+    snprintf(drive->note, sizeof(drive->note), "%s", text);
+}
+
+/* ------------------------------------------------------------------------------------- Facts. */
+
+static bool has_installed(const struct core *core, const struct drive *drive, struct node_id node)
+{
+    if (id_equal(node, core->self))
+        return core->holdings[drive->range].durable;
+    for (uint32_t i = 0; i < drive->installed_count; i++) {
+        if (id_equal(drive->installed[i], node))
+            return true;
+    }
+    return false;
+}
+
+/* Did NODE, or K slots other than SLOT through their readers, install this epoch durably? Then no
+ * quorum of the older epoch is left that NODE could take part in. */
+static bool fenced(const struct core *core, const struct drive *drive, struct node_id node,
+                   const struct slot *slot)
+{
+    const struct range_record *record = held_record(core, drive->range);
+    if (!id_none(node) && has_installed(core, drive, node))
+        return true;
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *other = &record->slots[i];
+        struct node_id reader = slot_reader(other);
+        others += other != slot && !id_none(reader) && has_installed(core, drive, reader);
+    }
+    return others >= record_fence_quorum(record);
+}
+
+/* Ask all members that have not said so for their INSTALLED. */
+static void remind(struct core *core, const struct drive *drive)
+{
+    struct node_id members[2 * SLOTS_MAX];
+    uint32_t count = record_members(held_record(core, drive->range), members);
+    for (uint32_t i = 0; i < count; i++) {
+        if (has_installed(core, drive, members[i]) || id_equal(members[i], core->self))
+            continue;
+        struct signal *signal = core_signal(core, SIGNAL_REMIND);
+        signal->range = drive->range;
+        signal->node = members[i];
+    }
+}
+
+static void drive_timer(struct core *core, void *machine, struct timer *timer)
+{
+    (void)timer;
+    struct drive *drive = machine;
+    if (moving_slot(held_record(core, drive->range)) != NULL)
+        remind(core, drive);
+    drive_range(drive->transfers, core, drive->range);
+}
+
+/* ------------------------------------------------------------------------------------- Steps. */
+
+/* A successor of the installed record, to be changed and proposed. */
+static struct range_record *successor(struct core *core, uint32_t range)
+{
+    struct range_record *next = core_alloc(core, sizeof(*next));
+    *next = *held_record(core, range);
+    next->epoch++;
+    return next;
+}
+
+static void former_add(struct range_record *record, struct node_id node)
+{
+    ASSERT(record->former_count < FORMER_MAX);
+    record->former[record->former_count++] = node;
+}
+
+static void former_remove(struct range_record *record, struct node_id node)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < record->former_count; i++) {
+        if (!id_equal(record->former[i], node))
+            record->former[kept++] = record->former[i];
+    }
+    for (uint32_t i = kept; i < record->former_count; i++)
+        record->former[i] = NODE_NONE;
+    record->former_count = (uint8_t)kept;
+}
+
+static void propose(struct core *core, const struct range_record *next)
+{
+    struct signal *signal = core_signal(core, SIGNAL_PROPOSE);
+    signal->range = next->range;
+    signal->record = next;
+}
+
+static struct slot *slot_in(struct range_record *record, uint8_t number)
+{
+    return (struct slot *)(uintptr_t)record_slot(record, number);
+}
+
+static void slot_drop(struct range_record *record, uint8_t number)
+{
+    uint32_t at = (uint32_t)(slot_in(record, number) - record->slots);
+    for (uint32_t i = at; i + 1 < record->slots_count; i++)
+        record->slots[i] = record->slots[i + 1];
+    record->slots[--record->slots_count] = (struct slot){0};
+}
+
+/* Take the moving slot to STAGE; the stage says what becomes of its two nodes. */
+static void propose_stage(struct core *core, uint32_t range, const struct slot *slot,
+                          enum stage stage)
+{
+    struct range_record *next = successor(core, range);
+    struct slot *changed = slot_in(next, slot->number);
+    changed->stage = stage;
+    if (stage == STAGE_STABLE) {
+        bool forward = slot->stage == STAGE_CUT || slot->stage == STAGE_LEARN;
+        struct node_id stays = forward ? slot->target : slot->owner;
+        struct node_id goes = forward ? slot->owner : slot->target;
+        changed->owner = stays;
+        changed->target = NODE_NONE;
+        next->transfer = 0;
+        if (!id_none(goes))
+            former_add(next, goes);
+    }
+    propose(core, next);
+}
+
+static void propose_drop(struct core *core, uint32_t range, const struct slot *slot)
+{
+    struct range_record *next = successor(core, range);
+    if (slot->stage == STAGE_LEARN) {
+        former_add(next, slot->target);
+        next->transfer = 0;
+    }
+    slot_drop(next, slot->number);
+    propose(core, next);
+}
+
+/* Should a transfer that can still be taken back be taken back? */
+static bool should_abort(struct core *core, struct drive *drive, const struct slot *slot)
+{
+    if (member_departed(&core->members, slot->target)) {
+        drive_note(drive, "taken back: the target has departed");
+        return true;
+    }
+    if (drive->transfers->plan.state == PLAN_CANCELLED) {
+        drive_note(drive, "taken back: cancelled");
+        return true;
+    }
+    if (core_is_up(core, slot->target)) {
+        drive->progress_us = core->now.us;
+        return false;
+    }
+    drive_note(drive, "the target is down");
+    return core->now.us - drive->progress_us > core->timing.abort_us;
+}
+
+static void step_moving(struct core *core, struct drive *drive, const struct slot *slot)
+{
+    const struct range_record *record = held_record(core, drive->range);
+    bool complete = drive->complete == record->transfer && record->transfer != 0;
+    switch (slot->stage) {
+    case STAGE_LEARN:
+        if (complete)
+            propose_stage(core, drive->range, slot, STAGE_STABLE);
+        else if (should_abort(core, drive, slot))
+            propose_drop(core, drive->range, slot);
+        break;
+    case STAGE_JOINT:
+        if (complete)
+            propose_stage(core, drive->range, slot, STAGE_CUT);
+        else if (should_abort(core, drive, slot))
+            propose_stage(core, drive->range, slot, STAGE_STABLE);
+        break;
+    case STAGE_CUT:
+        if (fenced(core, drive, slot->owner, slot)) {
+            drive->transfers->plan_cursor = 0;
+            propose_stage(core, drive->range, slot, STAGE_STABLE);
+        } else if (!core_is_up(core, slot->target) &&
+                   core->now.us - drive->progress_us > core->timing.abort_us) {
+            propose_stage(core, drive->range, slot, STAGE_BACK);
+        }
+        break;
+    case STAGE_BACK:
+        if (fenced(core, drive, slot->target, slot))
+            propose_stage(core, drive->range, slot, STAGE_STABLE);
+        break;
+    case STAGE_FENCE:
+        /* A slot given up: its owner is alive and departs afterwards, or was told so. */
+        if (fenced(core, drive, NODE_NONE, slot))
+            propose_drop(core, drive->range, slot);
+        break;
+    case STAGE_STABLE:
+    case STAGE_REBUILD:
+        break;
+    }
+}
+
+static bool propose_tidy(struct core *core, struct drive *drive)
+{
+    const struct range_record *record = held_record(core, drive->range);
+    struct range_record *next = successor(core, drive->range);
+    for (uint32_t i = 0; i < record->former_count; i++) {
+        bool gone = member_departed(&core->members, record->former[i]);
+        for (uint32_t k = 0; k < drive->cleaned_count; k++)
+            gone = gone || id_equal(drive->cleaned[k], record->former[i]);
+        if (gone)
+            former_remove(next, record->former[i]);
+    }
+    if (next->former_count == record->former_count)
+        return false;
+    propose(core, next);
+    return true;
+}
+
+static const struct plan_move *next_move(const struct transfers *transfers, const struct core *core,
+                                         uint32_t range)
+{
+    if (transfers->plan.id == 0 || transfers->plan.state != PLAN_RUNNING)
+        return NULL;
+    const struct plan_move *move = plan_next_move(&transfers->plan, &core->ring, range);
+    return move;
+}
+
+static uint32_t offers_to(const struct transfers *transfers, struct node_id node)
+{
+    uint32_t offers = 0;
+    size_t cursor = 0;
+    const struct drive *drive;
+    while ((drive = map_next(&transfers->drives, &cursor, NULL)) != NULL)
+        offers += drive->active && id_equal(drive->move.to, node);
+    return offers;
+}
+
+static void send_offer(struct core *core, struct drive *drive)
+{
+    struct message *message = core_send(core, drive->move.to, MESSAGE_OFFER);
+    message->offer.transfer = drive->offered;
+    message->offer.range = drive->epoch;
+    message->offer.slot = drive->move.slot;
+    message->offer.rate = drive->transfers->plan.rate;
+}
+
+static void start_move(struct transfers *transfers, struct core *core, struct drive *drive,
+                       const struct plan_move *move)
+{
+    const struct range_record *record = held_record(core, drive->range);
+    const struct slot *slot = record_slot(record, move->slot);
+    if (id_none(move->to)) {
+        if (slot != NULL && slot->stage == STAGE_STABLE)
+            propose_stage(core, drive->range, slot, STAGE_FENCE);
+        return;
+    }
+    if (record->former_count + 1 >= FORMER_MAX) {
+        drive_note(drive, "waits for the clean-up of earlier copies");
+        return;
+    }
+    if (record_has_member(record, move->to)) {
+        drive_note(drive, "the target holds another slot of the range");
+        return;
+    }
+    if (!core_is_up(core, move->to)) {
+        drive_note(drive, "the target is down");
+        set_active(transfers, drive, false);
+        core_timer_set(core, &drive->timer, core->now.us + core->timing.gossip_us);
+        return;
+    }
+    if (!drive->active &&
+        (transfers->active >= DRIVES_MAX || offers_to(transfers, move->to) >= INBOUND_MAX))
+        return; /* drive_pump comes back. */
+    drive->move = *move;
+    set_active(transfers, drive, true);
+    if (drive->offered == 0)
+        drive->offered = prng_next(&core->prng) | 1;
+    send_offer(core, drive);
+    core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
+}
+
+static void accepted(struct core *core, struct drive *drive)
+{
+    struct range_record *next = successor(core, drive->range);
+    next->transfer = drive->offered;
+    former_remove(next, drive->move.to);
+    struct slot *slot = slot_in(next, drive->move.slot);
+    if (slot != NULL) {
+        slot->stage = STAGE_JOINT;
+        slot->target = drive->move.to;
+    } else {
+        uint32_t at = next->slots_count++;
+        for (; at > 0 && next->slots[at - 1].number > drive->move.slot; at--)
+            next->slots[at] = next->slots[at - 1];
+        next->slots[at] = (struct slot){
+            .number = drive->move.slot, .stage = STAGE_LEARN, .target = drive->move.to};
+    }
+    propose(core, next);
+}
+
+void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
+{
+    const struct holding *holding = &core->holdings[range];
+    const struct range_record *record = &holding->record;
+    struct drive *drive = map_get(&transfers->drives, (uint64_t)range + 1);
+    bool mine = record->epoch > 0 && holding->ready && holding->durable &&
+                record_slot_read_by(record, core->self) != NULL && is_driver(core, record) &&
+                record_compare(record, ring_get(&core->ring, range)) == 0;
+    if (!mine) {
+        /* Between adopting a record and its sync the drive just waits. */
+        if (drive != NULL && holding->durable)
+            drive_free(transfers, core, drive);
+        return;
+    }
+    const struct slot *slot = moving_slot(record);
+    const struct plan_move *move = slot == NULL ? next_move(transfers, core, range) : NULL;
+    if (slot == NULL && move == NULL && record->former_count == 0) {
+        if (drive != NULL)
+            drive_free(transfers, core, drive);
+        return;
+    }
+    drive = drive_get(transfers, core, range);
+    if (slot != NULL) {
+        set_active(transfers, drive, slot->stage != STAGE_FENCE);
+        drive->move.to = slot->target;
+        drive->offered = 0;
+        core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
+        step_moving(core, drive, slot);
+        return;
+    }
+    drive->complete = 0;
+    if (propose_tidy(core, drive))
+        return;
+    if (move != NULL) {
+        start_move(transfers, core, drive, move);
+        return;
+    }
+    drive->offered = 0;
+    set_active(transfers, drive, false);
+}
+
+void drive_pump(struct transfers *transfers, struct core *core)
+{
+    const struct plan *plan = &transfers->plan;
+    if (core->holdings == NULL || plan->id == 0 || plan->state != PLAN_RUNNING)
+        return;
+    for (uint32_t looked = 0; looked < plan->count && transfers->active < DRIVES_MAX; looked++) {
+        if (transfers->plan_cursor >= plan->count)
+            transfers->plan_cursor = 0;
+        uint32_t range = plan->moves[transfers->plan_cursor++].range;
+        const struct drive *drive = range < ring_ranges(&core->ring)
+                                        ? map_get(&transfers->drives, (uint64_t)range + 1)
+                                        : NULL;
+        if (range < ring_ranges(&core->ring) && (drive == NULL || !drive->active) &&
+            core->holdings[range].record.epoch > 0)
+            drive_range(transfers, core, range);
+    }
+}
+
+void transfers_peer_installed(struct transfers *transfers, struct core *core,
+                              const struct signal *signal)
+{
+    struct drive *drive = map_get(&transfers->drives, (uint64_t)signal->range + 1);
+    if (drive == NULL || drive->epoch.epoch != signal->epoch || drive->epoch.fork != signal->fork)
+        return;
+    if (has_installed(core, drive, signal->node) || drive->installed_count == INSTALLED_MAX)
+        return;
+    drive->installed[drive->installed_count++] = signal->node;
+    drive_range(transfers, core, signal->range);
+}
+
+static void on_complete(struct transfers *transfers, struct core *core, struct node_id from,
+                        const struct message *message)
+{
+    uint32_t range = message->chunk.range.range;
+    const struct range_record *record = held_record(core, range);
+    if (record->epoch == 0 || !is_driver(core, record))
+        return;
+    struct drive *drive = drive_get(transfers, core, range);
+    if (message->chunk.transfer != 0) {
+        const struct slot *slot = record_slot_written_by(record, from);
+        if (message->chunk.transfer == record->transfer && slot != NULL &&
+            id_equal(slot->target, from))
+            drive->complete = record->transfer;
+    } else if (record_has_former(record, from) && drive->cleaned_count < FORMER_MAX &&
+               range_epoch_compare(&message->chunk.range, record) == 0) {
+        drive->cleaned[drive->cleaned_count++] = from;
+    }
+    drive_range(transfers, core, range);
+}
+
+void drive_message(struct transfers *transfers, struct core *core, struct node_id from,
+                   const struct message *message)
+{
+    if (message->type == MESSAGE_COMPLETE) {
+        on_complete(transfers, core, from, message);
+        return;
+    }
+    struct drive *drive = map_get(&transfers->drives, (uint64_t)message->offer.range.range + 1);
+    if (drive == NULL || drive->offered == 0 || message->offer.transfer != drive->offered ||
+        !id_equal(from, drive->move.to) || !core->holdings[drive->range].durable ||
+        range_epoch_compare(&message->offer.range, held_record(core, drive->range)) != 0)
+        return;
+    if (message->type == MESSAGE_ACCEPT) {
+        accepted(core, drive);
+        core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
+        return;
+    }
+    size_t size = MIN(message->offer.detail.size, sizeof(drive->note) - 1);
+    memcpy(drive->note, message->offer.detail.data, size);
+    drive->note[size] = '\0';
+    set_active(transfers, drive, false);
+    drive->offered = 0;
+    core_timer_set(core, &drive->timer,
+                   core->now.us + OFFER_RETRY_US + prng_below(&core->prng, OFFER_RETRY_US));
+}

@@ -1,0 +1,147 @@
+/* The source of a transfer: scans its copy chunk by chunk as the target asks.
+ *
+ * It answers only under a record that it has durably installed, so every write it took before JOINT
+ * (or LEARN) is in the scan, and every later one goes to the target as well. It keeps nothing that
+ * matters: the target's cursor travels with each request. */
+#include "core/transfer_state.h"
+
+static bool is_source(const struct core *core, const struct range_record *record,
+                      struct node_id target)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        if (!id_equal(slot->target, target))
+            continue;
+        if (slot->stage == STAGE_LEARN)
+            return id_equal(record_driver(record), core->self);
+        if (slot->stage == STAGE_JOINT)
+            return id_equal(slot->owner, core->self);
+    }
+    return false;
+}
+
+void stream_free(struct transfers *transfers, struct core *core, struct stream *stream)
+{
+    core_timer_clear(core, &stream->timer);
+    map_remove(&transfers->streams, (uint64_t)stream->range + 1);
+    buf_done(&stream->bucket);
+    buf_done(&stream->key);
+    mem_free(stream);
+}
+
+static void scan(struct core *core, struct stream *stream)
+{
+    uint64_t token;
+    struct transfer_wait *wait =
+        wait_add(stream->transfers, WAIT_SOURCE_SCAN, stream->range, &token);
+    wait->transfer = stream->transfer;
+    wait->sequence = stream->sequence;
+    stream->scanning = true;
+    struct store_op *op = core_store(core, STORE_SCAN, token);
+    op->range = stream->range;
+    op->scan.from = stream->cursor;
+    op->scan.to = range_last(stream->range, core->ring.bits);
+    op->bucket = core_copy(core, buf_slice(&stream->bucket));
+    op->key = core_copy(core, buf_slice(&stream->key));
+    op->scan.count_max = CHUNK_COUNT_MAX;
+    op->scan.bytes_max = CHUNK_BYTES_MAX;
+}
+
+static void stream_timer(struct core *core, void *machine, struct timer *timer)
+{
+    (void)timer;
+    struct stream *stream = machine;
+    if (!stream->scanning)
+        scan(core, stream);
+}
+
+static struct stream *stream_get(struct transfers *transfers, struct core *core, uint32_t range,
+                                 uint64_t transfer, struct node_id to)
+{
+    struct stream *stream = map_get(&transfers->streams, (uint64_t)range + 1);
+    if (stream != NULL && stream->transfer == transfer)
+        return stream;
+    if (stream != NULL)
+        stream_free(transfers, core, stream);
+    stream = mem_zero(sizeof(*stream));
+    stream->transfers = transfers;
+    stream->range = range;
+    stream->transfer = transfer;
+    stream->to = to;
+    stream->since_us = core->now.us;
+    stream->timer.fire = stream_timer;
+    stream->timer.machine = stream;
+    map_put(&transfers->streams, (uint64_t)range + 1, stream);
+    return stream;
+}
+
+void source_asked(struct transfers *transfers, struct core *core, struct node_id from,
+                  const struct message *message)
+{
+    uint32_t range = message->chunk.range.range;
+    const struct holding *holding = &core->holdings[range];
+    if (!holding->durable || !holding->ready ||
+        message->chunk.transfer != holding->record.transfer ||
+        !is_source(core, &holding->record, from))
+        return;
+    struct stream *stream = stream_get(transfers, core, range, message->chunk.transfer, from);
+    uint64_t sequence = message->chunk.sequence + 1;
+    if (stream->scanning || (stream->sequence == sequence &&
+                             core->now.us < stream->asked_us + core->timing.retry_us / 2))
+        return; /* Asked twice: the answer is on its way. */
+    stream->sequence = sequence;
+    stream->asked_us = core->now.us;
+    stream->cursor = message->chunk.cursor;
+    buf_clear(&stream->bucket);
+    buf_append(&stream->bucket, message->chunk.cursor_bucket);
+    buf_clear(&stream->key);
+    buf_append(&stream->key, message->chunk.cursor_key);
+    if (transfers->send_free_us > core->now.us)
+        core_timer_set(core, &stream->timer, transfers->send_free_us);
+    else
+        scan(core, stream);
+}
+
+static size_t bytes_of(const struct entry *entries, uint32_t count)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += entries[i].bucket.size + entries[i].key.size + entries[i].object.size;
+    return bytes;
+}
+
+void source_scanned(struct transfers *transfers, struct core *core,
+                    const struct transfer_wait *wait, const struct store_done *done)
+{
+    struct stream *stream = map_get(&transfers->streams, (uint64_t)wait->range + 1);
+    if (stream == NULL || stream->transfer != wait->transfer)
+        return;
+    stream->scanning = false;
+    const struct range_record *record = held_record(core, wait->range);
+    if (done->error < 0 || record->transfer != wait->transfer)
+        return; /* The target asks again, while there is something to ask for. */
+    struct message *message = core_send(core, stream->to, MESSAGE_CHUNK);
+    message->chunk.transfer = wait->transfer;
+    message->chunk.range = range_epoch_of(record);
+    message->chunk.sequence = wait->sequence;
+    message->chunk.entries = done->entries;
+    message->chunk.entries_count = done->entries_count;
+    message->chunk.last = !done->more;
+    size_t bytes = bytes_of(done->entries, done->entries_count);
+    stream->keys += done->entries_count;
+    stream->bytes += bytes;
+    core->counters.chunks_out++;
+    core->counters.bytes_out += bytes;
+    if (transfers->plan.rate > 0)
+        transfers->send_free_us =
+            MAX(transfers->send_free_us, core->now.us) + bytes * 1000000 / transfers->plan.rate;
+}
+
+void source_range(struct transfers *transfers, struct core *core, uint32_t range)
+{
+    struct stream *stream = map_get(&transfers->streams, (uint64_t)range + 1);
+    const struct range_record *record = held_record(core, range);
+    if (stream != NULL &&
+        (record->transfer != stream->transfer || !is_source(core, record, stream->to)))
+        stream_free(transfers, core, stream);
+}

@@ -1,0 +1,157 @@
+/* State of the transfer machine's parts: shared by its files, and by nobody else. */
+#ifndef TRANSFER_STATE_H
+#define TRANSFER_STATE_H
+
+#include "core/transfer.h"
+
+enum {
+    DRIVES_MAX = 16, /* Ranges that one driver moves at a time. */
+    CHUNK_BYTES_MAX = 256 * 1024,
+    CHUNK_COUNT_MAX = 2000,
+    INSTALLED_MAX = 2 * SLOTS_MAX + FORMER_MAX,
+};
+
+/* A range that this node drives. Facts are of the epoch that is installed here. */
+struct drive {
+    struct transfers *transfers;
+    uint32_t range;
+    struct range_epoch epoch;
+    struct node_id installed[INSTALLED_MAX]; /* Who said it installed this epoch durably. */
+    uint32_t installed_count;
+    struct node_id cleaned[FORMER_MAX]; /* Former nodes that deleted their copy. */
+    uint32_t cleaned_count;
+    uint64_t complete;     /* Id of the transfer whose target has everything. */
+    uint64_t offered;      /* Id under which a move is offered; 0: none. */
+    struct plan_move move; /* What is offered. */
+    uint64_t since_us;     /* Of the present stage. */
+    uint64_t progress_us;  /* Of the last sign of life of the target. */
+    bool active;
+    char note[96];
+    struct timer timer;
+};
+
+/* A transfer coming in. Its synced part is in META_STAGING. */
+struct staging {
+    struct transfers *transfers;
+    uint32_t range;
+    uint64_t transfer;
+    uint64_t sequence; /* Synced. */
+    uint64_t cursor;   /* End of the last synced chunk. */
+    struct buf bucket; /* Owned. */
+    struct buf key;    /* Owned. */
+    bool storing;      /* A chunk is on its way to the disk. */
+    bool complete;
+    uint64_t keys;
+    uint64_t bytes;
+    uint64_t since_us;
+    struct timer timer;
+};
+
+/* A transfer going out: one chunk at a time, when the target asks. */
+struct stream {
+    struct transfers *transfers;
+    uint32_t range;
+    uint64_t transfer;
+    struct node_id to;
+    uint64_t sequence; /* Asked for. */
+    uint64_t asked_us;
+    uint64_t cursor;
+    struct buf bucket; /* Owned. */
+    struct buf key;    /* Owned. */
+    bool scanning;
+    uint64_t keys;
+    uint64_t bytes;
+    uint64_t since_us;
+    struct timer timer; /* Waits for the rate. */
+};
+
+/* A copy that moved away: handed to the present owner once more, then deleted. */
+struct cleanup {
+    struct transfers *transfers;
+    uint32_t range;
+    uint64_t due_us;
+    enum { CLEANUP_GRACE, CLEANUP_PUSHING, CLEANUP_DROPPING, CLEANUP_DONE } state;
+    bool scanning;
+    bool sent_last;
+    uint64_t sequence;
+    uint64_t cursor;
+    struct buf bucket; /* Owned. */
+    struct buf key;    /* Owned. */
+    struct timer timer;
+};
+
+/* A store operation under way, by token. */
+enum wait_kind {
+    WAIT_SOURCE_SCAN = 1,
+    WAIT_TARGET_CHUNK,
+    WAIT_CLEANUP_SCAN,
+    WAIT_HANDED,
+    WAIT_DROP
+};
+
+struct transfer_wait {
+    enum wait_kind kind;
+    uint32_t range;
+    uint64_t transfer;
+    uint64_t sequence;
+    /* TARGET_CHUNK: the state once it is synced. */
+    uint64_t cursor;
+    struct buf bucket; /* Owned. */
+    struct buf key;    /* Owned. */
+    bool last;
+    uint64_t keys;
+    uint64_t bytes;
+    struct node_id from; /* HANDED: who is told. */
+};
+
+static inline const struct range_record *held_record(const struct core *core, uint32_t range)
+{
+    return &core->holdings[range].record;
+}
+
+struct transfer_wait *wait_add(struct transfers *transfers, enum wait_kind kind, uint32_t range,
+                               uint64_t *ret_token);
+void wait_free(struct transfer_wait *wait);
+
+/* The slot that is neither STABLE nor FENCE, else one in FENCE, else NULL. */
+const struct slot *moving_slot(const struct range_record *record);
+
+/* transfer_drive.c */
+void drive_range(struct transfers *transfers, struct core *core, uint32_t range);
+void drive_pump(struct transfers *transfers, struct core *core);
+void drive_free(struct transfers *transfers, struct core *core, struct drive *drive);
+void drive_message(struct transfers *transfers, struct core *core, struct node_id from,
+                   const struct message *message);
+
+/* transfer_target.c */
+void target_range(struct transfers *transfers, struct core *core, uint32_t range);
+void target_offer(struct transfers *transfers, struct core *core, struct node_id from,
+                  const struct message *message);
+void target_chunk(struct transfers *transfers, struct core *core, struct node_id from,
+                  const struct message *message);
+void target_durable(struct transfers *transfers, struct core *core,
+                    const struct transfer_wait *wait);
+void staging_free(struct transfers *transfers, struct core *core, struct staging *staging);
+
+/* transfer_source.c */
+void source_asked(struct transfers *transfers, struct core *core, struct node_id from,
+                  const struct message *message);
+void source_scanned(struct transfers *transfers, struct core *core,
+                    const struct transfer_wait *wait, const struct store_done *done);
+void source_range(struct transfers *transfers, struct core *core, uint32_t range);
+void stream_free(struct transfers *transfers, struct core *core, struct stream *stream);
+
+/* transfer_cleanup.c */
+void cleanup_range(struct transfers *transfers, struct core *core, uint32_t range);
+void cleanup_scanned(struct transfers *transfers, struct core *core,
+                     const struct transfer_wait *wait, const struct store_done *done);
+void cleanup_acked(struct transfers *transfers, struct core *core, struct node_id from,
+                   const struct message *message);
+/* The other side: a former member hands us what it has. */
+void cleanup_handed(struct transfers *transfers, struct core *core, struct node_id from,
+                    const struct message *message);
+void cleanup_durable(struct transfers *transfers, struct core *core,
+                     const struct transfer_wait *wait);
+void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup);
+
+#endif
