@@ -30,5 +30,9 @@ static inline void tree_update(struct tree *tree, uint64_t hash, uint64_t before
  * and its place at depth bits. Trees with different bits are compared after folding to the coarser.
  */
 uint64_t tree_digest(const struct tree *tree, uint64_t prefix, uint32_t prefix_bits);
+/* The same of the tree folded to 2^LEAF_BITS leaves, with PREFIX_BITS <= LEAF_BITS <= tree->bits. A
+ * part without objects has digest 0. Costs O(leaves under the prefix). */
+uint64_t tree_digest_folded(const struct tree *tree, uint64_t prefix, uint32_t prefix_bits,
+                            uint32_t leaf_bits);
 
 #endif
