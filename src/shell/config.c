@@ -71,6 +71,8 @@ static const struct option_line lines[] = {
      "client connections; further ones are told BUSY"},
     {"max-requests", "limits", "max_requests", "N", KIND_NUMBER, AT(requests_max), "4096", 1,
      1000000, "requests in flight at this node; further ones are told BUSY"},
+    {"max-value", "limits", "max_value", "BYTES", KIND_SIZE, AT(value_bytes_max), "1M", 1,
+     VALUE_SIZE_MAX, "largest value that clients may put"},
     {"drain-timeout", "limits", "drain_timeout", "TIME", KIND_DURATION, AT(drain_timeout_ms), "10s",
      0, 3600000, "how long a stop waits for requests under way"},
     {"sender-timeout", "limits", "sender_timeout", "TIME", KIND_DURATION, AT(sender_timeout_ms),

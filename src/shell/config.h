@@ -38,6 +38,7 @@ struct config {
     uint64_t log_interval_ms;
     uint64_t clients_max;
     uint64_t requests_max;
+    uint64_t value_bytes_max;
     uint64_t drain_timeout_ms;
     uint64_t sender_timeout_ms;
     enum log_format log_format;

@@ -3,21 +3,20 @@
 
 #include <time.h>
 
-enum { SPARES_MAX = 16, TASKS_MIN = 64 };
+#include "wire/frame.h"
+#include "wire/peer.h"
 
-/* The effects of one step, kept until nothing points into them any more: a message to self is read
- * by a later step, whose own effects may point to what the message points to. */
+enum { SPARES_MAX = 8, TASKS_MIN = 64 };
+
+/* The effects of one step; its arena also holds the event, if that had to be copied. */
 struct engine_batch {
     struct effects effects;
-    struct engine_batch *source; /* Held until this batch is done. */
-    struct engine_batch *next;   /* In the list of spares. */
-    uint32_t references;
+    struct engine_batch *next; /* In the list of spares. */
 };
 
 struct engine_task {
     struct event event;
-    struct engine_batch *batch;  /* Whose arena holds the event, to be stepped into. */
-    struct engine_batch *source; /* Held: the batch that the event points into. */
+    struct engine_batch *batch; /* To step into, or NULL. */
 };
 
 struct moment engine_clock(void)
@@ -42,8 +41,6 @@ static struct engine_batch *batch_take(struct engine *engine)
     } else {
         batch = mem_zero(sizeof *batch);
     }
-    batch->references = 1;
-    batch->source = NULL;
     return batch;
 }
 
@@ -55,18 +52,14 @@ static void batch_free(struct engine_batch *batch)
 
 static void batch_release(struct engine *engine, struct engine_batch *batch)
 {
-    while (batch != NULL && --batch->references == 0) {
-        struct engine_batch *source = batch->source;
-        if (engine->spares_count < SPARES_MAX) {
-            effects_reset(&batch->effects);
-            batch->next = engine->spares;
-            engine->spares = batch;
-            engine->spares_count++;
-        } else {
-            batch_free(batch);
-        }
-        batch = source;
+    if (engine->spares_count == SPARES_MAX) {
+        batch_free(batch);
+        return;
     }
+    effects_reset(&batch->effects);
+    batch->next = engine->spares;
+    engine->spares = batch;
+    engine->spares_count++;
 }
 
 /* -------------------------------------------------------------------------------- Queue. */
@@ -148,15 +141,38 @@ void engine_peer_lost(struct engine *engine, struct node_id peer)
     task->event.peer = peer;
 }
 
-static void queue_to_self(struct engine *engine, struct engine_batch *batch,
-                          const struct message *message)
+uint32_t engine_ranges_max(const struct engine *engine)
 {
+    const struct ring *ring = &node_core(engine->node)->ring;
+    return ring->bits == 0 ? (uint32_t)RANGES_MAX : ring_ranges(ring);
+}
+
+/* A message to self goes through the codec like any other: it is read in a later step, when what
+ * it points to may be gone. */
+static void queue_to_self(struct engine *engine, const struct message *message)
+{
+    struct engine_batch *batch = batch_take(engine);
+    struct arena *arena = &batch->effects.arena;
+    struct message *copy = arena_alloc(arena, sizeof *copy);
+    buf_clear(&engine->scratch);
+    int result = message_encode(message, &engine->scratch);
+    if (result == 0) {
+        struct slice frame = arena_copy(arena, buf_slice(&engine->scratch));
+        struct slice payload =
+            slice_of(frame.data + FRAME_HEADER_SIZE, frame.size - FRAME_HEADER_SIZE);
+        result = message_decode(payload, arena, engine_ranges_max(engine), copy);
+    }
+    if (result < 0) {
+        /* As on a connection: what does not fit is lost. */
+        engine->messages_dropped++;
+        batch_release(engine, batch);
+        return;
+    }
     struct engine_task *task = task_add(engine);
     task->event.type = EVENT_MESSAGE;
     task->event.message.from = engine->self;
-    task->event.message.message = message;
-    task->source = batch;
-    batch->references++;
+    task->event.message.message = copy;
+    task->batch = batch;
 }
 
 /* -------------------------------------------------------------------------------- Steps. */
@@ -181,7 +197,7 @@ static void carry_out(struct engine *engine, struct engine_batch *batch)
         switch (effect->type) {
         case EFFECT_SEND:
             if (id_equal(effect->send.to, engine->self))
-                queue_to_self(engine, batch, effect->send.message);
+                queue_to_self(engine, effect->send.message);
             else
                 hooks->send(hooks->arg, effect->send.to, effect->send.address,
                             effect->send.message);
@@ -218,7 +234,6 @@ static void drain(struct engine *engine)
             task.event.durable.synced = engine->synced;
         }
         struct engine_batch *batch = task.batch != NULL ? task.batch : batch_take(engine);
-        batch->source = task.source;
         step(engine, &task.event, batch);
     }
 }
@@ -322,7 +337,6 @@ void engine_free(struct engine *engine)
         struct engine_task task = task_next(engine);
         if (task.batch != NULL)
             batch_release(engine, task.batch);
-        batch_release(engine, task.source);
     }
     while (engine->spares != NULL) {
         struct engine_batch *batch = engine->spares;
@@ -330,6 +344,7 @@ void engine_free(struct engine *engine)
         batch_free(batch);
     }
     mem_free(engine->tasks);
+    buf_done(&engine->scratch);
     if (engine->node != NULL)
         node_free(engine->node);
     *engine = (struct engine){0};

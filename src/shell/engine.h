@@ -40,8 +40,10 @@ struct engine {
     bool durable_queued; /* A task for `written` and `synced` is in the queue. */
     uint64_t written;
     uint64_t synced;
-    bool ranges_set; /* The store knows the ring's size. */
-    bool stopped;    /* After engine_stop. */
+    struct buf scratch;        /* Owned. */
+    uint64_t messages_dropped; /* To self, too large for a frame. */
+    bool ranges_set;           /* The store knows the ring's size. */
+    bool stopped;              /* After engine_stop. */
     bool busy;
 };
 
@@ -61,6 +63,8 @@ void engine_durable(void *arg, uint64_t written, uint64_t synced);
 void engine_step(struct engine *engine, const struct event *event);
 /* Queue the news that what was sent to PEER may be lost. From anywhere. */
 void engine_peer_lost(struct engine *engine, struct node_id peer);
+/* For message_decode. */
+uint32_t engine_ranges_max(const struct engine *engine);
 /* An operation of the host's own: token below 2^56. Its end comes by the `done` hook, perhaps
  * before this returns. */
 void engine_submit(struct engine *engine, const struct store_op *op);
