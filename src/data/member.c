@@ -22,8 +22,7 @@ static void strings_of(const struct member *member, struct slice ret_strings[STR
     ret_strings[4] = member->http;
 }
 
-/* ------------------------------------------------------------------------------------- Encoding.
- */
+/* ----------------------------------------------------------------------------------- Encoding. */
 
 void member_encode(const struct member *member, struct buf *out)
 {
@@ -94,8 +93,7 @@ void departure_decode(struct reader *reader, struct departure *ret_departure)
     *ret_departure = reader->bad ? (struct departure){0} : departure;
 }
 
-/* --------------------------------------------------------------------------------------- Search.
- */
+/* ------------------------------------------------------------------------------------- Search. */
 
 void member_table_init(struct member_table *table)
 {
@@ -186,8 +184,7 @@ const struct member *member_find_named(const struct member_table *table, struct 
     return numbered_count == 1 ? numbered : NULL;
 }
 
-/* ---------------------------------------------------------------------------------------- Merge.
- */
+/* -------------------------------------------------------------------------------------- Merge. */
 
 static uint64_t member_hash(const struct member *member)
 {

@@ -173,7 +173,7 @@ struct node_id record_driver(const struct range_record *record)
     return NODE_NONE;
 }
 
-/* ------------------------------------------------------------------ Order, well-formedness. */
+/* --------------------------------------------------------------------- Order, well-formedness. */
 
 int record_compare(const struct range_record *a, const struct range_record *b)
 {
@@ -263,7 +263,7 @@ bool record_check(const struct range_record *record, uint32_t ranges)
     return moving == 0 || record->former_count < FORMER_MAX;
 }
 
-/* ------------------------------------------------------------------- What may follow what. */
+/* ----------------------------------------------------------------------- What may follow what. */
 
 /* A step of one slot, and what it does to `former`. */
 struct step_facts {
@@ -384,8 +384,7 @@ bool record_may_follow(const struct range_record *record, const struct range_rec
     return changes == 1 && former_follows(record, next, &facts);
 }
 
-/* ------------------------------------------------------------------------------------- Encoding.
- */
+/* ----------------------------------------------------------------------------------- Encoding. */
 
 void record_encode(const struct range_record *record, struct buf *out)
 {

@@ -100,12 +100,14 @@ static struct setting *setting_copy(const struct setting *setting)
     return copy;
 }
 
-static bool setting_newer(const struct setting *setting, const struct setting *known)
+bool setting_newer(const struct setting *a, const struct setting *b)
 {
-    if (setting->counter != known->counter)
-        return setting->counter > known->counter;
-    int order = id_compare(setting->writer, known->writer);
-    return (order != 0 ? order : slice_compare(setting->value, known->value)) > 0;
+    if (!b)
+        return true;
+    if (a->counter != b->counter)
+        return a->counter > b->counter;
+    int order = id_compare(a->writer, b->writer);
+    return (order != 0 ? order : slice_compare(a->value, b->value)) > 0;
 }
 
 bool setting_fits(const struct setting_table *table, struct slice name, size_t size)
@@ -124,7 +126,7 @@ bool setting_merge(struct setting_table *table, const struct setting *setting)
     struct setting *known = NULL;
     if (place < table->count && slice_equal(table->settings[place]->name, setting->name))
         known = table->settings[place];
-    if (known && !setting_newer(setting, known))
+    if (!setting_newer(setting, known))
         return false;
     if (!setting_fits(table, setting->name, setting->value.size))
         return false;

@@ -42,6 +42,8 @@ void setting_table_done(struct setting_table *table);
 const struct setting *setting_find(const struct setting_table *table, struct slice name);
 /* The value, empty when deleted or never set. */
 struct slice setting_value(const struct setting_table *table, struct slice name);
+/* Does A replace B (NULL: there is none)? */
+bool setting_newer(const struct setting *a, const struct setting *b);
 /* Copy in if newer; true if it was news. Of two values under one (counter, writer), which a correct
  * writer never makes, the one greater in byte order stays. */
 bool setting_merge(struct setting_table *table, const struct setting *setting);

@@ -1,0 +1,372 @@
+/* Rounds, whom they are with, the own record, and changes made here. What the messages of a round
+ * say is in exchange.c, what becomes of news in news.c. */
+#include "core/gossip.h"
+
+#include "base/error.h"
+#include "core/exchange.h"
+
+static void fire(struct core *core, void *machine, struct timer *timer);
+
+static struct slice keep(struct buf *strings, struct slice string)
+{
+    buf_append(strings, string);
+    return slice_of(strings->data + strings->size - string.size, string.size);
+}
+
+void gossip_init(struct gossip *gossip, const struct member *self, const struct slice *seeds,
+                 uint32_t seeds_count)
+{
+    *gossip = (struct gossip){.self = *self};
+    gossip->timer.fire = fire;
+    gossip->timer.machine = gossip;
+    /* Room for all first: slices into a buffer do not survive its growth. */
+    buf_reserve(&gossip->strings, self->name.size + self->zone.size + self->peer.size +
+                                      self->client.size + self->http.size + 1);
+    gossip->self.name = keep(&gossip->strings, self->name);
+    gossip->self.zone = keep(&gossip->strings, self->zone);
+    gossip->self.peer = keep(&gossip->strings, self->peer);
+    gossip->self.client = keep(&gossip->strings, self->client);
+    gossip->self.http = keep(&gossip->strings, self->http);
+    gossip->seeds_count = MIN(seeds_count, (uint32_t)SEEDS_MAX);
+    size_t size = 1;
+    for (uint32_t i = 0; i < gossip->seeds_count; i++)
+        size += seeds[i].size;
+    buf_reserve(&gossip->seed_text, size);
+    for (uint32_t i = 0; i < gossip->seeds_count; i++)
+        gossip->seeds[i] = keep(&gossip->seed_text, seeds[i]);
+}
+
+void gossip_done(struct gossip *gossip)
+{
+    for (uint32_t i = 0; i < PENDINGS_MAX; i++) {
+        buf_done(&gossip->pendings[i].name);
+        buf_done(&gossip->pendings[i].value);
+    }
+    buf_done(&gossip->strings);
+    buf_done(&gossip->seed_text);
+    pages_done(&gossip->pages);
+    loads_done(&gossip->loads);
+    mem_free(gossip->listing);
+    *gossip = (struct gossip){0};
+}
+
+int gossip_restore(struct gossip *gossip, struct core *core, const struct meta *meta)
+{
+    ASSERT(!gossip->started);
+    return news_restore(core, meta);
+}
+
+static void halt(struct gossip *gossip, struct core *core, int error, struct slice detail)
+{
+    gossip->halted = true;
+    core_timer_clear(core, &gossip->timer);
+    struct effect *effect = effects_add(core->out, EFFECT_HALT);
+    effect->halt.error = error;
+    effect->halt.detail = detail;
+}
+
+/* ------------------------------------------------------------------------------------- Rounds. */
+
+static void remember(struct round *rounds, uint32_t count, uint32_t *next, uint64_t nonce,
+                     struct node_id peer)
+{
+    rounds[*next] = (struct round){nonce, peer};
+    *next = (*next + 1) % count;
+}
+
+static bool remembers(const struct round *rounds, uint32_t count, uint64_t nonce,
+                      struct node_id peer)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (nonce != 0 && rounds[i].nonce == nonce &&
+            (id_none(rounds[i].peer) || id_equal(rounds[i].peer, peer)))
+            return true;
+    return false;
+}
+
+static void begin(struct gossip *gossip, struct core *core, struct node_id peer,
+                  struct slice address)
+{
+    uint64_t nonce = prng_next(&core->prng) | 1;
+    remember(gossip->rounds, ROUNDS_MAX, &gossip->rounds_next, nonce, peer);
+    struct message *message = id_none(peer) ? core_send_address(core, address, MESSAGE_SYN)
+                                            : core_send(core, peer, MESSAGE_SYN);
+    exchange_begin(gossip, core, message, nonce);
+    if (!id_none(peer) && core->peer_asked)
+        core->peer_asked(core, peer);
+}
+
+/* The N-th member other than self that is up, or that is not. */
+static struct node_id nth_peer(const struct core *core, bool up, uint64_t n)
+{
+    for (uint32_t i = 0; i < core->members.count; i++) {
+        struct node_id id = core->members.members[i]->id;
+        if (!id_equal(id, core->self) && core_is_up(core, id) == up && n-- == 0)
+            return id;
+    }
+    return NODE_NONE;
+}
+
+static uint32_t count_up(const struct core *core)
+{
+    uint32_t up = 0;
+    for (uint32_t i = 0; i < core->members.count; i++) {
+        struct node_id id = core->members.members[i]->id;
+        up += !id_equal(id, core->self) && core_is_up(core, id);
+    }
+    return up;
+}
+
+static uint32_t count_peers(const struct core *core)
+{
+    return core->members.count - (member_find(&core->members, core->self) != NULL);
+}
+
+/* A seed is an ordinary member, once it is known to be one. */
+static void begin_with_seed(struct gossip *gossip, struct core *core)
+{
+    struct slice seed = gossip->seeds[prng_below(&core->prng, gossip->seeds_count)];
+    for (uint32_t i = 0; i < core->members.count; i++) {
+        const struct member *member = core->members.members[i];
+        if (!slice_equal(member->peer, seed))
+            continue;
+        if (!id_equal(member->id, core->self))
+            begin(gossip, core, member->id, SLICE_NONE);
+        return;
+    }
+    begin(gossip, core, NODE_NONE, seed);
+}
+
+/* Whom to compare tables with: one live node; at times one that seems unreachable, which is how
+ * partitions heal, and a seed, which is how two halves that forgot each other do. */
+static void begin_rounds(struct gossip *gossip, struct core *core)
+{
+    struct prng *prng = &core->prng;
+    uint32_t up = count_up(core);
+    uint32_t down = count_peers(core) - up;
+    bool begun = up > 0;
+    if (up > 0)
+        begin(gossip, core, nth_peer(core, true, prng_below(prng, up)), SLICE_NONE);
+    if (down > 0 && prng_unit(prng) * (up + 1) < down) {
+        begin(gossip, core, nth_peer(core, false, prng_below(prng, down)), SLICE_NONE);
+        begun = true;
+    }
+    if (gossip->seeds_count == 0)
+        return;
+    double seeds = 10.0 * gossip->seeds_count / MAX(core->members.count, 1u);
+    if (!begun || prng_unit(prng) < MIN(0.1, seeds))
+        begin_with_seed(gossip, core);
+}
+
+/* Tell one live node the newest rumours, as many as fit into a message. */
+static void tell_rumours(struct gossip *gossip, struct core *core)
+{
+    struct rumours *rumours = &gossip->rumours;
+    uint32_t up = rumours->count > 0 ? count_up(core) : 0;
+    if (up == 0)
+        return; /* Nobody to tell: they are kept. */
+    struct node_id to = nth_peer(core, true, prng_below(&core->prng, up));
+    size_t size = PAGE_HEAD_SIZE;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < rumours->count; i++) {
+        struct rumour *rumour = &rumours->items[i];
+        struct digest digest = {.kind = rumour->kind,
+                                .id = rumour->id,
+                                .range = rumour->range,
+                                .name = slice_of(rumour->name, rumour->name_size)};
+        uint32_t added = pages_add_small(&gossip->pages, core, &digest);
+        size += added;
+        if (added > 0 && size <= GOSSIP_SIZE_MAX)
+            rumour->rounds--;
+        if (added > 0 && rumour->rounds > 0)
+            rumours->items[kept++] = *rumour;
+    }
+    rumours->count = kept;
+    pages_send_rumour(&gossip->pages, core, &to, 1);
+}
+
+static void fire(struct core *core, void *machine, struct timer *timer)
+{
+    struct gossip *gossip = machine;
+    /* A tenth more or less, so that the nodes' rounds do not fall into step. */
+    uint64_t tenth = core->timing.gossip_us / 10;
+    uint64_t next = core->timing.gossip_us - tenth + prng_below(&core->prng, 2 * tenth + 1);
+    core_timer_set(core, timer, core->now.us + next);
+    core->counters.gossip_rounds++;
+    begin_rounds(gossip, core);
+    tell_rumours(gossip, core);
+}
+
+void gossip_start(struct gossip *gossip, struct core *core)
+{
+    ASSERT(!gossip->started && !id_none(core->cluster.id));
+    gossip->started = true;
+    if (!gossip->halted)
+        core_timer_set(core, &gossip->timer, core->now.us);
+}
+
+/* ----------------------------------------------------------------------------------- Messages. */
+
+/* Is it a record of this node that this node did not write? */
+static bool is_imposter(const struct gossip *gossip, const struct core *core,
+                        const struct member *member)
+{
+    if (!id_equal(member->id, core->self) || member->generation < core->generation)
+        return false;
+    if (member->generation > core->generation || member->version > gossip->version)
+        return true;
+    return member->version == gossip->version && !slice_equal(member->peer, gossip->self.peer);
+}
+
+/* Does DELTA say that this node must not go on? */
+static bool ends_us(struct gossip *gossip, struct core *core, const struct delta *delta)
+{
+    for (uint32_t i = 0; i < delta->departures_count; i++) {
+        const struct departure *departure = &delta->departures[i];
+        if (!id_equal(departure->id, core->self))
+            continue;
+        char by[NODE_ID_TEXT];
+        id_format(departure->by, by);
+        halt(gossip, core, ERR_NOT_MEMBER,
+             core_printf(core,
+                         "this node %s its cluster at an administrator's command given to node "
+                         "%.8s; it can only come back as a new node with an empty directory",
+                         departure->kind == DEPARTURE_LEFT ? "has left" : "was removed from", by));
+        return true;
+    }
+    for (uint32_t i = 0; i < delta->members_count; i++) {
+        const struct member *member = &delta->members[i];
+        if (!is_imposter(gossip, core, member))
+            continue;
+        halt(
+            gossip, core, ERR_REFUSED,
+            core_printf(
+                core,
+                "another process runs under this node's id, or did in a later life (generation "
+                "%llu, this is %llu), at %.*s: its data directory was copied and both run, or this "
+                "directory is an old backup; stop one of the two, or start this one as a "
+                "new node with an empty directory",
+                (unsigned long long)member->generation, (unsigned long long)core->generation,
+                (int)member->peer.size, (const char *)member->peer.data));
+        return true;
+    }
+    return false;
+}
+
+static void forget_departed_loads(struct gossip *gossip, const struct delta *delta)
+{
+    for (uint32_t i = 0; i < delta->departures_count; i++)
+        loads_forget(&gossip->loads, delta->departures[i].id);
+}
+
+/* Take in news unless it ends us. */
+static uint32_t merge(struct gossip *gossip, struct core *core, const struct delta *delta,
+                      bool pass_on)
+{
+    if (ends_us(gossip, core, delta))
+        return 0;
+    forget_departed_loads(gossip, delta);
+    return news_merge(&gossip->rumours, core, delta, pass_on);
+}
+
+uint32_t gossip_learn(struct gossip *gossip, struct core *core, const struct delta *delta)
+{
+    return gossip->halted ? 0 : merge(gossip, core, delta, true);
+}
+
+void gossip_load(struct gossip *gossip, struct core *core, const struct load *load)
+{
+    if (!id_equal(load->id, core->self) && member_find(&core->members, load->id))
+        loads_merge(&gossip->loads, load);
+}
+
+static void take_loads(struct gossip *gossip, struct core *core, const struct load *loads,
+                       uint32_t count)
+{
+    for (uint32_t i = 0; i < MIN(count, (uint32_t)LOADS_PER_MESSAGE); i++)
+        gossip_load(gossip, core, &loads[i]);
+}
+
+/* A departed node that comes back is told so, and nothing else. */
+static void tell_departed(struct gossip *gossip, struct core *core, struct node_id to)
+{
+    gossip->counters.refused++;
+    pages_add_departure(&gossip->pages, core, to);
+    pages_send_rumour(&gossip->pages, core, &to, 1);
+}
+
+void gossip_message(struct gossip *gossip, struct core *core, struct node_id from,
+                    const struct message *message)
+{
+    if (gossip->halted || !gossip->started || id_equal(from, core->self))
+        return;
+    if (member_departed(&core->members, from)) {
+        /* Only what begins an exchange is answered, so that two such nodes cannot go on for ever.
+         */
+        if (message->type == MESSAGE_SYN)
+            tell_departed(gossip, core, from);
+        return;
+    }
+    switch (message->type) {
+    case MESSAGE_SYN:
+        remember(gossip->answered, ANSWERED_MAX, &gossip->answered_next, message->syn.nonce, from);
+        take_loads(gossip, core, message->syn.loads, message->syn.loads_count);
+        exchange_syn(gossip, core, from, message);
+        break;
+    case MESSAGE_ACK:
+        if (!remembers(gossip->rounds, ROUNDS_MAX, message->ack.nonce, from)) {
+            gossip->counters.stale++;
+            break;
+        }
+        take_loads(gossip, core, message->ack.loads, message->ack.loads_count);
+        exchange_ack(gossip, core, from, message);
+        break;
+    case MESSAGE_ACK2:
+        if (!remembers(gossip->answered, ANSWERED_MAX, message->ack2.nonce, from)) {
+            gossip->counters.stale++;
+            break;
+        }
+        merge(gossip, core, &message->ack2.delta, false);
+        if (!gossip->halted)
+            exchange_wants(gossip, core, from, message);
+        break;
+    case MESSAGE_BULK:
+        if (message->bulk.nonce != 0 &&
+            !remembers(gossip->rounds, ROUNDS_MAX, message->bulk.nonce, from) &&
+            !remembers(gossip->answered, ANSWERED_MAX, message->bulk.nonce, from)) {
+            gossip->counters.stale++;
+            break;
+        }
+        merge(gossip, core, &message->bulk.delta, message->bulk.nonce == 0);
+        break;
+    default:
+        break; /* Another machine's. */
+    }
+}
+
+/* ------------------------------------------------------------------------------ Own knowledge. */
+
+void gossip_publish(struct gossip *gossip, struct core *core, enum member_status status)
+{
+    ASSERT(core->generation > 0 && id_equal(gossip->self.id, core->self));
+    gossip->self.generation = core->generation;
+    gossip->self.version = ++gossip->version;
+    gossip->self.status = status;
+    member_merge(&core->members, &gossip->self);
+    rumour_add(&gossip->rumours, core, &(struct digest){.kind = DIGEST_MEMBER, .id = core->self});
+    core_signal(core, SIGNAL_MEMBERS);
+}
+
+void gossip_spread_record(struct gossip *gossip, struct core *core, uint32_t range)
+{
+    rumour_add(&gossip->rumours, core, &(struct digest){.kind = DIGEST_RANGE, .range = range});
+}
+
+void gossip_set_load(struct gossip *gossip, struct core *core, const struct load *load)
+{
+    struct load own = *load;
+    own.id = core->self;
+    own.generation = core->generation;
+    own.sequence = ++gossip->load_sequence;
+    loads_merge(&gossip->loads, &own);
+}
