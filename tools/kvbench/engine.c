@@ -34,12 +34,12 @@ struct engine {
     struct address nodes[NODES_MAX];
     uint32_t nodes_count;
     int epoll;
-    struct connection *connections; /* Owned; those of stream 0 first. */
-    uint32_t connections_count;
+    struct lane *lanes; /* Owned; those of stream 0 first. */
+    uint32_t lanes_count;
     uint32_t first[STREAMS_MAX]; /* The first connection of each stream, */
     uint32_t turn[STREAMS_MAX];  /* and whose turn it is in an open loop. */
     double next_ns[STREAMS_MAX]; /* The next intended start. */
-    struct connection **dirty;   /* Owned: those with something to send. */
+    struct lane **dirty;         /* Owned: those with something to send. */
     uint32_t dirty_count;
     uint64_t under_way;
     uint64_t issued;
@@ -111,45 +111,44 @@ static int nodes_add(struct engine *engine, const char *nodes, struct buf *error
     }
 }
 
-static void watch_writable(struct engine *engine, struct connection *connection, bool wanted)
+static void watch_writable(struct engine *engine, struct lane *lane, bool wanted)
 {
-    if (connection->writable_wanted == wanted)
+    if (lane->writable_wanted == wanted)
         return;
-    connection->writable_wanted = wanted;
-    struct epoll_event event = {.events = EPOLLIN | (wanted ? EPOLLOUT : 0),
-                                .data.ptr = connection};
-    (void)epoll_ctl(engine->epoll, EPOLL_CTL_MOD, connection->fd, &event);
+    lane->writable_wanted = wanted;
+    struct epoll_event event = {.events = EPOLLIN | (wanted ? EPOLLOUT : 0), .data.ptr = lane};
+    (void)epoll_ctl(engine->epoll, EPOLL_CTL_MOD, lane->fd, &event);
 }
 
-static void open_next(struct engine *engine, struct connection *connection)
+static void open_next(struct engine *engine, struct lane *lane)
 {
-    struct address *node = &engine->nodes[connection->node % engine->nodes_count];
-    if (connection_open(connection, &node->address, node->size) != 0) {
-        connection->node++;
-        connection->retry_ns = engine->now_ns + RECONNECT_NS;
+    struct address *node = &engine->nodes[lane->node % engine->nodes_count];
+    if (lane_open(lane, &node->address, node->size) != 0) {
+        lane->node++;
+        lane->retry_ns = engine->now_ns + RECONNECT_NS;
         return;
     }
-    connection->writable_wanted = true;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = connection};
-    int added = epoll_ctl(engine->epoll, EPOLL_CTL_ADD, connection->fd, &event);
+    lane->writable_wanted = true;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = lane};
+    int added = epoll_ctl(engine->epoll, EPOLL_CTL_ADD, lane->fd, &event);
     ASSERT(added == 0);
 }
 
-static void connections_make(struct engine *engine)
+static void lanes_make(struct engine *engine)
 {
     for (uint32_t s = 0; s < engine->options.streams_count; s++) {
-        engine->first[s] = engine->connections_count;
-        engine->connections_count += engine->options.streams[s].connections;
+        engine->first[s] = engine->lanes_count;
+        engine->lanes_count += engine->options.streams[s].connections;
     }
-    engine->connections = mem_zero(engine->connections_count * sizeof(*engine->connections));
-    engine->dirty = mem_zero(engine->connections_count * sizeof(struct connection *));
+    engine->lanes = mem_zero(engine->lanes_count * sizeof(*engine->lanes));
+    engine->dirty = mem_zero(engine->lanes_count * sizeof(struct lane *));
     for (uint32_t s = 0; s < engine->options.streams_count; s++) {
         for (uint32_t i = 0; i < engine->options.streams[s].connections; i++) {
-            struct connection *connection = &engine->connections[engine->first[s] + i];
-            connection_init(connection, engine->options.streams[s].depth);
-            connection->stream = s;
-            connection->node = engine->first[s] + i;
-            open_next(engine, connection);
+            struct lane *lane = &engine->lanes[engine->first[s] + i];
+            lane_init(lane, engine->options.streams[s].depth);
+            lane->stream = s;
+            lane->node = engine->first[s] + i;
+            open_next(engine, lane);
         }
     }
 }
@@ -175,18 +174,18 @@ int engine_new(const char *nodes, const struct engine_options *options, struct w
         engine->random[i] = (uint8_t)prng_next(&workload->prng);
     engine->again = mem_zero(workload->keys * sizeof(*engine->again));
     engine->attempts = mem_zero(workload->keys);
-    connections_make(engine);
+    lanes_make(engine);
     *ret_engine = engine;
     return 0;
 }
 
 void engine_free(struct engine *engine)
 {
-    for (uint32_t i = 0; i < engine->connections_count; i++)
-        connection_done(&engine->connections[i]);
+    for (uint32_t i = 0; i < engine->lanes_count; i++)
+        lane_done(&engine->lanes[i]);
     if (engine->epoll >= 0)
         (void)close(engine->epoll);
-    mem_free(engine->connections);
+    mem_free(engine->lanes);
     mem_free(engine->dirty);
     mem_free(engine->again);
     mem_free(engine->attempts);
@@ -197,11 +196,11 @@ void engine_free(struct engine *engine)
 
 /* ------------------------------------------------------------------------------ Issuing. */
 
-static void mark_dirty(struct engine *engine, struct connection *connection)
+static void mark_dirty(struct engine *engine, struct lane *lane)
 {
-    if (!connection->dirty) {
-        connection->dirty = true;
-        engine->dirty[engine->dirty_count++] = connection;
+    if (!lane->dirty) {
+        lane->dirty = true;
+        engine->dirty[engine->dirty_count++] = lane;
     }
 }
 
@@ -223,23 +222,22 @@ static struct slice value_make(struct engine *engine, const struct op *op)
     return slice_of(engine->random + prng_below(&engine->workload->prng, RANDOM_SIZE - size), size);
 }
 
-static void send_put(struct engine *engine, struct connection *connection, struct op *op,
-                     struct slice context)
+static void send_put(struct engine *engine, struct lane *lane, struct op *op, struct slice context)
 {
     char name[KEY_NAME_MAX];
     uint32_t length = workload_name(engine->workload, op->key, name);
     op->writing = true;
-    connection_put(connection, op, &engine->options.manner, slice_of(name, length),
-                   value_make(engine, op), context);
+    lane_put(lane, op, &engine->options.manner, slice_of(name, length), value_make(engine, op),
+             context);
 }
 
-static void send_get(struct engine *engine, struct connection *connection, struct op *op)
+static void send_get(struct engine *engine, struct lane *lane, struct op *op)
 {
     char name[KEY_NAME_MAX];
     uint32_t length = workload_name(engine->workload, op->key, name);
     if (engine->ledger != NULL)
         op->floor = ledger_floor(engine->ledger, op->key);
-    connection_get(connection, op, &engine->options.manner, slice_of(name, length));
+    lane_get(lane, op, &engine->options.manner, slice_of(name, length));
 }
 
 /* A key to write: in a checked run one that nobody else is writing. */
@@ -286,40 +284,40 @@ static bool op_begin(struct engine *engine, const struct stream *stream, struct 
     return op->kind == OP_SCAN || choose_key(engine, op);
 }
 
-/* Send one request on CONNECTION, which has a free place. False when there is none to send. */
-static bool issue(struct engine *engine, struct connection *connection, uint64_t intended_ns)
+/* Send one request on LANE, which has a free place. False when there is none to send. */
+static bool issue(struct engine *engine, struct lane *lane, uint64_t intended_ns)
 {
     if (engine->stopping ||
         (engine->options.count_max > 0 && engine->issued >= engine->options.count_max))
         return false;
-    struct op *op = connection_take(connection);
-    op->stream = connection->stream;
+    struct op *op = lane_take(lane);
+    op->stream = lane->stream;
     if (!op_begin(engine, &engine->options.streams[op->stream], op)) {
-        connection_give(connection, op);
+        lane_give(lane, op);
         return false;
     }
     op->intended_ns = intended_ns;
     op->sent_ns = engine->now_ns;
     if (op->kind == OP_SCAN)
-        connection_scan(connection, op, &engine->options.manner);
+        lane_scan(lane, op, &engine->options.manner);
     else if (op->kind == OP_PUT || op->kind == OP_INSERT)
-        send_put(engine, connection, op, SLICE_NONE);
+        send_put(engine, lane, op, SLICE_NONE);
     else
-        send_get(engine, connection, op);
+        send_get(engine, lane, op);
     engine->issued++;
     engine->under_way++;
-    mark_dirty(engine, connection);
+    mark_dirty(engine, lane);
     return true;
 }
 
-static bool connection_ready(const struct connection *connection)
+static bool lane_ready(const struct lane *lane)
 {
-    return connection->fd >= 0 && !connection->connecting && connection_free(connection);
+    return lane->fd >= 0 && !lane->connecting && lane_free(lane);
 }
 
-static void issue_closed(struct engine *engine, struct connection *connection)
+static void issue_closed(struct engine *engine, struct lane *lane)
 {
-    while (connection_ready(connection) && issue(engine, connection, engine->now_ns))
+    while (lane_ready(lane) && issue(engine, lane, engine->now_ns))
         ;
 }
 
@@ -329,13 +327,13 @@ static void issue_open(struct engine *engine, uint32_t s)
     const struct stream *stream = &engine->options.streams[s];
     uint32_t tried = 0;
     while (engine->next_ns[s] <= (double)engine->now_ns && tried < stream->connections) {
-        struct connection *connection =
-            &engine->connections[engine->first[s] + engine->turn[s]++ % stream->connections];
-        if (!connection_ready(connection)) {
+        struct lane *lane =
+            &engine->lanes[engine->first[s] + engine->turn[s]++ % stream->connections];
+        if (!lane_ready(lane)) {
             tried++;
             continue;
         }
-        if (!issue(engine, connection, (uint64_t)engine->next_ns[s]))
+        if (!issue(engine, lane, (uint64_t)engine->next_ns[s]))
             return;
         engine->next_ns[s] += 1e9 / stream->rate;
         tried = 0;
@@ -381,14 +379,22 @@ static void retry_note(struct engine *engine, const struct op *op)
 }
 
 /* The end of OP: with ERROR 0 it is done; NULL detail: no answer came. */
-static void finish(struct engine *engine, struct connection *connection, struct op *op, int error,
+static void finish(struct engine *engine, struct lane *lane, struct op *op, int error,
                    struct slice detail, bool lost)
 {
     struct tally *tally = &engine->tallies[op->stream];
+    uint64_t taken_ns = engine->now_ns - op->intended_ns;
     ledger_note(engine, op, error);
+    if (error == 0)
+        histogram_add(&tally->latency[op->kind], taken_ns);
+    if (error == 0 && engine->options.streams[op->stream].rate > 0 &&
+        taken_ns > (uint64_t)engine->options.manner.deadline_ms * 1000000u) {
+        /* In time from when it was sent, but not from when its caller wanted it. */
+        error = ERR_TIMEOUT;
+        detail = slice_string("answered past the deadline");
+    }
     if (error == 0) {
         tally->done++;
-        histogram_add(&tally->latency[op->kind], engine->now_ns - op->intended_ns);
     } else {
         tally->failed++;
         tally->lost += lost;
@@ -396,7 +402,7 @@ static void finish(struct engine *engine, struct connection *connection, struct 
         sample_add(engine, op, lost ? "no answer" : error_word(error), detail);
         retry_note(engine, op);
     }
-    connection_give(connection, op);
+    lane_give(lane, op);
     engine->under_way--;
 }
 
@@ -422,8 +428,7 @@ static void judge(struct engine *engine, const struct op *op, const struct reply
 }
 
 /* One answer; an op may go on with its second half. */
-static void answered(struct engine *engine, struct connection *connection,
-                     const struct reply *reply)
+static void answered(struct engine *engine, struct lane *lane, const struct reply *reply)
 {
     struct op *op = reply->op;
     int error = reply->error;
@@ -435,111 +440,109 @@ static void answered(struct engine *engine, struct connection *connection,
     if (reading && error == 0)
         judge(engine, op, reply);
     if (op->kind == OP_SCAN && error == 0) {
-        buf_clear(&connection->cursor);
-        buf_append(&connection->cursor, reply->cursor);
+        buf_clear(&lane->cursor);
+        buf_append(&lane->cursor, reply->cursor);
     }
     if (op->kind == OP_RMW && reading && error == 0) {
-        send_put(engine, connection, op, reply->context);
-        mark_dirty(engine, connection);
+        send_put(engine, lane, op, reply->context);
+        mark_dirty(engine, lane);
         return;
     }
-    finish(engine, connection, op, error, reply->message, false);
+    finish(engine, lane, op, error, reply->message, false);
 }
 
 /* --------------------------------------------------------------------------- The loop. */
 
-static void drop(struct engine *engine, struct connection *connection)
+static void drop(struct engine *engine, struct lane *lane)
 {
-    bool refused = connection->connecting;
-    connection_close(connection);
-    for (uint32_t i = 0; i < connection->depth; i++) {
-        if (connection->ops[i].used)
-            finish(engine, connection, &connection->ops[i], ERR_TIMEOUT,
-                   slice_string("the connection broke"), true);
+    bool refused = lane->connecting;
+    lane_close(lane);
+    for (uint32_t i = 0; i < lane->depth; i++) {
+        if (lane->ops[i].used)
+            finish(engine, lane, &lane->ops[i], ERR_TIMEOUT, slice_string("the connection broke"),
+                   true);
     }
-    connection->node++;
-    connection->retry_ns = engine->now_ns + (refused ? RECONNECT_NS : RECONNECT_NS / 10);
+    lane->node++;
+    lane->retry_ns = engine->now_ns + (refused ? RECONNECT_NS : RECONNECT_NS / 10);
 }
 
 static void flush_all(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->dirty_count; i++) {
-        struct connection *connection = engine->dirty[i];
-        connection->dirty = false;
-        if (connection->fd < 0)
+        struct lane *lane = engine->dirty[i];
+        lane->dirty = false;
+        if (lane->fd < 0)
             continue;
-        if (connection_flush(connection) != 0)
-            drop(engine, connection);
-        else if (!connection->connecting)
-            watch_writable(engine, connection, connection->out.size > 0);
+        if (lane_flush(lane) != 0)
+            drop(engine, lane);
+        else if (!lane->connecting)
+            watch_writable(engine, lane, lane->out.size > 0);
     }
     engine->dirty_count = 0;
 }
 
-static void take_answers(struct engine *engine, struct connection *connection)
+static void take_answers(struct engine *engine, struct lane *lane)
 {
-    if (connection_read(connection) != 0) {
-        drop(engine, connection);
+    if (lane_read(lane) != 0) {
+        drop(engine, lane);
         return;
     }
     size_t at = 0;
     struct reply reply;
     int got = 0;
-    while ((got = connection_next(connection, &at, &reply)) == 1) {
+    while ((got = lane_next(lane, &at, &reply)) == 1) {
         if (reply.op != NULL)
-            answered(engine, connection, &reply);
+            answered(engine, lane, &reply);
     }
     if (got < 0) {
-        drop(engine, connection);
+        drop(engine, lane);
         return;
     }
-    connection_consume(connection, at);
+    lane_consume(lane, at);
 }
 
-static void connected(struct engine *engine, struct connection *connection)
+static void connected(struct engine *engine, struct lane *lane)
 {
     int error = 0;
     socklen_t size = sizeof(error);
-    if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
-        drop(engine, connection);
+    if (getsockopt(lane->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+        drop(engine, lane);
         return;
     }
-    connection->connecting = false;
-    watch_writable(engine, connection, false);
+    lane->connecting = false;
+    watch_writable(engine, lane, false);
 }
 
-static void happened(struct engine *engine, struct connection *connection, uint32_t events)
+static void happened(struct engine *engine, struct lane *lane, uint32_t events)
 {
-    if (connection->fd < 0)
+    if (lane->fd < 0)
         return;
-    if (connection->connecting) {
+    if (lane->connecting) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-            connected(engine, connection);
+            connected(engine, lane);
     } else if (events & EPOLLOUT) {
-        mark_dirty(engine, connection);
+        mark_dirty(engine, lane);
     }
-    if (connection->fd >= 0 && !connection->connecting &&
-        (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
-        take_answers(engine, connection);
-    if (engine->options.streams[connection->stream].rate == 0)
-        issue_closed(engine, connection);
+    if (lane->fd >= 0 && !lane->connecting && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
+        take_answers(engine, lane);
+    if (engine->options.streams[lane->stream].rate == 0)
+        issue_closed(engine, lane);
 }
 
 static void sweep(struct engine *engine)
 {
     uint64_t limit_ns = (uint64_t)engine->options.manner.deadline_ms * 1000000u + GRACE_NS;
-    for (uint32_t i = 0; i < engine->connections_count; i++) {
-        struct connection *connection = &engine->connections[i];
-        if (connection->fd < 0 && engine->now_ns >= connection->retry_ns)
-            open_next(engine, connection);
-        for (uint32_t j = 0; j < connection->depth; j++) {
-            struct op *op = &connection->ops[j];
+    for (uint32_t i = 0; i < engine->lanes_count; i++) {
+        struct lane *lane = &engine->lanes[i];
+        if (lane->fd < 0 && engine->now_ns >= lane->retry_ns)
+            open_next(engine, lane);
+        for (uint32_t j = 0; j < lane->depth; j++) {
+            struct op *op = &lane->ops[j];
             if (op->used && engine->now_ns > op->sent_ns + limit_ns)
-                finish(engine, connection, op, ERR_TIMEOUT, slice_string("past the deadline"),
-                       true);
+                finish(engine, lane, op, ERR_TIMEOUT, slice_string("past the deadline"), true);
         }
-        if (engine->options.streams[connection->stream].rate == 0)
-            issue_closed(engine, connection);
+        if (engine->options.streams[lane->stream].rate == 0)
+            issue_closed(engine, lane);
     }
 }
 

@@ -7,8 +7,8 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
-#include "kvbench/connection.h"
 #include "kvbench/histogram.h"
+#include "kvbench/lane.h"
 #include "kvbench/ledger.h"
 
 enum { STREAMS_MAX = 4, NODES_MAX = 64, ERRORS_MAX = 24, SAMPLES_MAX = 8 };

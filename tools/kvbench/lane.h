@@ -1,9 +1,9 @@
-/* One pipelined connection to the client port, without blocking: requests out, answers in.
+/* A lane: one pipelined connection to the client port, without blocking: requests out, answers in.
  *
  * Every request under way has a place; its id on the wire is the place and a serial number, so that
  * an answer that comes after its request was given up is told apart and dropped. */
-#ifndef CONNECTION_H
-#define CONNECTION_H
+#ifndef LANE_H
+#define LANE_H
 
 #include "kvbench/workload.h"
 #include "wire/mp.h"
@@ -35,7 +35,7 @@ struct manner {
     uint32_t scan_limit;
 };
 
-struct connection {
+struct lane {
     int fd; /* -1: none. */
     bool connecting;
     bool writable_wanted; /* In the epoll set. */
@@ -67,38 +67,36 @@ struct reply {
     uint32_t items; /* Of a scan. */
 };
 
-void connection_init(struct connection *connection, uint32_t depth);
-void connection_done(struct connection *connection);
+void lane_init(struct lane *lane, uint32_t depth);
+void lane_done(struct lane *lane);
 /* Begin connecting; 0 or ERR_UNAVAILABLE. */
-int connection_open(struct connection *connection, const struct sockaddr_storage *address,
-                    socklen_t size) CHECK_RESULT;
+int lane_open(struct lane *lane, const struct sockaddr_storage *address,
+              socklen_t size) CHECK_RESULT;
 /* Close it and forget what was on its way; the places stay used. */
-void connection_close(struct connection *connection);
-static inline bool connection_free(const struct connection *connection)
+void lane_close(struct lane *lane);
+static inline bool lane_free(const struct lane *lane)
 {
-    return connection->spare_count > 0;
+    return lane->spare_count > 0;
 }
 /* Take a free place. */
-struct op *connection_take(struct connection *connection);
-void connection_give(struct connection *connection, struct op *op);
+struct op *lane_take(struct lane *lane);
+void lane_give(struct lane *lane, struct op *op);
 
 /* Encode the request of OP at the end of what goes out. VALUE and CONTEXT are for puts. */
-void connection_get(struct connection *connection, const struct op *op, const struct manner *manner,
-                    struct slice key);
-void connection_put(struct connection *connection, const struct op *op, const struct manner *manner,
-                    struct slice key, struct slice value, struct slice context);
-void connection_scan(struct connection *connection, const struct op *op,
-                     const struct manner *manner);
+void lane_get(struct lane *lane, const struct op *op, const struct manner *manner,
+              struct slice key);
+void lane_put(struct lane *lane, const struct op *op, const struct manner *manner, struct slice key,
+              struct slice value, struct slice context);
+void lane_scan(struct lane *lane, const struct op *op, const struct manner *manner);
 
 /* Send what there is; 0, or ERR_IO when the connection broke. */
-int connection_flush(struct connection *connection) CHECK_RESULT;
+int lane_flush(struct lane *lane) CHECK_RESULT;
 /* Read what came. 0, or ERR_IO when the connection broke. */
-int connection_read(struct connection *connection) CHECK_RESULT;
+int lane_read(struct lane *lane) CHECK_RESULT;
 /* The next whole answer of what was read: 1, 0 when there is none yet, ERR_CORRUPT when it is no
- * answer. An answer that nobody waits for has op NULL. *AT starts at 0; connection_consume comes
+ * answer. An answer that nobody waits for has op NULL. *AT starts at 0; lane_consume comes
  * after the last. */
-int connection_next(struct connection *connection, size_t *at,
-                    struct reply *ret_reply) CHECK_RESULT;
-void connection_consume(struct connection *connection, size_t at);
+int lane_next(struct lane *lane, size_t *at, struct reply *ret_reply) CHECK_RESULT;
+void lane_consume(struct lane *lane, size_t at);
 
 #endif

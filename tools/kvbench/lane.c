@@ -1,4 +1,4 @@
-#include "kvbench/connection.h"
+#include "kvbench/lane.h"
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -14,29 +14,28 @@ enum { READ_SIZE = 256 * 1024, PLACE_BITS = 12 };
 static const struct mp_limits limits = {
     .depth_max = RPC_DEPTH_MAX, .elements_max = 1 << 20, .size_max = 256 * 1024 * 1024};
 
-void connection_init(struct connection *connection, uint32_t depth)
+void lane_init(struct lane *lane, uint32_t depth)
 {
     ASSERT(depth > 0 && depth <= DEPTH_MAX);
-    *connection = (struct connection){.fd = -1, .depth = depth, .spare_count = depth};
-    connection->ops = mem_zero(depth * sizeof(*connection->ops));
-    connection->spare = mem_alloc(depth * sizeof(*connection->spare));
+    *lane = (struct lane){.fd = -1, .depth = depth, .spare_count = depth};
+    lane->ops = mem_zero(depth * sizeof(*lane->ops));
+    lane->spare = mem_alloc(depth * sizeof(*lane->spare));
     for (uint32_t i = 0; i < depth; i++)
-        connection->spare[i] = depth - 1 - i;
-    connection->scan.limits = limits;
+        lane->spare[i] = depth - 1 - i;
+    lane->scan.limits = limits;
 }
 
-void connection_done(struct connection *connection)
+void lane_done(struct lane *lane)
 {
-    connection_close(connection);
-    mem_free(connection->ops);
-    mem_free(connection->spare);
-    buf_done(&connection->out);
-    buf_done(&connection->in);
-    buf_done(&connection->cursor);
+    lane_close(lane);
+    mem_free(lane->ops);
+    mem_free(lane->spare);
+    buf_done(&lane->out);
+    buf_done(&lane->in);
+    buf_done(&lane->cursor);
 }
 
-int connection_open(struct connection *connection, const struct sockaddr_storage *address,
-                    socklen_t size)
+int lane_open(struct lane *lane, const struct sockaddr_storage *address, socklen_t size)
 {
     int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -47,44 +46,44 @@ int connection_open(struct connection *connection, const struct sockaddr_storage
         (void)close(fd);
         return ERR_UNAVAILABLE;
     }
-    connection->fd = fd;
-    connection->connecting = true;
+    lane->fd = fd;
+    lane->connecting = true;
     return 0;
 }
 
-void connection_close(struct connection *connection)
+void lane_close(struct lane *lane)
 {
-    if (connection->fd >= 0)
-        (void)close(connection->fd);
-    connection->fd = -1;
-    connection->connecting = false;
-    connection->writable_wanted = false;
-    connection->out_sent = 0;
-    buf_clear(&connection->out);
-    buf_clear(&connection->in);
-    connection->scan = (struct mp_scan){.limits = limits};
+    if (lane->fd >= 0)
+        (void)close(lane->fd);
+    lane->fd = -1;
+    lane->connecting = false;
+    lane->writable_wanted = false;
+    lane->out_sent = 0;
+    buf_clear(&lane->out);
+    buf_clear(&lane->in);
+    lane->scan = (struct mp_scan){.limits = limits};
 }
 
-struct op *connection_take(struct connection *connection)
+struct op *lane_take(struct lane *lane)
 {
-    struct op *op = &connection->ops[connection->spare[--connection->spare_count]];
+    struct op *op = &lane->ops[lane->spare[--lane->spare_count]];
     uint32_t serial = op->serial + 1;
     *op = (struct op){.used = true, .serial = serial};
     return op;
 }
 
-void connection_give(struct connection *connection, struct op *op)
+void lane_give(struct lane *lane, struct op *op)
 {
     ASSERT(op->used);
     op->used = false;
-    connection->spare[connection->spare_count++] = (uint32_t)(op - connection->ops);
+    lane->spare[lane->spare_count++] = (uint32_t)(op - lane->ops);
 }
 
 /* --------------------------------------------------------------------------- Requests. */
 
-static uint32_t op_id(const struct connection *connection, const struct op *op)
+static uint32_t op_id(const struct lane *lane, const struct op *op)
 {
-    return op->serial << PLACE_BITS | (uint32_t)(op - connection->ops);
+    return op->serial << PLACE_BITS | (uint32_t)(op - lane->ops);
 }
 
 static void put_consistency(struct buf *out, const char *name, uint8_t value)
@@ -101,13 +100,13 @@ static void put_consistency(struct buf *out, const char *name, uint8_t value)
 }
 
 /* The head of a request whose map has PAIRS of its own beside bucket, deadline and strict. */
-static struct buf *request_begin(struct connection *connection, const struct op *op,
+static struct buf *request_begin(struct lane *lane, const struct op *op,
                                  const struct manner *manner, const char *method, uint32_t pairs)
 {
-    struct buf *out = &connection->out;
+    struct buf *out = &lane->out;
     mp_write_array(out, 4);
     mp_write_uint(out, 0);
-    mp_write_uint(out, op_id(connection, op));
+    mp_write_uint(out, op_id(lane, op));
     mp_write_text(out, method);
     mp_write_map(out, pairs + 2 + manner->strict);
     mp_write_text(out, "bucket");
@@ -121,20 +120,19 @@ static struct buf *request_begin(struct connection *connection, const struct op 
     return out;
 }
 
-void connection_get(struct connection *connection, const struct op *op, const struct manner *manner,
-                    struct slice key)
+void lane_get(struct lane *lane, const struct op *op, const struct manner *manner, struct slice key)
 {
-    struct buf *out = request_begin(connection, op, manner, "get", 1 + (manner->r > 0));
+    struct buf *out = request_begin(lane, op, manner, "get", 1 + (manner->r > 0));
     mp_write_text(out, "key");
     mp_write_binary(out, key);
     put_consistency(out, "r", manner->r);
 }
 
-void connection_put(struct connection *connection, const struct op *op, const struct manner *manner,
-                    struct slice key, struct slice value, struct slice context)
+void lane_put(struct lane *lane, const struct op *op, const struct manner *manner, struct slice key,
+              struct slice value, struct slice context)
 {
     uint32_t pairs = 2U + (context.size > 0) + (manner->w > 0) + (manner->dw > 0);
-    struct buf *out = request_begin(connection, op, manner, "put", pairs);
+    struct buf *out = request_begin(lane, op, manner, "put", pairs);
     mp_write_text(out, "key");
     mp_write_binary(out, key);
     mp_write_text(out, "value");
@@ -147,46 +145,45 @@ void connection_put(struct connection *connection, const struct op *op, const st
     put_consistency(out, "dw", manner->dw);
 }
 
-void connection_scan(struct connection *connection, const struct op *op,
-                     const struct manner *manner)
+void lane_scan(struct lane *lane, const struct op *op, const struct manner *manner)
 {
-    uint32_t pairs = 1U + (manner->r > 0) + (connection->cursor.size > 0);
-    struct buf *out = request_begin(connection, op, manner, "scan", pairs);
+    uint32_t pairs = 1U + (manner->r > 0) + (lane->cursor.size > 0);
+    struct buf *out = request_begin(lane, op, manner, "scan", pairs);
     mp_write_text(out, "limit");
     mp_write_uint(out, manner->scan_limit);
-    if (connection->cursor.size > 0) {
+    if (lane->cursor.size > 0) {
         mp_write_text(out, "cursor");
-        mp_write_binary(out, buf_slice(&connection->cursor));
+        mp_write_binary(out, buf_slice(&lane->cursor));
     }
     put_consistency(out, "r", manner->r);
 }
 
-int connection_flush(struct connection *connection)
+int lane_flush(struct lane *lane)
 {
-    if (connection->connecting || connection->fd < 0)
+    if (lane->connecting || lane->fd < 0)
         return 0;
-    struct buf *out = &connection->out;
-    while (connection->out_sent < out->size) {
-        ssize_t sent = send(connection->fd, out->data + connection->out_sent,
-                            out->size - connection->out_sent, MSG_NOSIGNAL);
+    struct buf *out = &lane->out;
+    while (lane->out_sent < out->size) {
+        ssize_t sent =
+            send(lane->fd, out->data + lane->out_sent, out->size - lane->out_sent, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
             return errno == EAGAIN ? 0 : ERR_IO;
-        connection->out_sent += (size_t)sent;
+        lane->out_sent += (size_t)sent;
     }
-    connection->out_sent = 0;
+    lane->out_sent = 0;
     buf_clear(out);
     return 0;
 }
 
 /* ----------------------------------------------------------------------------- Answers. */
 
-int connection_read(struct connection *connection)
+int lane_read(struct lane *lane)
 {
-    struct buf *in = &connection->in;
+    struct buf *in = &lane->in;
     uint8_t *room = buf_reserve(in, READ_SIZE);
-    ssize_t got = recv(connection->fd, room, READ_SIZE, 0);
+    ssize_t got = recv(lane->fd, room, READ_SIZE, 0);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : ERR_IO;
     if (got == 0)
@@ -248,15 +245,15 @@ static void result_read(struct mp_reader *reader, struct reply *reply)
     }
 }
 
-static int reply_read(struct connection *connection, struct slice bytes, struct reply *reply)
+static int reply_read(struct lane *lane, struct slice bytes, struct reply *reply)
 {
     struct mp_reader reader = mp_reader_of(bytes);
     *reply = (struct reply){0};
     if (mp_read_array(&reader) != 4 || mp_read_uint(&reader) != 1)
         return ERR_CORRUPT;
     uint64_t id = mp_read_uint(&reader);
-    struct op *op = &connection->ops[MIN(id % DEPTH_MAX, connection->depth - 1)];
-    if (op->used && op_id(connection, op) == id)
+    struct op *op = &lane->ops[MIN(id % DEPTH_MAX, lane->depth - 1)];
+    if (op->used && op_id(lane, op) == id)
         reply->op = op;
     if (!mp_take_nil(&reader))
         error_read(&reader, reply);
@@ -265,23 +262,23 @@ static int reply_read(struct connection *connection, struct slice bytes, struct 
     return mp_finished(&reader) ? 1 : ERR_CORRUPT;
 }
 
-int connection_next(struct connection *connection, size_t *at, struct reply *ret_reply)
+int lane_next(struct lane *lane, size_t *at, struct reply *ret_reply)
 {
     size_t more = 0;
-    struct slice left = slice_of(connection->in.data + *at, connection->in.size - *at);
+    struct slice left = slice_of(lane->in.data + *at, lane->in.size - *at);
     if (left.size == 0)
         return 0;
-    if (mp_scan(&connection->scan, left, &more) != 0)
+    if (mp_scan(&lane->scan, left, &more) != 0)
         return ERR_CORRUPT;
     if (more > 0)
         return 0;
-    size_t size = connection->scan.at;
-    connection->scan = (struct mp_scan){.limits = limits};
+    size_t size = lane->scan.at;
+    lane->scan = (struct mp_scan){.limits = limits};
     *at += size;
-    return reply_read(connection, slice_of(left.data, size), ret_reply);
+    return reply_read(lane, slice_of(left.data, size), ret_reply);
 }
 
-void connection_consume(struct connection *connection, size_t at)
+void lane_consume(struct lane *lane, size_t at)
 {
-    buf_consume(&connection->in, at);
+    buf_consume(&lane->in, at);
 }
