@@ -18,6 +18,7 @@ struct store_options {
     uint64_t memory_max;      /* Bytes of memtables, active and frozen; default 256 MiB. */
     uint32_t log_interval_ms; /* Of mode `interval`: how often the log is synced; default 200. */
     uint64_t reserve_bytes;   /* Writes are refused below this much free disk. */
+    uint32_t tree_bits;       /* log2 of the hash tree's leaves; 0: TREE_BITS_DEFAULT. */
     /* Called for each completed operation; what DONE points to is valid during the call only. */
     void (*done)(void *arg, const struct store_done *done);
     /* Positions up to WRITTEN are in the kernel, up to SYNCED on the disk. */
