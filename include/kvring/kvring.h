@@ -78,7 +78,7 @@ struct kvr_error {
     char word[24];     /* The stable code word: "UNAVAILABLE". */
     char message[400]; /* One sentence of what happened. */
     char advice[200];  /* One sentence of what to do. */
-    char node[64];     /* The node it happened at, if known. */
+    char node[280];    /* The node it happened at, if known. */
     /* Replicas that had to answer, that did, that the range has and that it should have; 0 where
      * they do not apply. */
     uint32_t needed, got, slots, copies;
