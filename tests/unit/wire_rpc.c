@@ -4,7 +4,8 @@
 #include "data/hlc.h"
 #include "data/object.h"
 #include "wire/rpc.h"
-#include "wire/rpc_client.h"
+
+#include "rpc_client.h"
 
 #include <criterion/criterion.h>
 #include <msgpack.h>

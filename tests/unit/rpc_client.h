@@ -1,8 +1,51 @@
-/* The client's half of the client port. */
-#include "wire/rpc_client.h"
+/* A client of the client port, apart from libkvring: so that what the server reads and writes is
+ * held against a second reading of docs/protocol.md. Names with rpc_ as in wire/rpc.h. */
+#ifndef RPC_CLIENT_H
+#define RPC_CLIENT_H
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "core/request.h"
+#include "wire/mp.h"
+
+/* A version of a key. */
+struct rpc_sibling {
+    struct slice value;
+    struct slice type;
+    uint64_t hlc;
+    uint64_t time_ms;
+    uint64_t expires_ms; /* 0: never. */
+};
+
+/* The outcome of a request, of one part of a batch, or one key of a scan. */
+struct rpc_outcome {
+    int error; /* 0, or ERR_*, with: */
+    struct slice word;
+    struct slice message;
+    struct slice advice;
+    struct slice node;
+    struct slice key; /* Of a scan's item. */
+    struct rpc_sibling *siblings;
+    uint32_t siblings_count;
+    struct slice context;
+    uint64_t hlc;      /* PUT, DELETE */
+    uint32_t versions; /* PUT, DELETE: siblings that the key has now. */
+    uint32_t needed, got, slots, copies;
+};
+
+struct rpc_response {
+    uint32_t id;
+    struct rpc_outcome outcome; /* Error fields only; the rest by rpc_outcome_decode. */
+    struct slice result;        /* A whole MessagePack map; empty with an error. */
+};
+
+/* The result of mget and mput (parts) and of scan (items, and the cursor, empty at the end). */
+struct rpc_list {
+    struct rpc_outcome *outcomes; /* In the arena. */
+    uint32_t count;
+    struct slice cursor;
+};
 
 enum {
     ELEMENTS_MAX = 4 * 1024 * 1024,
@@ -10,7 +53,7 @@ enum {
     OUTCOMES_MAX = 10000,                              /* Items of a scan. */
 };
 
-struct mp_scan rpc_response_scan(void)
+static struct mp_scan rpc_response_scan(void)
 {
     return (struct mp_scan){.limits = {RPC_DEPTH_MAX, ELEMENTS_MAX, RESPONSE_SIZE_MAX}};
 }
@@ -115,8 +158,8 @@ static void request_id_write(struct pairs *pairs, const struct request *request)
     mp_write_uint(out, request->sequence);
 }
 
-void rpc_request_encode(uint32_t id, const struct request *request, struct slice cursor,
-                        bool values, struct buf *out)
+static void rpc_request_encode(uint32_t id, const struct request *request, struct slice cursor,
+                               bool values, struct buf *out)
 {
     static const char *const names[] = {[METHOD_GET] = "get",
                                         [METHOD_PUT] = "put",
@@ -138,7 +181,8 @@ void rpc_request_encode(uint32_t id, const struct request *request, struct slice
     pairs_end(&pairs);
 }
 
-void rpc_batch_encode(uint32_t id, const struct request *requests, uint32_t count, struct buf *out)
+static void rpc_batch_encode(uint32_t id, const struct request *requests, uint32_t count,
+                             struct buf *out)
 {
     ASSERT(count > 0);
     bool reads = requests[0].method == METHOD_GET;
@@ -158,7 +202,7 @@ void rpc_batch_encode(uint32_t id, const struct request *requests, uint32_t coun
     pairs_end(&pairs);
 }
 
-void rpc_call_encode(uint32_t id, struct slice method, struct slice params, struct buf *out)
+static void rpc_call_encode(uint32_t id, struct slice method, struct slice params, struct buf *out)
 {
     envelope_write(id, method, out);
     if (params.size == 0)
@@ -293,7 +337,7 @@ static void part_read(struct mp_reader *in, struct arena *arena, struct rpc_outc
         in->bad = true;
 }
 
-int rpc_response_decode(struct slice message, struct rpc_response *ret_response)
+static int rpc_response_decode(struct slice message, struct rpc_response *ret_response)
 {
     struct rpc_response response = {0};
     struct mp_reader in = mp_reader_of(message);
@@ -315,7 +359,8 @@ int rpc_response_decode(struct slice message, struct rpc_response *ret_response)
     return OK;
 }
 
-int rpc_outcome_decode(struct slice result, struct arena *arena, struct rpc_outcome *ret_outcome)
+static int rpc_outcome_decode(struct slice result, struct arena *arena,
+                              struct rpc_outcome *ret_outcome)
 {
     struct rpc_outcome outcome = {0};
     struct mp_reader in = mp_reader_of(result);
@@ -344,7 +389,7 @@ static void outcomes_read(struct mp_reader *in, struct arena *arena, bool parts,
     }
 }
 
-int rpc_list_decode(struct slice result, struct arena *arena, struct rpc_list *ret_list)
+static int rpc_list_decode(struct slice result, struct arena *arena, struct rpc_list *ret_list)
 {
     struct rpc_list list = {0};
     struct mp_reader in = mp_reader_of(result);
@@ -362,3 +407,5 @@ int rpc_list_decode(struct slice result, struct arena *arena, struct rpc_list *r
     *ret_list = list;
     return OK;
 }
+
+#endif
