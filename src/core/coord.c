@@ -374,12 +374,6 @@ static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
 void coord_request(struct coord *coord, struct core *core, uint64_t client,
                    const struct request *request)
 {
-    if (core->holdings == NULL) {
-        struct answer *answer = core_reply(core, client);
-        answer->error = ERR_NOT_READY;
-        answer->detail = slice_string("this node has not joined a cluster yet");
-        return;
-    }
     struct coord_op *op = op_new(coord, core, request);
     op->client = client;
     uint32_t deadline_ms = request->deadline_ms == 0 ? DEADLINE_DEFAULT_MS

@@ -413,7 +413,8 @@ static void chosen(struct core *core, struct ballot_box *box)
     core_timer_clear(core, &box->retry);
     box->phase = PHASE_IDLE;
     if (ring_merge(&core->ring, &box->proposal))
-        core_signal(core, SIGNAL_RECORD)->range = box->base.range;
+        *core_signal(core, SIGNAL_RECORD) =
+            (struct signal){.type = SIGNAL_RECORD, .range = box->base.range, .node = core->self};
 }
 
 static void on_vote(struct core *core, struct ballot_box *box, struct node_id from,
