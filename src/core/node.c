@@ -723,13 +723,16 @@ uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t c
         struct detector_status status;
         if (id_equal(id, core->self) || !detector_status(&node->detector, core, id, &status))
             continue;
+        struct peer_status *peer = &ret[count++];
+        memset(peer, 0, sizeof(*peer));
+        peer->id = id;
+        peer->up = status.up;
+        peer->phi = status.phi;
+        peer->heard_us = status.heard_us;
+        peer->since_us = status.since_us;
         const struct load *load = loads_find(&node->gossip.loads, id);
-        ret[count++] = (struct peer_status){.id = id,
-                                            .up = status.up,
-                                            .phi = status.phi,
-                                            .heard_us = status.heard_us,
-                                            .since_us = status.since_us,
-                                            .load = load == NULL ? (struct load){0} : *load};
+        if (load != NULL)
+            peer->load = *load;
     }
     return count;
 }
