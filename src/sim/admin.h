@@ -1,0 +1,30 @@
+/* The operator: creates buckets, lets nodes join and leave, moves ranges, pauses and cancels plans,
+ * by the same commands and settings as kvadmin, through any node that is up. */
+#ifndef SIM_ADMIN_H
+#define SIM_ADMIN_H
+
+#include "sim/world.h"
+
+struct admin *admin_new(struct world *world);
+void admin_free(struct admin *admin);
+/* Create the buckets and let the hot ranges grow to all their copies. */
+void admin_setup(struct world *world);
+bool admin_setup_done(struct world *world);
+/* Meddle at random from now on. */
+void admin_start(struct world *world);
+/* The last plan is let run; a paused one goes on. */
+void admin_stop(struct world *world);
+/* No slot is on its way and no move of the newest plan is left, as every node sees it. */
+bool admin_settled(struct world *world);
+/* What is not settled yet. */
+void admin_describe(struct world *world, struct buf *out);
+
+/* Ask NODE to set NAME to VALUE; tried again until it is taken. */
+void admin_set(struct world *world, uint32_t host, struct slice name, struct slice value);
+/* A plan of one move: slot NUMBER of RANGE from host FROM (-1: a new slot) to host TO. */
+void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t number, int from,
+                int to);
+/* All commands given were taken. */
+bool admin_idle(const struct world *world);
+
+#endif

@@ -1,0 +1,302 @@
+#include "sim/checks.h"
+
+#include "base/checksum.h"
+#include "sim/checks_own.h"
+#include "sim/describe.h"
+#include "sim/host.h"
+
+struct checks *checks_new(struct world *world)
+{
+    struct checks *checks = mem_zero(sizeof(*checks));
+    checks->ranges = 1u << world->options.range_bits;
+    checks->lists = mem_zero(checks->ranges * sizeof(*checks->lists));
+    checks->installs = mem_zero((size_t)HOSTS_MAX * checks->ranges * sizeof(*checks->installs));
+    checks->complete = mem_zero(checks->ranges * sizeof(struct slot_ack *));
+    return checks;
+}
+
+void checks_free(struct checks *checks)
+{
+    for (uint32_t i = 0; i < checks->ranges; i++)
+        mem_free(checks->lists[i].records);
+    mem_free(checks->lists);
+    mem_free(checks->installs);
+    mem_free(checks->complete);
+    map_done(&checks->versions);
+    map_done(&checks->generations);
+    map_done(&checks->acks);
+    map_done(&checks->writes);
+    arena_done(&checks->arena);
+    mem_free(checks);
+}
+
+/* ------------------------------------------------------------------------------------ Messages. */
+
+static void check_generation(struct world *world, uint32_t from, uint64_t generation)
+{
+    struct checks *checks = world->checks;
+    uint64_t name = checksum_pair(from, generation);
+    uintptr_t life = host_lives(world->hosts[from]);
+    void *known = map_get(&checks->generations, name);
+    if (known == NULL)
+        map_put(&checks->generations, name, (void *)life);
+    else if ((uintptr_t)known != life)
+        world_violate(world, "GenerationFresh", "%s speaks of generation %llu in two lives",
+                      world_host_name(from), (unsigned long long)generation);
+}
+
+static void check_packet(struct world *world, uint32_t from, const struct message *message,
+                         size_t size)
+{
+    bool gossip = message->type == MESSAGE_SYN || message->type == MESSAGE_ACK ||
+                  message->type == MESSAGE_ACK2;
+    if (gossip && size > GOSSIP_SIZE_MAX)
+        world_violate(world, "PacketBound", "%s sends %s of %zu bytes", world_host_name(from),
+                      message_name(message->type), size);
+}
+
+static void take_delta(struct world *world, uint32_t from, const struct delta *delta)
+{
+    for (uint32_t i = 0; i < delta->records_count; i++)
+        checks_record_chosen(world, from, &delta->records[i]);
+}
+
+void checks_message(struct world *world, uint32_t from, uint32_t to, const struct message *message,
+                    size_t size)
+{
+    check_packet(world, from, message, size);
+    switch (message->type) {
+    case MESSAGE_HELLO:
+        check_generation(world, from, message->hello.self.generation);
+        break;
+    case MESSAGE_PING:
+    case MESSAGE_PONG:
+        check_generation(world, from, message->ping.generation);
+        break;
+    case MESSAGE_WELCOME:
+        check_generation(world, from, message->welcome.self.generation);
+        for (uint32_t i = 0; i < message->welcome.records_count; i++)
+            checks_record_chosen(world, from, &message->welcome.records[i]);
+        break;
+    case MESSAGE_ACK2:
+        take_delta(world, from, &message->ack2.delta);
+        break;
+    case MESSAGE_BULK:
+        take_delta(world, from, &message->bulk.delta);
+        break;
+    case MESSAGE_PROPOSE:
+        if (message->vote.has_record)
+            checks_record_proposed(world, from, &message->vote.record);
+        break;
+    case MESSAGE_CHOSEN:
+        if (message->vote.has_record)
+            checks_record_chosen(world, from, &message->vote.record);
+        break;
+    case MESSAGE_FORWARD:
+        if (message->forward.hops > HOPS_MAX)
+            world_violate(world, "HopBound", "%s hands a request on the %u. time",
+                          world_host_name(from), message->forward.hops);
+        break;
+    case MESSAGE_WRITE:
+        if (message->write.has_record)
+            checks_record_chosen(world, from, &message->write.record);
+        checks_write_sent(world, from, message);
+        break;
+    case MESSAGE_READ:
+        if (message->write.has_record)
+            checks_record_chosen(world, from, &message->write.record);
+        break;
+    case MESSAGE_REPLY:
+        if (message->reply.has_record)
+            checks_record_chosen(world, from, &message->reply.record);
+        checks_write_acknowledged(world, from, to, message);
+        break;
+    case MESSAGE_ANSWER:
+        if (message->answer.has_record)
+            checks_record_chosen(world, from, &message->answer.record);
+        break;
+    default:
+        break;
+    }
+}
+
+/* --------------------------------------------------------------------------------------- Store. */
+
+static void check_install(struct world *world, uint32_t host, const struct store_op *op)
+{
+    struct checks *checks = world->checks;
+    struct install *install = install_of(checks, host, op->range);
+    struct range_epoch next = {op->range, op->fork, install->submitted.nonce, op->epoch};
+    /* What was only submitted may be lost in a crash; what was synced may not. */
+    if (next.fork < install->submitted.fork ||
+        (next.fork == install->submitted.fork && next.epoch < install->submitted.epoch))
+        world_violate(world, "EpochMonotonic",
+                      "%s installs epoch %llu of range %u after epoch %llu", world_host_name(host),
+                      (unsigned long long)op->epoch, op->range,
+                      (unsigned long long)install->submitted.epoch);
+    install->submitted = next;
+    install->position = 0;
+    install->token = op->token;
+}
+
+static void check_drop(struct world *world, uint32_t host, const struct store_op *op)
+{
+    const struct range_record *record = checks_newest(world, op->range);
+    struct node_id self = host_id(world->hosts[host]);
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
+        if (id_equal(record->slots[i].owner, self) || id_equal(record->slots[i].target, self))
+            world_violate(world, "CleanupSafe", "%s drops range %u, of which it is a member",
+                          world_host_name(host), op->range);
+    world->coverage.drops++;
+}
+
+void checks_store_op(struct world *world, uint32_t host, const struct store_op *op)
+{
+    struct checks *checks = world->checks;
+    if (op->type == STORE_META && op->batch.install && op->range < checks->ranges)
+        check_install(world, host, op);
+    if (op->type == STORE_DROP && op->range < checks->ranges)
+        check_drop(world, host, op);
+    bool watched = op->type == STORE_UPDATE || op->type == STORE_MERGE || op->type == STORE_CHUNK ||
+                   (op->type == STORE_META && op->batch.install);
+    if (!watched)
+        return;
+    struct flight *flight = checks->free_flights;
+    if (flight != NULL)
+        checks->free_flights = flight->next;
+    else
+        flight = arena_alloc(&checks->arena, sizeof(*flight));
+    *flight = (struct flight){
+        .token = op->token,
+        .type = op->type,
+        .install = op->type == STORE_META,
+        .range = {op->range, op->fork, 0, op->epoch},
+        .next = checks->flights[host],
+    };
+    checks->flights[host] = flight;
+}
+
+static struct flight *take_flight(struct checks *checks, uint32_t host,
+                                  const struct store_done *done)
+{
+    /* The oldest with that token: the list is newest first. */
+    struct flight **found = NULL;
+    for (struct flight **at = &checks->flights[host]; *at != NULL; at = &(*at)->next)
+        if ((*at)->token == done->token && (*at)->type == done->type)
+            found = at;
+    if (found == NULL)
+        return NULL;
+    struct flight *flight = *found;
+    *found = flight->next;
+    flight->next = checks->free_flights;
+    checks->free_flights = flight;
+    return flight;
+}
+
+static void check_old_epoch(struct world *world, uint32_t host, const struct flight *flight)
+{
+    const struct install *install = install_of(world->checks, host, flight->range.range);
+    if (install->position > 0 && flight->range.fork == install->submitted.fork &&
+        flight->range.epoch < install->submitted.epoch)
+        world_violate(world, "NoOldEpochInstall",
+                      "%s takes a record of epoch %llu of range %u into its log after epoch %llu",
+                      world_host_name(host), (unsigned long long)flight->range.epoch,
+                      flight->range.range, (unsigned long long)install->submitted.epoch);
+}
+
+void checks_store_done(struct world *world, uint32_t host, const struct store_done *done)
+{
+    struct checks *checks = world->checks;
+    const struct flight *flight = take_flight(checks, host, done);
+    if (flight == NULL || done->error < 0 || flight->range.range >= checks->ranges)
+        return;
+    struct install *install = install_of(checks, host, flight->range.range);
+    if (flight->install) {
+        if (install->token == done->token)
+            install->position = done->position;
+        return;
+    }
+    if (done->type == STORE_UPDATE || done->changed)
+        check_old_epoch(world, host, flight);
+    if (done->type == STORE_UPDATE)
+        checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
+}
+
+void checks_durable(struct world *world, uint32_t host, uint64_t synced)
+{
+    struct checks *checks = world->checks;
+    for (uint32_t range = 0; range < checks->ranges; range++) {
+        struct install *install = install_of(checks, host, range);
+        if (install->position == 0 || install->position > synced ||
+            checks_compare(&install->submitted, &install->durable) == 0)
+            continue;
+        install->durable = install->submitted;
+        const struct range_record *record = checks_find(checks, &install->submitted);
+        if (record != NULL)
+            checks_complete(world, host, record);
+    }
+}
+
+/* What it recovered is what it goes on from: not less than it had synced before. */
+void checks_start(struct world *world, uint32_t host)
+{
+    struct checks *checks = world->checks;
+    const struct core *core = node_core(host_node(world->hosts[host]));
+    for (uint32_t range = 0; range < checks->ranges; range++) {
+        struct install *install = install_of(checks, host, range);
+        struct range_epoch now = {.range = range};
+        if (core->holdings != NULL)
+            now = range_epoch_of(&core->holdings[range].record);
+        if (checks_compare(&now, &install->durable) < 0)
+            world_violate(world, "EpochMonotonic",
+                          "%s had synced epoch %llu of range %u and comes back with %llu",
+                          world_host_name(host), (unsigned long long)install->durable.epoch, range,
+                          (unsigned long long)now.epoch);
+        install->submitted = install->durable = now;
+    }
+}
+
+void checks_crash(struct world *world, uint32_t host)
+{
+    struct checks *checks = world->checks;
+    while (checks->flights[host] != NULL) {
+        struct flight *flight = checks->flights[host];
+        checks->flights[host] = flight->next;
+        flight->next = checks->free_flights;
+        checks->free_flights = flight;
+    }
+    for (uint32_t range = 0; range < checks->ranges; range++) {
+        struct install *install = install_of(checks, host, range);
+        install->submitted = install->durable;
+        install->position = 0;
+        install->token = 0;
+    }
+}
+
+void checks_halt(struct world *world, uint32_t host, int error)
+{
+    if (error != ERR_NOT_MEMBER)
+        world_violate(world, "NodesServe", "%s halts: %s", world_host_name(host),
+                      error_word(error));
+}
+
+/* -------------------------------------------------------------------------------- Whole nodes. */
+
+static void check_inbound(struct world *world, uint32_t host, const struct node *node)
+{
+    struct transfer_status transfers[64];
+    uint32_t count = node_transfers(node, transfers, ARRAY_SIZE(transfers));
+    uint32_t inbound = 0;
+    for (uint32_t i = 0; i < count; i++)
+        inbound += transfers[i].role == TRANSFER_TARGET;
+    if (inbound > INBOUND_MAX)
+        world_violate(world, "ReservationBound", "%u transfers come in to %s", inbound,
+                      world_host_name(host));
+}
+
+void checks_step(struct world *world, uint32_t host)
+{
+    const struct node *node = host_node(world->hosts[host]);
+    if (node != NULL && world->coverage.steps % 64 == 0)
+        check_inbound(world, host, node);
+}

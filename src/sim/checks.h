@@ -1,0 +1,46 @@
+/* Invariants of the protocol, watched from outside: from the messages that nodes send and from what
+ * they ask of their stores and hear back. The client's side of the promises is in ledger.h.
+ *
+ * Each holds under every fault that a world can have (options.h) unless said otherwise:
+ *
+ *   OneSuccessor        a (range, fork, epoch) is one record, whoever speaks of it as chosen
+ *   EpochMonotonic      what a node installs of a range never falls, restarts included
+ *   FollowsRules        a record follows its predecessor as the stage table says
+ *   DistinctSlots       readers and writers of different slots are different nodes
+ *   FenceBeforeStable   who gives up a slot, or K others, installed its last record durably first
+ *   NoOldEpochInstall   no data of an older epoch enters a log after the install of a newer one
+ *   ReadImpliesComplete who becomes reader of a slot holds all that the slot ever acknowledged
+ *   NoDotTwice          (range, dot) names one version
+ *   CleanupSafe         who drops a range is no member of its newest chosen record
+ *   GenerationFresh     a generation is spoken of in one life of a process only
+ *   HopBound            a request is handed on at most HOPS_MAX times
+ *   PacketBound         gossip fits its bound
+ *   ReservationBound    at most INBOUND_MAX transfers come in to a node at a time */
+#ifndef SIM_CHECKS_H
+#define SIM_CHECKS_H
+
+#include "sim/world.h"
+
+struct checks *checks_new(struct world *world);
+void checks_free(struct checks *checks);
+
+/* FROM sends MESSAGE of SIZE encoded bytes to TO. */
+void checks_message(struct world *world, uint32_t from, uint32_t to, const struct message *message,
+                    size_t size);
+void checks_store_op(struct world *world, uint32_t host, const struct store_op *op);
+void checks_store_done(struct world *world, uint32_t host, const struct store_done *done);
+void checks_durable(struct world *world, uint32_t host, uint64_t synced);
+/* After each step of the node and its effects. */
+void checks_step(struct world *world, uint32_t host);
+/* HOST has recovered: its node is made, its store open. */
+void checks_start(struct world *world, uint32_t host);
+void checks_crash(struct world *world, uint32_t host);
+void checks_halt(struct world *world, uint32_t host, int error);
+/* A client was told that its write of this version is stored. */
+void checks_acknowledged(struct world *world, const struct answer *answer, struct slice bucket,
+                         struct slice key, struct dot dot);
+
+/* The newest record known to be chosen, NULL if none is. */
+const struct range_record *checks_newest(const struct world *world, uint32_t range);
+
+#endif

@@ -1,0 +1,260 @@
+/* Versions: what each slot acknowledged, and whether who comes to read it has it. */
+#include "base/checksum.h"
+#include "base/error.h"
+#include "data/vector.h"
+#include "sim/checks_own.h"
+#include "sim/host.h"
+
+static uint64_t mix(uint64_t seed, uint64_t a, uint64_t b)
+{
+    return checksum_pair(checksum_pair(seed, a), b);
+}
+
+static uint64_t fingerprint(const struct sibling *sibling)
+{
+    uint64_t value = checksum64(sibling->value, sibling->tombstone);
+    return mix(1, value, sibling->hlc) | 1;
+}
+
+void checks_versions(struct world *world, uint32_t range, struct slice bucket, struct slice key,
+                     struct slice object)
+{
+    struct checks *checks = world->checks;
+    struct object decoded;
+    if (object_decode(object, &checks->arena, &decoded) < 0) {
+        world_violate(world, "CodecRoundTrip", "an object of %.*s/%.*s does not decode",
+                      (int)bucket.size, (const char *)bucket.data, (int)key.size,
+                      (const char *)key.data);
+        return;
+    }
+    for (uint32_t i = 0; i < decoded.count; i++) {
+        const struct sibling *sibling = &decoded.siblings[i];
+        uint64_t name = mix(range, sibling->dot.actor, sibling->dot.counter);
+        uint64_t mine = fingerprint(sibling);
+        void *known = map_get(&checks->versions, name);
+        if (known == NULL)
+            map_put(&checks->versions, name, (void *)(uintptr_t)mine);
+        else if ((uint64_t)(uintptr_t)known != mine)
+            world_violate(world, "NoDotTwice",
+                          "range %u: dot (%llx, %llu) names two versions of "
+                          "%.*s/%.*s, one of them '%.*s'",
+                          range, (unsigned long long)sibling->dot.actor,
+                          (unsigned long long)sibling->dot.counter, (int)bucket.size,
+                          (const char *)bucket.data, (int)key.size, (const char *)key.data,
+                          (int)MIN(sibling->value.size, (size_t)40),
+                          (const char *)sibling->value.data);
+    }
+}
+
+/* ------------------------------------------------------------------- What slots acknowledged. */
+
+static uint64_t write_name(const struct world *world, uint32_t coordinator, uint64_t id,
+                           uint8_t slot)
+{
+    return mix(mix(2, coordinator, host_lives(world->hosts[coordinator])), id, slot);
+}
+
+void checks_write_sent(struct world *world, uint32_t from, const struct message *message)
+{
+    struct checks *checks = world->checks;
+    uint64_t name = write_name(world, from, message->write.id, message->write.slot);
+    struct write_sent *sent = map_get(&checks->writes, name);
+    if (sent == NULL) {
+        sent = arena_zero(&checks->arena, sizeof(*sent));
+        sent->bucket = arena_copy(&checks->arena, message->write.bucket);
+        sent->key = arena_copy(&checks->arena, message->write.key);
+        map_put(&checks->writes, name, sent);
+    }
+    struct object object;
+    if (object_decode(message->write.object, &checks->arena, &object) < 0) {
+        world_violate(world, "CodecRoundTrip", "%s writes an object that does not decode",
+                      world_host_name(from));
+        return;
+    }
+    /* The same request may write again, with more: an acknowledgement may be of the first one. */
+    if (sent->dots_count > 0)
+        return;
+    for (uint32_t i = 0; i < object.count && i < SIBLINGS_MAX; i++)
+        sent->dots[sent->dots_count++] = object.siblings[i].dot;
+}
+
+static bool writes(const struct range_record *record, uint8_t number, const struct world *world,
+                   uint32_t hosts)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        if (slot->number != number)
+            continue;
+        bool owner = slot->stage != STAGE_LEARN && slot->stage != STAGE_REBUILD;
+        bool target = slot->stage != STAGE_STABLE;
+        int a = owner ? world_host_of(world, slot->owner) : -1;
+        int b = target ? world_host_of(world, slot->target) : -1;
+        return slot->stage != STAGE_FENCE && slot->stage != STAGE_LEARN &&
+               (!owner || (a >= 0 && hosts >> a & 1)) && (!target || (b >= 0 && hosts >> b & 1));
+    }
+    return false;
+}
+
+static void acknowledge(struct world *world, uint32_t host, const struct range_epoch *range,
+                        uint8_t slot, struct slice bucket, struct slice key, struct dot dot)
+{
+    struct checks *checks = world->checks;
+    if (range->range >= checks->ranges)
+        return;
+    uint64_t name = mix(mix(3, range->range, range->epoch), slot, mix(4, dot.actor, dot.counter));
+    struct slot_ack *ack = map_get(&checks->acks, name);
+    if (ack == NULL) {
+        ack = arena_zero(&checks->arena, sizeof(*ack));
+        ack->range = range->range;
+        ack->epoch = range->epoch;
+        ack->slot = slot;
+        ack->dot = dot;
+        ack->bucket = arena_copy(&checks->arena, bucket);
+        ack->key = arena_copy(&checks->arena, key);
+        ack->key_hash = key_hash(world->cluster.hash_seed, bucket, key);
+        ack->next = checks->complete[range->range];
+        checks->complete[range->range] = ack;
+        map_put(&checks->acks, name, ack);
+    }
+    ack->hosts |= 1u << host;
+    const struct range_record *record = checks_find(checks, range);
+    if (record != NULL && writes(record, slot, world, ack->hosts))
+        ack->complete = true;
+}
+
+void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
+                               const struct message *message)
+{
+    if (message->reply.error != 0)
+        return;
+    uint64_t name = write_name(world, to, message->reply.id, message->reply.slot);
+    const struct write_sent *sent = map_get(&world->checks->writes, name);
+    for (uint32_t i = 0; sent != NULL && i < sent->dots_count; i++)
+        acknowledge(world, from, &message->reply.range, message->reply.slot, sent->bucket,
+                    sent->key, sent->dots[i]);
+}
+
+void checks_acknowledged(struct world *world, const struct answer *answer, struct slice bucket,
+                         struct slice key, struct dot dot)
+{
+    struct range_epoch range = {answer->range, 0, 0, answer->epoch};
+    const struct range_record *record = checks_find(world->checks, &range);
+    int host = world_host_of(world, answer->coordinator);
+    if (record == NULL || host < 0)
+        return;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        if (id_equal(slot->owner, answer->coordinator) ||
+            id_equal(slot->target, answer->coordinator))
+            acknowledge(world, (uint32_t)host, &range, slot->number, bucket, key, dot);
+    }
+}
+
+/* ----------------------------------------------------------------------------- Who reads, has. */
+
+struct complete_probe {
+    struct host_probe probe;
+    uint32_t host;
+    struct range_epoch range;
+    const struct slot_ack *ack;
+};
+
+static bool covers(const struct object *object, struct dot dot)
+{
+    for (uint32_t i = 0; i < object->count; i++) {
+        const struct sibling *sibling = &object->siblings[i];
+        if (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter)
+            return true;
+        if (vector_covers(sibling->context, dot))
+            return true;
+        /* Of versions stamped lww only the highest stays, whether it had seen the others or not. */
+        if (sibling->policy == POLICY_LWW)
+            return true;
+    }
+    return false;
+}
+
+static void on_probed(struct world *world, struct host_probe *probe, const struct store_done *done)
+{
+    struct complete_probe *mine = (struct complete_probe *)probe;
+    const struct slot_ack *ack = mine->ack;
+    struct object object;
+    if (done->error < 0 || object_decode(done->object, &world->checks->arena, &object) < 0) {
+        world_violate(world, "ReadImpliesComplete", "%s cannot read %.*s/%.*s: %s",
+                      world_host_name(mine->host), (int)ack->bucket.size,
+                      (const char *)ack->bucket.data, (int)ack->key.size,
+                      (const char *)ack->key.data, error_word(done->error));
+        return;
+    }
+    if (!covers(&object, ack->dot))
+        world_violate(world, "ReadImpliesComplete",
+                      "%s reads slot %u of range %u since epoch %llu, but lacks a version of "
+                      "%.*s/%.*s that the slot acknowledged at epoch %llu",
+                      world_host_name(mine->host), ack->slot, ack->range,
+                      (unsigned long long)mine->range.epoch, (int)ack->bucket.size,
+                      (const char *)ack->bucket.data, (int)ack->key.size,
+                      (const char *)ack->key.data, (unsigned long long)ack->epoch);
+}
+
+static struct node_id reads(const struct slot *slot)
+{
+    if (slot->stage == STAGE_CUT)
+        return slot->target;
+    bool owner =
+        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
+    return owner ? slot->owner : NODE_NONE;
+}
+
+/* The epoch at which slot NUMBER was last in LEARN before RECORD, 0 if it never was; and the number
+ * of the slot that it was filled from. */
+static uint64_t learned_at(const struct checks *checks, const struct range_record *record,
+                           uint8_t number, uint8_t *ret_source)
+{
+    const struct record_list *list = &checks->lists[record->range];
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct range_record *one = &list->records[i];
+        for (uint32_t k = 0; k < one->slots_count; k++) {
+            const struct slot *slot = &one->slots[k];
+            if (slot->number != number || slot->stage != STAGE_LEARN || one->epoch >= first)
+                continue;
+            first = one->epoch;
+            *ret_source = one->slots[0].number;
+        }
+    }
+    return first == UINT64_MAX ? 0 : first;
+}
+
+void checks_complete(struct world *world, uint32_t host, const struct range_record *record)
+{
+    struct checks *checks = world->checks;
+    struct node_id self = host_id(world->hosts[host]);
+    const struct slot *mine = NULL;
+    for (uint32_t i = 0; i < record->slots_count; i++)
+        if (id_equal(reads(&record->slots[i]), self))
+            mine = &record->slots[i];
+    if (mine == NULL)
+        return;
+    uint8_t source = mine->number;
+    uint64_t learned = learned_at(checks, record, mine->number, &source);
+    for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
+        bool owed = ack->slot == mine->number ||
+                    (learned > 0 && ack->slot == source && ack->epoch < learned);
+        if (!ack->complete || !owed)
+            continue;
+        struct complete_probe *probe = arena_zero(&checks->arena, sizeof(*probe));
+        probe->probe.done = on_probed;
+        probe->host = host;
+        probe->range =
+            (struct range_epoch){record->range, record->fork, record->nonce, record->epoch};
+        probe->ack = ack;
+        struct store_op op = {
+            .type = STORE_READ,
+            .range = record->range,
+            .hash = ack->key_hash,
+            .bucket = ack->bucket,
+            .key = ack->key,
+        };
+        (void)host_probe(world->hosts[host], &probe->probe, &op);
+    }
+}

@@ -1,0 +1,90 @@
+/* What the files of the checkers share, and nobody else includes. */
+#ifndef SIM_CHECKS_OWN_H
+#define SIM_CHECKS_OWN_H
+
+#include "base/map.h"
+#include "sim/checks.h"
+
+/* Every record that was ever spoken of as chosen, by range, in order of first sight. */
+struct record_list {
+    struct range_record *records; /* Owned. */
+    uint32_t count;
+    uint32_t capacity;
+};
+
+/* What a host has in its log of one range. */
+struct install {
+    struct range_epoch submitted;
+    struct range_epoch durable;
+    uint64_t position; /* Of `submitted`, once known; 0 before. */
+    uint64_t token;    /* Of its store operation. */
+};
+
+/* A store operation under way. */
+struct flight {
+    uint64_t token;
+    enum store_op_type type;
+    bool install;
+    struct range_epoch range;
+    struct flight *next;
+};
+
+/* That a slot has a version: which hosts acknowledged it under one epoch. */
+struct slot_ack {
+    uint32_t range;
+    uint64_t epoch;
+    uint8_t slot;
+    struct dot dot;
+    uint64_t key_hash;
+    struct slice bucket, key; /* In the arena. */
+    uint32_t hosts;           /* Bits. */
+    bool complete;
+    struct slot_ack *next; /* In its range. */
+};
+
+/* A WRITE on its way: what the REPLY to it will acknowledge. */
+struct write_sent {
+    struct slice bucket, key;
+    struct dot dots[SIBLINGS_MAX];
+    uint32_t dots_count;
+};
+
+struct checks {
+    struct arena arena;
+    struct record_list *lists; /* Owned, by range. */
+    uint32_t ranges;
+    struct install *installs;   /* Owned, by host, then range. */
+    struct map versions;        /* (range, dot) -> fingerprint */
+    struct map generations;     /* (host, generation) -> life + 1 */
+    struct map acks;            /* (range, epoch, slot, dot) -> struct slot_ack */
+    struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
+    struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
+    struct flight *flights[HOSTS_MAX];
+    struct flight *free_flights;
+};
+
+static inline struct install *install_of(const struct checks *checks, uint32_t host, uint32_t range)
+{
+    return &checks->installs[(size_t)host * checks->ranges + range];
+}
+
+/* The record of that (range, fork, nonce, epoch) if it was seen, else NULL. */
+const struct range_record *checks_find(const struct checks *checks,
+                                       const struct range_epoch *range);
+int checks_compare(const struct range_epoch *a, const struct range_epoch *b);
+
+/* checks_ring.c */
+void checks_record_chosen(struct world *world, uint32_t speaker, const struct range_record *record);
+void checks_record_proposed(struct world *world, uint32_t speaker,
+                            const struct range_record *record);
+
+/* checks_data.c */
+void checks_versions(struct world *world, uint32_t range, struct slice bucket, struct slice key,
+                     struct slice object);
+void checks_write_sent(struct world *world, uint32_t from, const struct message *message);
+void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
+                               const struct message *message);
+/* HOST has a new record of RANGE in its log: as a reader, has it everything? */
+void checks_complete(struct world *world, uint32_t host, const struct range_record *record);
+
+#endif

@@ -1,0 +1,260 @@
+/* Records: how they follow one another, and who may say so. */
+#include "sim/checks_own.h"
+#include "sim/describe.h"
+#include "sim/host.h"
+
+int checks_compare(const struct range_epoch *a, const struct range_epoch *b)
+{
+    if (a->fork != b->fork)
+        return a->fork < b->fork ? -1 : 1;
+    if (a->nonce != b->nonce)
+        return a->nonce > b->nonce ? -1 : 1;
+    return (a->epoch > b->epoch) - (a->epoch < b->epoch);
+}
+
+static struct range_epoch epoch_of(const struct range_record *record)
+{
+    return (struct range_epoch){record->range, record->fork, record->nonce, record->epoch};
+}
+
+static const struct range_record *find(const struct record_list *list, uint32_t fork,
+                                       uint64_t nonce, uint64_t epoch)
+{
+    for (uint32_t i = list->count; i-- > 0;) {
+        const struct range_record *record = &list->records[i];
+        if (record->epoch == epoch && record->fork == fork && record->nonce == nonce)
+            return record;
+    }
+    return NULL;
+}
+
+const struct range_record *checks_find(const struct checks *checks, const struct range_epoch *range)
+{
+    if (range->range >= checks->ranges)
+        return NULL;
+    return find(&checks->lists[range->range], range->fork, range->nonce, range->epoch);
+}
+
+const struct range_record *checks_newest(const struct world *world, uint32_t range)
+{
+    const struct record_list *list = &world->checks->lists[range];
+    const struct range_record *newest = NULL;
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct range_epoch one = epoch_of(&list->records[i]);
+        struct range_epoch best = newest == NULL ? (struct range_epoch){0} : epoch_of(newest);
+        if (newest == NULL || checks_compare(&one, &best) > 0)
+            newest = &list->records[i];
+    }
+    return newest;
+}
+
+static void say(struct world *world, const char *invariant, uint32_t speaker, const char *what,
+                const struct range_record *a, const struct range_record *b)
+{
+    struct buf text = {0};
+    describe_record(world, a, &text);
+    if (b != NULL) {
+        buf_printf(&text, " and");
+        describe_record(world, b, &text);
+    }
+    world_violate(world, invariant, "%s: %s:%.*s", world_host_name(speaker), what, (int)text.size,
+                  (const char *)text.data);
+    buf_done(&text);
+}
+
+/* Written out here, not with the core's helpers: those are what is checked. */
+static void check_distinct(struct world *world, uint32_t speaker, const struct range_record *record)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *a = &record->slots[i];
+        if (!id_none(a->owner) && id_equal(a->owner, a->target))
+            say(world, "DistinctSlots", speaker, "a slot moves onto itself", record, NULL);
+        for (uint32_t k = i + 1; k < record->slots_count; k++) {
+            const struct slot *b = &record->slots[k];
+            bool shared = (!id_none(a->owner) &&
+                           (id_equal(a->owner, b->owner) || id_equal(a->owner, b->target))) ||
+                          (!id_none(a->target) &&
+                           (id_equal(a->target, b->owner) || id_equal(a->target, b->target)));
+            if (shared || a->number == b->number)
+                say(world, "DistinctSlots", speaker, "one node in two slots", record, NULL);
+        }
+    }
+}
+
+static struct node_id reader_of_slot(const struct slot *slot)
+{
+    switch (slot->stage) {
+    case STAGE_STABLE:
+    case STAGE_JOINT:
+    case STAGE_BACK:
+        return slot->owner;
+    case STAGE_CUT:
+        return slot->target;
+    default:
+        return NODE_NONE;
+    }
+}
+
+static bool installed(const struct world *world, struct node_id id, const struct range_record *base)
+{
+    int host = world_host_of(world, id);
+    if (host < 0)
+        return false;
+    const struct install *install = install_of(world->checks, (uint32_t)host, base->range);
+    struct range_epoch wanted = epoch_of(base);
+    return checks_compare(&install->durable, &wanted) >= 0;
+}
+
+/* Has WHO installed BASE durably, or K readers of slots other than NUMBER? */
+static bool fenced(const struct world *world, const struct range_record *base, struct node_id who,
+                   uint8_t number)
+{
+    if (installed(world, who, base))
+        return true;
+    uint32_t counted = 0;
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < base->slots_count; i++) {
+        const struct slot *slot = &base->slots[i];
+        counted += slot->stage != STAGE_LEARN;
+        struct node_id reader = reader_of_slot(slot);
+        others += slot->number != number && !id_none(reader) && installed(world, reader, base);
+    }
+    return others >= counted - (counted / 2 + 1) + 1;
+}
+
+static const struct slot *slot_numbered(const struct range_record *record, uint8_t number)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++)
+        if (record->slots[i].number == number)
+            return &record->slots[i];
+    return NULL;
+}
+
+static bool may_become(enum stage from, enum stage to)
+{
+    switch (from) {
+    case STAGE_STABLE:
+        return to == STAGE_JOINT || to == STAGE_FENCE;
+    case STAGE_JOINT:
+        return to == STAGE_CUT || to == STAGE_STABLE;
+    case STAGE_CUT:
+        return to == STAGE_STABLE || to == STAGE_BACK;
+    case STAGE_BACK:
+    case STAGE_LEARN:
+        return to == STAGE_STABLE;
+    case STAGE_FENCE:
+        return to == STAGE_REBUILD || to == STAGE_STABLE;
+    case STAGE_REBUILD:
+        return to == STAGE_STABLE || to == STAGE_FENCE;
+    }
+    return false;
+}
+
+/* The facts that must hold before BASE's slot may become AFTER's. */
+static void check_facts(struct world *world, uint32_t speaker, const struct range_record *base,
+                        const struct range_record *next, const struct slot *before,
+                        const struct slot *after)
+{
+    bool allowed = true;
+    if (before->stage == STAGE_JOINT && after->stage == STAGE_CUT)
+        allowed = installed(world, before->owner, base);
+    else if (before->stage == STAGE_CUT && after->stage == STAGE_STABLE)
+        allowed = fenced(world, base, before->owner, before->number);
+    else if (before->stage == STAGE_BACK)
+        allowed = fenced(world, base, before->target, before->number);
+    if (!allowed)
+        say(world, "FenceBeforeStable", speaker, "not installed yet", base, next);
+}
+
+static void check_follows(struct world *world, uint32_t speaker, const struct range_record *base,
+                          const struct range_record *next)
+{
+    uint32_t changes = 0;
+    for (uint32_t i = 0; i < next->slots_count; i++) {
+        const struct slot *after = &next->slots[i];
+        const struct slot *before = slot_numbered(base, after->number);
+        if (before == NULL) {
+            changes++;
+            if (after->stage != STAGE_LEARN)
+                say(world, "FollowsRules", speaker, "a new slot counts at once", base, next);
+            continue;
+        }
+        bool same = before->stage == after->stage && id_equal(before->owner, after->owner) &&
+                    id_equal(before->target, after->target);
+        if (same)
+            continue;
+        changes++;
+        if (before->stage == after->stage || !may_become(before->stage, after->stage))
+            say(world, "FollowsRules", speaker, "no such step", base, next);
+        else
+            check_facts(world, speaker, base, next, before, after);
+    }
+    for (uint32_t i = 0; i < base->slots_count; i++)
+        changes += slot_numbered(next, base->slots[i].number) == NULL;
+    if (changes > 1)
+        say(world, "FollowsRules", speaker, "two slots change at once", base, next);
+}
+
+void checks_record_proposed(struct world *world, uint32_t speaker,
+                            const struct range_record *record)
+{
+    struct checks *checks = world->checks;
+    if (record->range >= checks->ranges || record->epoch < 2)
+        return;
+    check_distinct(world, speaker, record);
+    const struct range_record *base =
+        find(&checks->lists[record->range], record->fork, record->nonce, record->epoch - 1);
+    if (base != NULL)
+        check_follows(world, speaker, base, record);
+}
+
+static bool equal(const struct range_record *a, const struct range_record *b)
+{
+    struct buf left = {0};
+    struct buf right = {0};
+    record_encode(a, &left);
+    record_encode(b, &right);
+    bool same = slice_equal(buf_slice(&left), buf_slice(&right));
+    buf_done(&left);
+    buf_done(&right);
+    return same;
+}
+
+static void count_stages(struct world *world, const struct range_record *base,
+                         const struct range_record *record)
+{
+    struct coverage *coverage = &world->coverage;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        const struct slot *before = base == NULL ? NULL : slot_numbered(base, slot->number);
+        if (before != NULL && before->stage == slot->stage)
+            continue;
+        coverage->stages[slot->stage]++;
+        if (before == NULL || slot->stage != STAGE_STABLE)
+            continue;
+        coverage->learns += before->stage == STAGE_LEARN;
+        coverage->moves_done += before->stage == STAGE_CUT;
+        coverage->moves_aborted += before->stage == STAGE_JOINT || before->stage == STAGE_BACK;
+    }
+}
+
+void checks_record_chosen(struct world *world, uint32_t speaker, const struct range_record *record)
+{
+    struct checks *checks = world->checks;
+    if (record->range >= checks->ranges || record->epoch == 0)
+        return;
+    struct record_list *list = &checks->lists[record->range];
+    const struct range_record *known = find(list, record->fork, record->nonce, record->epoch);
+    if (known != NULL) {
+        if (!equal(known, record))
+            say(world, "OneSuccessor", speaker, "two records of one epoch", known, record);
+        return;
+    }
+    checks_record_proposed(world, speaker, record);
+    count_stages(world, find(list, record->fork, record->nonce, record->epoch - 1), record);
+    if (list->count == list->capacity) {
+        list->capacity = MAX(8u, list->capacity * 2);
+        list->records = mem_grow(list->records, list->capacity * sizeof(*list->records));
+    }
+    list->records[list->count++] = *record;
+}

@@ -1,0 +1,21 @@
+/* What goes wrong in a world: kinds and times drawn from its generator, each with its end, so that
+ * a world left alone is whole again. faults_stop ends them all: the calm in which everything must
+ * converge. */
+#ifndef SIM_FAULTS_H
+#define SIM_FAULTS_H
+
+#include "sim/world.h"
+
+struct faults *faults_new(struct world *world);
+void faults_free(struct faults *faults);
+void faults_start(struct world *world);
+/* End every fault: restart what is down, heal what is cut. */
+void faults_stop(struct world *world);
+/* HOST is at a durable step of the protocol: may it die here? If so it is to crash at once, or its
+ * crash has been scheduled for a moment later. */
+enum step_crash { STEP_LIVES, STEP_CRASH, STEP_POWER };
+enum step_crash faults_at_step(struct world *world, uint32_t host);
+/* HOST died by faults_at_step: start it again after a while. */
+void faults_restart_later(struct world *world, uint32_t host);
+
+#endif

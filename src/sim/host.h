@@ -1,0 +1,68 @@
+/* A host: one machine with a disk, a clock and at times a process, which runs one node over one
+ * store just as the shell does. Carries out the effects of the core in an order drawn anew for each
+ * world, takes completions in turn through a queue, and can be killed between any two effects. */
+#ifndef SIM_HOST_H
+#define SIM_HOST_H
+
+#include "sim/world.h"
+#include "store/store.h"
+
+struct host;
+
+enum host_state {
+    HOST_DOWN = 0, /* No process. */
+    HOST_UP,
+    HOST_PAUSED, /* Stopped like by SIGSTOP: its clock and its disk go on. */
+};
+
+struct host *host_new(struct world *world, uint32_t index);
+void host_free(struct host *host);
+
+/* Start the process: recover the store, make the node. No-op unless it is down and not retired. */
+void host_start(struct host *host);
+/* Kill it; with POWER what was not synced is lost too, and the last write may be torn. */
+void host_crash(struct host *host, bool power);
+void host_pause(struct host *host);
+void host_resume(struct host *host);
+/* Its disk takes FACTOR times as long. */
+void host_slow_disk(struct host *host, uint64_t factor);
+void host_set_skew(struct host *host, int64_t skew_ms);
+/* Tell the node that its connection to another host broke. */
+void host_lose_peer(struct host *host, uint32_t other);
+
+/* A frame has arrived. */
+void host_receive(struct host *host, uint32_t from, struct slice frame);
+
+/* A request or command of somebody outside, who embeds this. DONE is called once: with the answer,
+ * or with NULL when the process died before it answered. */
+struct host_call {
+    void (*done)(struct world *world, struct host_call *call, const struct answer *answer);
+    uint64_t id; /* The host's; 0 while none is open. */
+    uint32_t host;
+};
+/* False, and DONE is never called: there is no process. */
+bool host_request(struct host *host, struct host_call *call, const struct request *request);
+bool host_command(struct host *host, struct host_call *call, const struct command *command);
+/* Do not call DONE any more. */
+void host_forget(struct host *host, struct host_call *call);
+
+/* A store operation of the checkers: DONE is called when it completes, unless the process dies. */
+struct host_probe {
+    void (*done)(struct world *world, struct host_probe *probe, const struct store_done *result);
+    uint64_t id;
+};
+bool host_probe(struct host *host, struct host_probe *probe, const struct store_op *op);
+
+uint32_t host_index(const struct host *host);
+struct node_id host_id(const struct host *host);
+enum host_state host_state(const struct host *host);
+/* How often it was started. */
+uint32_t host_lives(const struct host *host);
+/* Halted by the core (departed, refused): stays down. */
+bool host_retired(const struct host *host);
+/* NULL while it is down. */
+const struct node *host_node(const struct host *host);
+const struct store *host_store(const struct host *host);
+struct moment host_now(const struct host *host);
+
+#endif

@@ -1,0 +1,24 @@
+/* Many worlds over several processes: each child takes seeds in turn and writes its sums into
+ * shared memory, so that an assertion that aborts a child is a verdict on one seed and the others
+ * go on. */
+#ifndef SIM_JOBS_H
+#define SIM_JOBS_H
+
+#include "sim/run.h"
+
+struct jobs_options {
+    uint64_t first, last;
+    enum profile profile;
+    uint32_t jobs;
+    bool coverage;         /* Print the table at the end. */
+    uint32_t failures_max; /* Stop after so many. */
+};
+
+/* Prints each violation as it is found and a summary; returns the number of seeds that failed. */
+uint64_t jobs_run(const struct jobs_options *options);
+
+/* "kvsim --seed 7 --profile swarm". */
+void jobs_reproduction(uint64_t seed, enum profile profile, char *ret_text, size_t size);
+void coverage_print(const struct coverage *coverage);
+
+#endif

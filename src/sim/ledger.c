@@ -1,0 +1,349 @@
+#include "sim/ledger.h"
+
+#include "base/checksum.h"
+#include "base/error.h"
+#include "data/vector.h"
+
+#include <stdio.h>
+
+enum { POLICIES = 3 };
+
+struct ledger {
+    struct arena arena;
+    struct entry_op **ops; /* Owned; by number - 1. */
+    uint32_t count;
+    uint32_t capacity;
+    struct entry_op *newest[POLICIES][KEYS_MAX];
+    uint32_t value_size_max;
+};
+
+struct ledger *ledger_new(struct world *world)
+{
+    struct ledger *ledger = mem_zero(sizeof(*ledger));
+    ledger->value_size_max = world->options.value_size_max;
+    return ledger;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+    mem_free(ledger->ops);
+    arena_done(&ledger->arena);
+    mem_free(ledger);
+}
+
+uint32_t ledger_count(const struct ledger *ledger)
+{
+    return ledger->count;
+}
+
+struct slice ledger_bucket(enum policy policy)
+{
+    static const char *const names[POLICIES] = {"sib", "default", "last"};
+    return slice_string(names[policy]);
+}
+
+void ledger_value(uint32_t number, uint32_t size_max, struct buf *out)
+{
+    size_t start = out->size;
+    buf_printf(out, "v%u.", number);
+    uint64_t noise = checksum_pair(number, 77);
+    size_t size = noise % (size_max + 1);
+    while (out->size - start < size)
+        buf_append_byte(out, (uint8_t)('a' + (noise + out->size) % 26));
+}
+
+/* The number of the put that VALUE is of, 0 if it is of none. */
+static uint32_t number_of(const struct ledger *ledger, struct slice value)
+{
+    uint32_t number = 0;
+    if (value.size < 2 || value.data[0] != 'v')
+        return 0;
+    for (size_t i = 1; i < value.size && value.data[i] != '.'; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9' || number > 100000000)
+            return 0;
+        number = number * 10 + (uint32_t)(value.data[i] - '0');
+    }
+    return number <= ledger->count ? number : 0;
+}
+
+struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum method method,
+                              enum policy policy, uint32_t key, bool strong, const uint32_t *seen,
+                              uint32_t seen_count)
+{
+    struct entry_op *op = arena_zero(&ledger->arena, sizeof(*op));
+    if (ledger->count == ledger->capacity) {
+        ledger->capacity = MAX(64u, 2 * ledger->capacity);
+        ledger->ops = mem_grow(ledger->ops, ledger->capacity * sizeof(struct entry_op *));
+    }
+    ledger->ops[ledger->count++] = op;
+    op->number = ledger->count;
+    op->method = method;
+    op->policy = policy;
+    op->key = key;
+    op->strong = strong;
+    op->begun = world->coverage.events;
+    op->begun_us = world->now_us;
+    op->ended = UINT64_MAX;
+    op->seen = arena_alloc(&ledger->arena, (seen_count + 1) * sizeof(*op->seen));
+    if (seen_count > 0)
+        memcpy(op->seen, seen, seen_count * sizeof(*seen));
+    op->seen_count = seen_count;
+    op->older = ledger->newest[policy][key];
+    ledger->newest[policy][key] = op;
+    world->coverage.operations++;
+    return op;
+}
+
+/* -------------------------------------------------------------------------------- The verdicts. */
+
+struct reading {
+    struct ledger *ledger;
+    struct world *world;
+    const struct entry_op *op;
+    struct object object; /* All siblings, dead and hidden ones too. */
+    int error;
+};
+
+static bool is_write(const struct entry_op *op)
+{
+    return op->method != METHOD_GET;
+}
+
+static bool has_value_of(const struct reading *reading, uint32_t number)
+{
+    for (uint32_t i = 0; i < reading->object.count; i++)
+        if (!reading->object.siblings[i].tombstone &&
+            number_of(reading->ledger, reading->object.siblings[i].value) == number)
+            return true;
+    return false;
+}
+
+static bool higher(uint64_t hlc_a, struct dot a, uint64_t hlc_b, struct dot b)
+{
+    if (hlc_a != hlc_b)
+        return hlc_a > hlc_b;
+    return a.actor != b.actor ? a.actor > b.actor : a.counter > b.counter;
+}
+
+/* Does what was read include WRITE, or what followed it? */
+static bool includes(const struct reading *reading, const struct entry_op *write)
+{
+    for (uint32_t i = 0; i < reading->object.count; i++) {
+        const struct sibling *sibling = &reading->object.siblings[i];
+        if (sibling->dot.actor == write->dot.actor && sibling->dot.counter == write->dot.counter)
+            return true;
+        if (vector_covers(sibling->context, write->dot))
+            return true;
+        if (sibling->policy == POLICY_LWW &&
+            higher(sibling->hlc, sibling->dot, write->hlc, write->dot))
+            return true;
+    }
+    return false;
+}
+
+/* May WRITE's value be gone, because somebody who had seen it wrote before READ ended? By what the
+ * clients saw, not by dots: catches a context that covers what its writer never saw. */
+static bool superseded(const struct reading *reading, const struct entry_op *write)
+{
+    const struct entry_op *at = reading->ledger->newest[write->policy][write->key];
+    for (; at != NULL; at = at->older) {
+        if (!is_write(at) || at->state == ENTRY_REFUSED || at == write)
+            continue;
+        for (uint32_t i = 0; i < at->seen_count; i++)
+            if (at->seen[i] == write->number)
+                return true;
+    }
+    return false;
+}
+
+static void say(const struct reading *reading, const char *invariant, const struct entry_op *other,
+                const char *what)
+{
+    const struct entry_op *op = reading->op;
+    struct buf found = {0};
+    for (uint32_t i = 0; i < reading->object.count; i++) {
+        const struct sibling *sibling = &reading->object.siblings[i];
+        buf_printf(&found, " %s%u@%llx.%llu", sibling->tombstone ? "tombstone" : "v",
+                   sibling->tombstone ? 0 : number_of(reading->ledger, sibling->value),
+                   (unsigned long long)sibling->dot.actor & 0xffff,
+                   (unsigned long long)sibling->dot.counter);
+    }
+    world_violate(
+        reading->world, invariant,
+        "request %u (%s of %.*s/k%u, begun at %llu.%03llu ms) found %s:%.*s; %s%s%u", op->number,
+        op->final                  ? "last get"
+        : op->method == METHOD_GET ? "get"
+                                   : "write",
+        (int)ledger_bucket(op->policy).size, (const char *)ledger_bucket(op->policy).data, op->key,
+        (unsigned long long)op->begun_us / 1000, (unsigned long long)op->begun_us % 1000,
+        error_word(reading->error), (int)found.size, (const char *)found.data, what,
+        other->method == METHOD_DELETE ? " delete " : " v", other->number);
+    buf_done(&found);
+}
+
+static void check_invented(const struct reading *reading)
+{
+    struct ledger *ledger = reading->ledger;
+    struct buf expected = {0};
+    for (uint32_t i = 0; i < reading->object.count; i++) {
+        const struct sibling *sibling = &reading->object.siblings[i];
+        if (sibling->tombstone)
+            continue;
+        uint32_t number = number_of(ledger, sibling->value);
+        buf_clear(&expected);
+        ledger_value(number, ledger->value_size_max, &expected);
+        const struct entry_op *put = number == 0 ? NULL : ledger->ops[number - 1];
+        if (put == NULL || put->method != METHOD_PUT || put->policy != reading->op->policy ||
+            put->key != reading->op->key || !slice_equal(buf_slice(&expected), sibling->value))
+            say(reading, "NoInventedSibling", put == NULL ? reading->op : put, "never sent so:");
+        else if (put->state == ENTRY_REFUSED)
+            say(reading, "RefusedIsRefused", put, "refused was");
+        for (uint32_t k = 0; k < i; k++)
+            if (put != NULL && !reading->object.siblings[k].tombstone &&
+                number_of(ledger, reading->object.siblings[k].value) == number)
+                say(reading, "PutOnce", put, "twice there is");
+    }
+    buf_done(&expected);
+}
+
+/* WRITE was acknowledged before what was read began. */
+static void check_included(const struct reading *reading, const struct entry_op *write)
+{
+    const char *invariant = reading->op->final ? "NoAckedWriteLost" : "AckedVisible";
+    if (write->dot.counter > 0 && !includes(reading, write))
+        say(reading, invariant, write, "missing is");
+    else if (write->policy == POLICY_SIBLINGS && write->method == METHOD_PUT &&
+             !has_value_of(reading, write->number) && !superseded(reading, write))
+        say(reading, invariant, write, "nobody had seen");
+    for (uint32_t i = 0; i < write->seen_count; i++)
+        if (has_value_of(reading, write->seen[i]))
+            say(reading, "NoDeletedReturns", reading->ledger->ops[write->seen[i] - 1],
+                "overwritten was");
+}
+
+/* Under newest and lww a reader is shown one version: the highest (hlc, dot). */
+static const struct sibling *shown(const struct reading *reading)
+{
+    const struct sibling *best = NULL;
+    for (uint32_t i = 0; i < reading->object.count; i++) {
+        const struct sibling *one = &reading->object.siblings[i];
+        if (best == NULL || higher(one->hlc, one->dot, best->hlc, best->dot))
+            best = one;
+    }
+    return best;
+}
+
+/* Could a write that is shown as the newest have ended before WRITE, itself over, began? */
+static void check_latest(const struct reading *reading, const struct entry_op *write)
+{
+    const struct sibling *latest = shown(reading);
+    if (latest == NULL) {
+        say(reading, "AckedVisible", write, "not found, but written was");
+        return;
+    }
+    if (latest->tombstone) {
+        const struct entry_op *at = reading->ledger->newest[write->policy][write->key];
+        for (; at != NULL; at = at->older)
+            if (at->method == METHOD_DELETE && at->state != ENTRY_REFUSED &&
+                (at->state != ENTRY_DONE || at->ended >= write->begun))
+                return;
+        say(reading, "LaterReadsLater", write, "deleted before was");
+        return;
+    }
+    uint32_t number = number_of(reading->ledger, latest->value);
+    const struct entry_op *put = number == 0 ? NULL : reading->ledger->ops[number - 1];
+    if (put != NULL && put->state == ENTRY_DONE && put->strong && put->ended < write->begun)
+        say(reading, "LaterReadsLater", write, "newer is");
+}
+
+static void check_reading(const struct reading *reading)
+{
+    check_invented(reading);
+    const struct entry_op *op = reading->op;
+    if (!op->strong && !op->final)
+        return;
+    const struct entry_op *at = op->older;
+    for (; at != NULL; at = at->older) {
+        if (!is_write(at) || at->state != ENTRY_DONE || at->ended >= op->begun)
+            continue;
+        if (!at->strong && !op->final)
+            continue;
+        check_included(reading, at);
+        if (at->policy != POLICY_SIBLINGS && at->strong)
+            check_latest(reading, at);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- Answers. */
+
+/* The dot and stamp of the version that a write made, from the object it was answered with. */
+static void find_version(struct ledger *ledger, struct entry_op *op, const struct object *object)
+{
+    uint32_t tombstones = 0;
+    for (uint32_t i = 0; i < object->count; i++)
+        tombstones += object->siblings[i].tombstone;
+    for (uint32_t i = 0; i < object->count; i++) {
+        const struct sibling *sibling = &object->siblings[i];
+        bool mine = op->method == METHOD_PUT
+                        ? !sibling->tombstone && number_of(ledger, sibling->value) == op->number
+                        : sibling->tombstone && tombstones == 1;
+        if (!mine)
+            continue;
+        op->dot = sibling->dot;
+        op->hlc = sibling->hlc;
+    }
+}
+
+static bool found_nothing(int error)
+{
+    return error == ERR_NOT_FOUND || error == ERR_DELETED;
+}
+
+void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
+                const struct answer *answer)
+{
+    ASSERT(op->state == ENTRY_OPEN);
+    op->ended = world->coverage.events;
+    if (answer == NULL || answer->error == ERR_TIMEOUT) {
+        op->state = ENTRY_UNKNOWN;
+        world->coverage.unknown++;
+        return;
+    }
+    if (answer->error < 0 && !found_nothing(answer->error)) {
+        op->state = ENTRY_REFUSED;
+        world->coverage.refused++;
+        return;
+    }
+    op->state = ENTRY_DONE;
+    world->coverage.acknowledged++;
+    struct reading reading = {.ledger = ledger, .world = world, .op = op, .error = answer->error};
+    if (object_decode(answer->object, &ledger->arena, &reading.object) < 0) {
+        world_violate(world, "NoInventedSibling", "request %u: the object does not decode",
+                      op->number);
+        return;
+    }
+    if (is_write(op)) {
+        find_version(ledger, op, &reading.object);
+        check_invented(&reading);
+    } else {
+        check_reading(&reading);
+    }
+}
+
+uint32_t ledger_seen(struct ledger *ledger, struct slice object, uint32_t **ret_seen)
+{
+    struct object decoded;
+    *ret_seen = NULL;
+    if (object_decode(object, &ledger->arena, &decoded) < 0 || decoded.count == 0)
+        return 0;
+    uint32_t *seen = arena_alloc(&ledger->arena, decoded.count * sizeof(*seen));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < decoded.count; i++) {
+        uint32_t number =
+            decoded.siblings[i].tombstone ? 0 : number_of(ledger, decoded.siblings[i].value);
+        if (number > 0)
+            seen[count++] = number;
+    }
+    *ret_seen = seen;
+    return count;
+}

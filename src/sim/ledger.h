@@ -1,0 +1,65 @@
+/* What the clients asked for and were told, and what must follow from it: the promises of the
+ * design, judged by values and answers alone.
+ *
+ *   AckedVisible       a strict quorum read returns at least the last write acknowledged before it
+ *                      began, or what follows it (log mode always; any fault but a lost disk)
+ *   NoAckedWriteLost   the same at the end of the world for writes of any w, read with r=all
+ *   LaterReadsLater    under newest and lww, a write acknowledged before another began never reads
+ *                      as the newer one
+ *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more
+ *   NoInventedSibling  every version ever returned was sent, whole, for that key
+ *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
+ *   PutOnce            one put shows as one version
+ *   RequestsAnswered   a node that lives answers every request soon after its deadline */
+#ifndef SIM_LEDGER_H
+#define SIM_LEDGER_H
+
+#include "sim/world.h"
+
+enum entry_state {
+    ENTRY_OPEN = 0,
+    ENTRY_DONE,    /* Acknowledged; of a get: answered, found or not. */
+    ENTRY_REFUSED, /* Nothing was changed, it says. */
+    ENTRY_UNKNOWN, /* TIMEOUT, or whoever was asked died. */
+};
+
+/* One request of a client. A put's value names its number. */
+struct entry_op {
+    uint32_t number; /* From 1. */
+    enum method method;
+    enum policy policy;
+    uint32_t key;
+    bool strong; /* Strict, r or w at least a quorum. */
+    bool final;  /* A read at the end: r=all. */
+    enum entry_state state;
+    uint64_t begun, ended; /* By count of events: a total order. */
+    uint64_t begun_us;
+    struct dot dot; /* Of the version made, as its answer shows it; counter 0: not known. */
+    uint64_t hlc;
+    uint32_t *seen; /* Numbers of the puts that its context covers. */
+    uint32_t seen_count;
+    struct entry_op *older; /* Of the same key and bucket. */
+};
+
+struct ledger;
+
+struct ledger *ledger_new(struct world *world);
+void ledger_free(struct ledger *ledger);
+
+/* Note a request as it is sent. SEEN is copied. */
+struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum method method,
+                              enum policy policy, uint32_t key, bool strong, const uint32_t *seen,
+                              uint32_t seen_count);
+/* Its answer, or NULL when whoever was asked died. Checks all that the answer must keep. */
+void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
+                const struct answer *answer);
+/* Numbers of the puts among an object's siblings, into the ledger's memory. */
+uint32_t ledger_seen(struct ledger *ledger, struct slice object, uint32_t **ret_seen);
+uint32_t ledger_count(const struct ledger *ledger);
+
+/* The bytes of a put: its number, then filler that its number decides. */
+void ledger_value(uint32_t number, uint32_t size_max, struct buf *out);
+/* The bucket of a policy and the name of a key. */
+struct slice ledger_bucket(enum policy policy);
+
+#endif

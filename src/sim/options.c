@@ -1,0 +1,216 @@
+#include "sim/options.h"
+
+#include "base/prng.h"
+
+static const char *const profile_names[PROFILE_COUNT] = {
+    [PROFILE_TRANSFER] = "transfer", [PROFILE_CAUSAL] = "causal", [PROFILE_DISK] = "disk",
+    [PROFILE_GOSSIP] = "gossip",     [PROFILE_SWARM] = "swarm",
+};
+
+static const char *const fault_names[FAULT_COUNT] = {
+    [FAULT_CRASH] = "crash",         [FAULT_POWER] = "power",   [FAULT_PAUSE] = "pause",
+    [FAULT_SPLIT] = "split",         [FAULT_ONEWAY] = "oneway", [FAULT_SLOW_LINK] = "slow-link",
+    [FAULT_SLOW_DISK] = "slow-disk", [FAULT_CLOCK] = "clock",
+};
+
+const char *profile_name(enum profile profile)
+{
+    return profile_names[profile];
+}
+
+bool profile_find(const char *name, enum profile *ret_profile)
+{
+    for (uint32_t i = 0; i < PROFILE_COUNT; i++) {
+        if (strcmp(name, profile_names[i]) != 0)
+            continue;
+        *ret_profile = (enum profile)i;
+        return true;
+    }
+    return false;
+}
+
+const char *fault_name(enum fault fault)
+{
+    return fault_names[fault];
+}
+
+enum { MS = 1000, SECOND = 1000000 };
+
+static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
+{
+    return low + prng_below(prng, high - low + 1);
+}
+
+static uint32_t between32(struct prng *prng, uint32_t low, uint32_t high)
+{
+    return (uint32_t)between(prng, low, high);
+}
+
+static bool chance(struct prng *prng, uint32_t percent)
+{
+    return prng_below(prng, 100) < percent;
+}
+
+static void draw_network(struct prng *prng, struct sim_options *o)
+{
+    o->delay_us_min = between(prng, 50, 500);
+    o->delay_us_max =
+        o->delay_us_min + (chance(prng, 30) ? between(prng, 0, 40 * MS) : between(prng, 0, 3 * MS));
+    o->jitter_us = chance(prng, 50) ? between(prng, 0, 10 * MS) : between(prng, 0, 500);
+    o->loss_ppm = chance(prng, 50) ? between32(prng, 0, 100000) : 0;
+    o->duplicate_ppm = chance(prng, 40) ? between32(prng, 0, 100000) : 0;
+    o->reorder_ppm = chance(prng, 40) ? between32(prng, 0, 200000) : 0;
+}
+
+static void draw_disk(struct prng *prng, struct sim_options *o)
+{
+    o->disk_us_min = between(prng, 50, 400);
+    o->disk_us_max =
+        o->disk_us_min + (chance(prng, 30) ? between(prng, 0, 50 * MS) : between(prng, 0, 2 * MS));
+    o->tick_us = chance(prng, 50) ? 0 : between(prng, 1, 500);
+    o->memory_max = 1 << 20;
+}
+
+static void draw_workload(struct prng *prng, struct sim_options *o)
+{
+    o->clients = between32(prng, 1, 5);
+    o->keys = between32(prng, 1, 8);
+    o->operations = between32(prng, 40, 80);
+    o->think_us = between(prng, 1 * MS, 200 * MS);
+    o->value_size_max = between32(prng, 16, 200);
+    o->put_ppm = between32(prng, 300000, 600000);
+    o->delete_ppm = between32(prng, 0, 150000);
+    o->context_ppm = between32(prng, 0, 1000000);
+    o->weak_ppm = chance(prng, 30) ? between32(prng, 0, 300000) : 0;
+    for (uint32_t i = 0; i < ARRAY_SIZE(o->policies); i++)
+        o->policies[i] = chance(prng, 50);
+    o->policies[1] |= !o->policies[0] && !o->policies[2];
+}
+
+/* Each kind of fault is in the mix or not, so that worlds differ in kind and not only in number
+ * (swarm testing: Groce et al., ISSTA 2012). */
+static void draw_faults(struct prng *prng, struct sim_options *o)
+{
+    for (uint32_t i = 0; i < FAULT_COUNT; i++)
+        o->faults[i] = chance(prng, 50) ? between32(prng, 1, 10) : 0;
+    o->faults[FAULT_CRASH] += 1;
+    o->fault_interval_us = chance(prng, 85) ? between(prng, 100 * MS, 3 * SECOND) : 0;
+    o->crash_step_ppm = chance(prng, 40) ? between32(prng, 0, 20000) : 0;
+    o->skew_ms_max = chance(prng, 50) ? (int64_t)between(prng, 0, 200) : 0;
+}
+
+static void draw_common(struct prng *prng, struct sim_options *o)
+{
+    o->nodes = between32(prng, 3, 5);
+    o->spares = between32(prng, 0, 1);
+    o->copies = 3;
+    o->range_bits = 6;
+    o->tree_bits = 8;
+    o->hot_ranges = between32(prng, 1, 2);
+    draw_workload(prng, o);
+    draw_network(prng, o);
+    draw_disk(prng, o);
+    draw_faults(prng, o);
+    o->admin_interval_us = between(prng, 300 * MS, 5 * SECOND);
+    o->cleanup_us = between(prng, 100 * MS, 5 * SECOND);
+    o->gossip_us = chance(prng, 50) ? SECOND : between(prng, 200 * MS, SECOND);
+    o->abort_us = chance(prng, 50) ? 30 * SECOND : between(prng, 1 * SECOND, 10 * SECOND);
+    o->safety_us_max = 60 * SECOND;
+    o->liveness_us_max = 180 * SECOND;
+    o->check_every = 16;
+}
+
+static void lean(struct prng *prng, struct sim_options *o)
+{
+    switch (o->profile) {
+    case PROFILE_TRANSFER:
+        o->hot_ranges = 1;
+        o->crash_step_ppm = chance(prng, 50) ? between32(prng, 1000, 50000) : 0;
+        o->copies = chance(prng, 80) ? 3 : between32(prng, 1, 5);
+        break;
+    case PROFILE_CAUSAL:
+        o->nodes = between32(prng, 1, 4);
+        o->spares = 0;
+        o->keys = between32(prng, 1, 2);
+        o->clients = between32(prng, 2, 6);
+        o->operations = between32(prng, 60, 150);
+        o->context_ppm = between32(prng, 300000, 900000);
+        o->admin_interval_us = chance(prng, 50) ? o->admin_interval_us : 0;
+        break;
+    case PROFILE_DISK:
+        o->nodes = between32(prng, 1, 3);
+        o->spares = 0;
+        o->operations = between32(prng, 100, 400);
+        o->think_us = between(prng, 100, 20 * MS);
+        o->keys = between32(prng, 1, 64);
+        o->value_size_max = between32(prng, 16, 4000);
+        o->memory_max = between(prng, 8, 64) << 10;
+        o->faults[FAULT_POWER] += 10;
+        o->faults[FAULT_SLOW_DISK] += 5;
+        o->fault_interval_us = between(prng, 50 * MS, 1 * SECOND);
+        o->admin_interval_us = chance(prng, 30) ? o->admin_interval_us : 0;
+        break;
+    case PROFILE_GOSSIP:
+        o->nodes = between32(prng, 6, 20);
+        o->spares = between32(prng, 0, 4);
+        o->operations = between32(prng, 0, 20);
+        break;
+    case PROFILE_SWARM:
+        o->nodes = between32(prng, 3, 7);
+        o->spares = between32(prng, 0, 3);
+        o->copies = chance(prng, 70) ? 3 : between32(prng, 2, 5);
+        o->hot_ranges = between32(prng, 1, HOT_RANGES_MAX);
+        o->move_all = chance(prng, 10);
+        o->keys = between32(prng, 4, 40);
+        o->clients = between32(prng, 2, CLIENTS_MAX);
+        o->operations = between32(prng, 300, 500);
+        o->fault_interval_us = between(prng, 200 * MS, 3 * SECOND);
+        o->safety_us_max = 120 * SECOND;
+        break;
+    }
+}
+
+void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
+{
+    struct prng prng;
+    *ret_options = (struct sim_options){.seed = seed, .profile = profile};
+    prng_init(&prng, seed * PROFILE_COUNT + profile);
+    draw_common(&prng, ret_options);
+    lean(&prng, ret_options);
+}
+
+static void format_policies(const struct sim_options *o, struct buf *out)
+{
+    static const char letters[] = "snl";
+    buf_printf(out, " policies=");
+    for (uint32_t i = 0; i < ARRAY_SIZE(o->policies); i++)
+        if (o->policies[i])
+            buf_printf(out, "%c", letters[i]);
+}
+
+void options_format(const struct sim_options *o, struct buf *out)
+{
+    buf_printf(out, "profile=%s nodes=%u+%u copies=%u hot=%u%s", profile_name(o->profile), o->nodes,
+               o->spares, o->copies, o->hot_ranges, o->move_all ? " move=all" : "");
+    buf_printf(out, " clients=%u keys=%u ops=%u think=%lluus", o->clients, o->keys, o->operations,
+               (unsigned long long)o->think_us);
+    buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%%", o->value_size_max,
+               o->put_ppm / 10000, o->delete_ppm / 10000, o->context_ppm / 10000,
+               o->weak_ppm / 10000);
+    format_policies(o, out);
+    buf_printf(out, " delay=%llu..%lluus jitter=%lluus loss=%.1f%% dup=%.1f%% reorder=%.1f%%",
+               (unsigned long long)o->delay_us_min, (unsigned long long)o->delay_us_max,
+               (unsigned long long)o->jitter_us, o->loss_ppm / 1e4, o->duplicate_ppm / 1e4,
+               o->reorder_ppm / 1e4);
+    buf_printf(out, " disk=%llu..%lluus tick=%lluus skew=%lldms memory=%lluk",
+               (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
+               (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
+               (unsigned long long)(o->memory_max >> 10));
+    buf_printf(out, " admin=%llums faults=%llums", (unsigned long long)o->admin_interval_us / MS,
+               (unsigned long long)o->fault_interval_us / MS);
+    for (uint32_t i = 0; i < FAULT_COUNT && o->fault_interval_us > 0; i++)
+        if (o->faults[i] > 0)
+            buf_printf(out, "%c%s:%u", i == 0 ? '=' : ',', fault_name((enum fault)i), o->faults[i]);
+    if (o->crash_step_ppm > 0)
+        buf_printf(out, " crash-step=%.2f%%", o->crash_step_ppm / 1e4);
+}

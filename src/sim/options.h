@@ -1,0 +1,85 @@
+/* What a world is like: everything that one seed and a profile decide before the first event.
+ *
+ * All of a run follows from these values and the generator seeded by `seed`, so printing them says
+ * what was tried. Times are virtual microseconds, shares are parts per million. */
+#ifndef SIM_OPTIONS_H
+#define SIM_OPTIONS_H
+
+#include "base/buf.h"
+
+enum { HOSTS_MAX = 32, CLIENTS_MAX = 8, HOT_RANGES_MAX = 8, KEYS_MAX = 64 };
+
+enum profile {
+    PROFILE_TRANSFER = 0, /* Five nodes, one range, moves and crashes at their durable steps. */
+    PROFILE_CAUSAL,       /* Few nodes, siblings, contexts, long partitions. */
+    PROFILE_DISK,         /* Small memtables, power loss, slow disks. */
+    PROFILE_GOSSIP,       /* Many nodes, joins and settings, hardly any data. */
+    PROFILE_SWARM,        /* A bit of everything, more of it. */
+};
+enum { PROFILE_COUNT = PROFILE_SWARM + 1 };
+
+enum fault {
+    FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */
+    FAULT_POWER,     /* What was synced stays; the last write may be torn. */
+    FAULT_PAUSE,     /* The process stands still, its clock does not. */
+    FAULT_SPLIT,     /* Two groups that cannot reach each other. */
+    FAULT_ONEWAY,    /* One link loses everything in one direction. */
+    FAULT_SLOW_LINK,
+    FAULT_SLOW_DISK,
+    FAULT_CLOCK, /* The wall clock of a node jumps, within bounds. */
+};
+enum { FAULT_COUNT = FAULT_CLOCK + 1 };
+
+struct sim_options {
+    uint64_t seed;
+    enum profile profile;
+
+    uint32_t nodes;      /* From the start; one founds, the others join. */
+    uint32_t spares;     /* Join later, at an administrator's command. */
+    uint32_t copies;     /* n */
+    uint32_t range_bits; /* log2 of the ranges. */
+    uint32_t tree_bits;  /* log2 of the leaves of the hash tree. */
+    uint32_t hot_ranges; /* Ranges that hold keys and move. */
+    bool move_all;       /* The planner moves all ranges, not just the hot ones. */
+
+    uint32_t clients;
+    uint32_t keys;
+    uint32_t operations;
+    uint64_t think_us; /* Mean pause of a client between requests. */
+    uint32_t value_size_max;
+    uint32_t put_ppm, delete_ppm; /* The rest are gets. */
+    uint32_t context_ppm;         /* Of puts and deletes, those with a context. */
+    uint32_t weak_ppm;            /* Of requests, those with r=1 or w=1. */
+    bool policies[3];             /* Which buckets are used, by enum policy. */
+
+    uint64_t delay_us_min, delay_us_max; /* Of a link, drawn once each. */
+    uint64_t jitter_us;
+    uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
+    uint64_t disk_us_min, disk_us_max; /* Of one log write with its sync. */
+    uint64_t tick_us;                  /* From a change to the flush of the log. */
+    int64_t skew_ms_max;               /* Of a wall clock, either way. */
+    uint64_t memory_max;               /* Of a store's memtables. */
+
+    uint64_t fault_interval_us;     /* Mean, 0 none. */
+    uint32_t faults[FAULT_COUNT];   /* Weights. */
+    uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
+    uint64_t admin_interval_us;     /* Mean, 0 none. */
+    uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
+    uint64_t abort_us;
+
+    uint64_t safety_us_max;   /* The faults stop then, or when all operations were issued. */
+    uint64_t liveness_us_max; /* All must have converged so long after healing. */
+    uint32_t check_every;     /* node_check after every so many steps of a node. */
+};
+
+const char *profile_name(enum profile profile);
+/* False for an unknown name. */
+bool profile_find(const char *name, enum profile *ret_profile);
+const char *fault_name(enum fault fault);
+
+/* Draw everything from SEED, as PROFILE leans. */
+void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options);
+/* One line of name=value. */
+void options_format(const struct sim_options *options, struct buf *out);
+
+#endif

@@ -1,0 +1,230 @@
+#include "sim/run.h"
+
+#include "sim/admin.h"
+#include "sim/checks.h"
+#include "sim/faults.h"
+#include "sim/host.h"
+#include "sim/workload.h"
+
+#include <stdio.h>
+
+enum { MS = 1000, SECOND = 1000000 };
+
+static void trace_phase(struct world *world, const char *name)
+{
+    if (world->trace.text)
+        trace_line(&world->trace, world->now_us, "----- %s", name);
+}
+
+/* -------------------------------------------------------------------------------------- Found. */
+
+static bool all_ready(struct world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct node *node = host_node(world->hosts[i]);
+        if (node == NULL)
+            continue;
+        if (node_state(node) != NODE_READY || node_core(node)->members.count < world->options.nodes)
+            return false;
+    }
+    return true;
+}
+
+/* How far the slowest node is, for the message. */
+static void describe_states(const struct world *world, struct buf *out)
+{
+    static const char *const names[] = {"starting", "joining",  "syncing",
+                                        "ready",    "draining", "halted"};
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct node *node = host_node(world->hosts[i]);
+        buf_printf(out, " %s %s %u members", world_host_name(i),
+                   node == NULL ? "down" : names[node_state(node)],
+                   node == NULL ? 0 : node_core(node)->members.count);
+    }
+}
+
+bool run_found(struct world *world)
+{
+    trace_phase(world, "founding");
+    for (uint32_t i = 0; i < world->options.nodes; i++)
+        host_start(world->hosts[i]);
+    if (!world_run(world, world->now_us + 60 * SECOND, all_ready)) {
+        struct buf text = {0};
+        describe_states(world, &text);
+        world_violate(world, "ClusterForms", "after 60 s without a fault:%.*s", (int)text.size,
+                      (const char *)text.data);
+        buf_done(&text);
+    }
+    return !world_broken(world);
+}
+
+static bool grow(struct world *world)
+{
+    trace_phase(world, "growing");
+    admin_setup(world);
+    if (!world_run(world, world->now_us + 120 * SECOND, admin_setup_done)) {
+        struct buf text = {0};
+        admin_describe(world, &text);
+        world_violate(world, "TransferTerminates", "after 120 s without a fault:%.*s",
+                      (int)text.size, (const char *)text.data);
+        buf_done(&text);
+    }
+    return !world_broken(world);
+}
+
+/* ---------------------------------------------------------------------------------------- Calm. */
+
+static bool issued(struct world *world)
+{
+    return workload_issued(world);
+}
+
+static bool tables_equal(const struct core *a, const struct core *b)
+{
+    return memcmp(a->ring.hashes, b->ring.hashes, sizeof(a->ring.hashes)) == 0 &&
+           memcmp(a->members.hashes, b->members.hashes, sizeof(a->members.hashes)) == 0 &&
+           memcmp(a->settings.hashes, b->settings.hashes, sizeof(a->settings.hashes)) == 0;
+}
+
+static bool rings_equal(struct world *world)
+{
+    const struct core *first = NULL;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct node *node = host_node(world->hosts[i]);
+        if (node == NULL)
+            continue;
+        const struct core *core = node_core(node);
+        if (core->holdings == NULL || node_state(node) != NODE_READY)
+            return false;
+        if (first == NULL)
+            first = core;
+        else if (!tables_equal(first, core))
+            return false;
+    }
+    return true;
+}
+
+static bool converged(struct world *world)
+{
+    return workload_idle(world) && admin_settled(world) && rings_equal(world);
+}
+
+static bool read_all_done(struct world *world)
+{
+    return workload_read_all_done(world);
+}
+
+static void judge_convergence(struct world *world, const char *when)
+{
+    struct buf text = {0};
+    admin_describe(world, &text);
+    workload_describe(world, &text);
+    describe_states(world, &text);
+    const char *invariant = !admin_settled(world)   ? "TransferTerminates"
+                            : !rings_equal(world)   ? "RingConverges"
+                            : !workload_idle(world) ? "RequestsAnswered"
+                                                    : "Available";
+    world_violate(world, invariant, "%s, %llu s after healing:%.*s", when,
+                  (unsigned long long)world->options.liveness_us_max / SECOND, (int)text.size,
+                  (const char *)text.data);
+    buf_done(&text);
+}
+
+/* ----------------------------------------------------------------------------- TreeEqualsData. */
+
+struct verify {
+    struct host_probe probe;
+    uint32_t host;
+    uint32_t range;
+    uint32_t *left;
+};
+
+static void on_verified(struct world *world, struct host_probe *probe,
+                        const struct store_done *done)
+{
+    struct verify *verify = (struct verify *)probe;
+    const struct store_verified *found = &done->verified;
+    (*verify->left)--;
+    if (done->error < 0 || found->bad > 0 || found->digest_tree != found->digest_data)
+        world_violate(world, "TreeEqualsData",
+                      "%s, range %u: tree %llx, data %llx, %llu keys, %llu bad records",
+                      world_host_name(verify->host), verify->range,
+                      (unsigned long long)found->digest_tree,
+                      (unsigned long long)found->digest_data, (unsigned long long)found->keys,
+                      (unsigned long long)found->bad);
+}
+
+static void verify_trees(struct world *world)
+{
+    static struct verify verifies[HOSTS_MAX * HOT_RANGES_MAX];
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        for (uint32_t k = 0; k < world->options.hot_ranges; k++) {
+            struct verify *verify = &verifies[i * HOT_RANGES_MAX + k];
+            *verify = (struct verify){.probe.done = on_verified,
+                                      .host = i,
+                                      .range = workload_range(world, k),
+                                      .left = &left};
+            struct store_op op = {.type = STORE_VERIFY, .range = verify->range};
+            left += host_probe(world->hosts[i], &verify->probe, &op);
+        }
+    }
+    uint64_t until = world->now_us + 10 * SECOND;
+    while (left > 0 && !world_broken(world) && world_step(world, until))
+        ;
+    if (left > 0)
+        world_violate(world, "TreeEqualsData", "%u checks did not end", left);
+}
+
+/* --------------------------------------------------------------------------------------- World. */
+
+static void live(struct world *world)
+{
+    if (!run_found(world) || !grow(world))
+        return;
+    trace_phase(world, "safety");
+    workload_start(world);
+    faults_start(world);
+    admin_start(world);
+    world_run(world, world->now_us + world->options.safety_us_max, issued);
+    if (world_broken(world))
+        return;
+    trace_phase(world, "liveness");
+    workload_stop(world);
+    admin_stop(world);
+    faults_stop(world);
+    if (!world_run(world, world->now_us + world->options.liveness_us_max, converged)) {
+        judge_convergence(world, "not converged");
+        return;
+    }
+    trace_phase(world, "last reads");
+    workload_read_all(world);
+    if (!world_run(world, world->now_us + 30 * SECOND, read_all_done))
+        judge_convergence(world, "keys cannot be read");
+    else
+        verify_trees(world);
+    for (uint32_t i = 0; i < world->hosts_count && !world_broken(world); i++)
+        if (host_node(world->hosts[i]) != NULL)
+            node_check(host_node(world->hosts[i]));
+}
+
+void run_world(const struct sim_options *options, bool text, bool print,
+               struct run_result *ret_result)
+{
+    struct world world;
+    world_init(&world, options, text, print);
+    live(&world);
+    *ret_result = (struct run_result){
+        .hash = world.trace.hash,
+        .virtual_us = world.now_us,
+        .coverage = world.coverage,
+    };
+    if (world_broken(&world)) {
+        memcpy(ret_result->invariant, world.violation.invariant, sizeof(ret_result->invariant));
+        snprintf(ret_result->text, sizeof(ret_result->text), "%.*s", (int)world.violation.text.size,
+                 (const char *)world.violation.text.data);
+        if (text && !print)
+            trace_dump(&world.trace);
+    }
+    world_done(&world);
+}

@@ -1,0 +1,364 @@
+#include "sim/workload.h"
+
+#include "base/error.h"
+#include "sim/checks.h"
+#include "sim/host.h"
+#include "sim/ledger.h"
+
+#include <stdio.h>
+
+enum { POLICIES = 3, KEY_TEXT = 24, MS = 1000, SECOND = 1000000 };
+
+/* What a client remembers of a key: the context of its last read or write. */
+struct memory {
+    struct buf context; /* Owned. */
+    uint32_t *seen;     /* In the ledger. */
+    uint32_t seen_count;
+};
+
+struct client {
+    struct host_call call;
+    struct world_event think; /* Next request, or giving up on the open one. */
+    uint32_t index;
+    struct entry_op *op; /* Open. */
+    bool overdue;        /* The request's deadline is long past: the next wake checks the node. */
+    struct memory memories[POLICIES][KEYS_MAX];
+};
+
+/* The last read of one key of one bucket. */
+struct last_read {
+    struct host_call call;
+    struct world_event again;
+    enum policy policy;
+    uint32_t key;
+    struct entry_op *op;
+    bool done;
+    int error;
+};
+
+struct workload {
+    struct ledger *ledger; /* Owned. */
+    struct client clients[CLIENTS_MAX];
+    struct last_read *reads; /* Owned. */
+    uint32_t reads_count;
+    uint32_t issued;
+    bool stopped;
+    char keys[POLICIES][KEYS_MAX][KEY_TEXT];
+    uint32_t ranges[HOT_RANGES_MAX];
+};
+
+struct ledger *workload_ledger(const struct world *world)
+{
+    return world->workload->ledger;
+}
+
+uint32_t workload_range(const struct world *world, uint32_t index)
+{
+    return world->workload->ranges[index];
+}
+
+struct slice workload_key(const struct world *world, enum policy policy, uint32_t key)
+{
+    return slice_string(world->workload->keys[policy][key]);
+}
+
+/* A name whose hash lies in RANGE: found by trying. */
+static void find_key(struct world *world, enum policy policy, uint32_t key, uint32_t range)
+{
+    char *name = world->workload->keys[policy][key];
+    for (uint32_t attempt = 0;; attempt++) {
+        snprintf(name, KEY_TEXT, "k%u.%u", key, attempt);
+        uint64_t hash =
+            key_hash(world->cluster.hash_seed, ledger_bucket(policy), slice_string(name));
+        if (range_of(hash, world->options.range_bits) == range)
+            return;
+    }
+}
+
+/* ------------------------------------------------------------------------------------ Requests. */
+
+static void think(struct world *world, struct client *client)
+{
+    world_at(world, &client->think, world->now_us + world_pause(world, world->options.think_us));
+}
+
+static void remember(struct world *world, struct client *client, const struct entry_op *op,
+                     const struct answer *answer)
+{
+    struct memory *memory = &client->memories[op->policy][op->key];
+    buf_clear(&memory->context);
+    if (object_context(answer->object, world->cluster.hash_seed, ledger_bucket(op->policy),
+                       workload_key(world, op->policy, op->key), &memory->context) < 0) {
+        buf_clear(&memory->context);
+        return;
+    }
+    memory->seen_count = ledger_seen(world->workload->ledger, answer->object, &memory->seen);
+}
+
+static void on_answer(struct world *world, struct host_call *call, const struct answer *answer)
+{
+    struct client *client = (struct client *)call;
+    struct entry_op *op = client->op;
+    client->op = NULL;
+    ledger_end(world->workload->ledger, world, op, answer);
+    if (world->trace.text)
+        trace_line(&world->trace, world->now_us, "client %u: request %u answered %s", client->index,
+                   op->number, answer == NULL ? "by silence" : error_word(answer->error));
+    if (op->state == ENTRY_DONE) {
+        remember(world, client, op, answer);
+        if (op->method != METHOD_GET && op->dot.counter > 0)
+            checks_acknowledged(world, answer, ledger_bucket(op->policy),
+                                workload_key(world, op->policy, op->key), op->dot);
+    }
+    think(world, client);
+}
+
+static enum method draw_method(struct world *world)
+{
+    uint64_t at = world_draw(world, 0, 999999);
+    if (at < world->options.put_ppm)
+        return METHOD_PUT;
+    return at < (uint64_t)world->options.put_ppm + world->options.delete_ppm ? METHOD_DELETE
+                                                                             : METHOD_GET;
+}
+
+static enum policy draw_policy(struct world *world)
+{
+    uint64_t policy;
+    do
+        policy = world_draw(world, 0, POLICIES - 1);
+    while (!world->options.policies[policy]);
+    return (enum policy)policy;
+}
+
+static uint8_t draw_level(struct world *world, bool weak)
+{
+    if (weak)
+        return 1;
+    return world_chance(world, 100000) ? CONSISTENCY_ALL : CONSISTENCY_QUORUM;
+}
+
+static void trace_request(struct world *world, const struct client *client,
+                          const struct entry_op *op, uint32_t host, bool blind)
+{
+    static const char *const names[] = {"?", "get", "put", "delete"};
+    if (world->trace.text)
+        trace_line(&world->trace, world->now_us, "client %u -> %s request %u: %s %s/%s%s%s",
+                   client->index, world_host_name(host), op->number, names[op->method],
+                   (const char *)ledger_bucket(op->policy).data,
+                   world->workload->keys[op->policy][op->key], op->strong ? "" : " weakly",
+                   op->method == METHOD_GET || blind ? "" : " with context");
+}
+
+static void ask(struct world *world, struct client *client)
+{
+    struct workload *workload = world->workload;
+    uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
+    if (host_state(world->hosts[host]) != HOST_UP) {
+        think(world, client);
+        return;
+    }
+    enum method method = draw_method(world);
+    enum policy policy = draw_policy(world);
+    uint32_t key = (uint32_t)world_draw(world, 0, world->options.keys - 1);
+    bool weak = world_chance(world, world->options.weak_ppm);
+    bool with_context = method != METHOD_GET && world_chance(world, world->options.context_ppm);
+    const struct memory *memory = &client->memories[policy][key];
+    bool blind = !with_context || memory->context.size == 0;
+    struct entry_op *op = ledger_begin(workload->ledger, world, method, policy, key, !weak,
+                                       memory->seen, blind ? 0 : memory->seen_count);
+    struct buf value = {0};
+    if (method == METHOD_PUT)
+        ledger_value(op->number, world->options.value_size_max, &value);
+    uint8_t level = draw_level(world, weak);
+    struct request request = {
+        .method = method,
+        .bucket = ledger_bucket(policy),
+        .key = workload_key(world, policy, key),
+        .value = buf_slice(&value),
+        .context = blind ? SLICE_NONE : buf_slice(&memory->context),
+        .r = level,
+        .w = level,
+        .strict = true,
+        .deadline_ms = (uint32_t)world_draw(world, 500, 3000),
+    };
+    client->op = op;
+    client->call.done = on_answer;
+    trace_request(world, client, op, host, blind);
+    bool asked = host_request(world->hosts[host], &client->call, &request);
+    ASSERT(asked);
+    client->overdue = false;
+    world_at(world, &client->think, world->now_us + request.deadline_ms * 1000 + 1 * SECOND);
+    buf_done(&value);
+}
+
+/* The open request was not answered in time: the client goes on without, once it is sure that this
+ * is the node's fault and not a pause. */
+static void give_up(struct world *world, struct client *client)
+{
+    struct host *host = world->hosts[client->call.host];
+    if (host_state(host) == HOST_PAUSED || !client->overdue) {
+        client->overdue = host_state(host) != HOST_PAUSED;
+        world_at(world, &client->think, world->now_us + 10 * SECOND);
+        return;
+    }
+    world_violate(world, "RequestsAnswered", "%s never answered request %u, begun at %llu ms",
+                  world_host_name(client->call.host), client->op->number,
+                  (unsigned long long)client->op->begun_us / 1000);
+}
+
+static void on_think(struct world *world, struct world_event *event)
+{
+    struct client *client = (struct client *)((char *)event - offsetof(struct client, think));
+    struct workload *workload = world->workload;
+    if (client->op != NULL) {
+        give_up(world, client);
+    } else if (!workload->stopped && workload->issued < world->options.operations) {
+        workload->issued++;
+        ask(world, client);
+    }
+}
+
+/* ---------------------------------------------------------------------------------- Last reads. */
+
+static void on_last_read(struct world *world, struct host_call *call, const struct answer *answer)
+{
+    struct last_read *read = (struct last_read *)call;
+    ledger_end(world->workload->ledger, world, read->op, answer);
+    read->done = read->op->state == ENTRY_DONE;
+    read->error = answer == NULL ? ERR_TIMEOUT : answer->error;
+    read->op = NULL;
+    if (!read->done)
+        world_at(world, &read->again, world->now_us + 200 * MS);
+}
+
+static void read_key(struct world *world, struct world_event *event)
+{
+    struct last_read *read =
+        (struct last_read *)((char *)event - offsetof(struct last_read, again));
+    uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
+    if (host_state(world->hosts[host]) != HOST_UP) {
+        world_at(world, event, world->now_us + 1 * MS);
+        return;
+    }
+    read->op = ledger_begin(world->workload->ledger, world, METHOD_GET, read->policy, read->key,
+                            true, NULL, 0);
+    read->op->final = true;
+    read->call.done = on_last_read;
+    struct request request = {
+        .method = METHOD_GET,
+        .bucket = ledger_bucket(read->policy),
+        .key = workload_key(world, read->policy, read->key),
+        .r = CONSISTENCY_ALL,
+        .strict = true,
+        .deadline_ms = 2000,
+    };
+    bool asked = host_request(world->hosts[host], &read->call, &request);
+    if (!asked)
+        world_at(world, event, world->now_us + 100 * MS);
+}
+
+void workload_read_all(struct world *world)
+{
+    struct workload *workload = world->workload;
+    workload->reads = mem_zero(POLICIES * KEYS_MAX * sizeof(*workload->reads));
+    for (uint32_t policy = 0; policy < POLICIES; policy++) {
+        for (uint32_t key = 0; world->options.policies[policy] && key < world->options.keys;
+             key++) {
+            struct last_read *read = &workload->reads[workload->reads_count++];
+            read->policy = (enum policy)policy;
+            read->key = key;
+            read->again.fire = read_key;
+            world_at(world, &read->again, world->now_us + workload->reads_count * MS);
+        }
+    }
+}
+
+bool workload_read_all_done(const struct world *world)
+{
+    const struct workload *workload = world->workload;
+    for (uint32_t i = 0; i < workload->reads_count; i++)
+        if (!workload->reads[i].done)
+            return false;
+    return true;
+}
+
+void workload_describe(const struct world *world, struct buf *out)
+{
+    const struct workload *workload = world->workload;
+    for (uint32_t i = 0; i < workload->reads_count; i++) {
+        const struct last_read *read = &workload->reads[i];
+        if (!read->done)
+            buf_printf(out, " %s/%s %s", (const char *)ledger_bucket(read->policy).data,
+                       workload->keys[read->policy][read->key], error_word(read->error));
+    }
+    for (uint32_t i = 0; i < world->options.clients; i++)
+        if (workload->clients[i].op != NULL)
+            buf_printf(out, " request %u is open at %s", workload->clients[i].op->number,
+                       world_host_name(workload->clients[i].call.host));
+}
+
+/* ---------------------------------------------------------------------------------- Life cycle. */
+
+struct workload *workload_new(struct world *world)
+{
+    struct workload *workload = mem_zero(sizeof(*workload));
+    world->workload = workload;
+    workload->ledger = ledger_new(world);
+    ASSERT(world->options.hot_ranges >= 1 && world->options.hot_ranges <= HOT_RANGES_MAX);
+    ASSERT(world->options.keys <= KEYS_MAX && world->options.clients <= CLIENTS_MAX);
+    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
+        bool repeated;
+        do {
+            repeated = false;
+            workload->ranges[i] =
+                (uint32_t)world_draw(world, 0, (1u << world->options.range_bits) - 1);
+            for (uint32_t k = 0; k < i; k++)
+                repeated = repeated || workload->ranges[k] == workload->ranges[i];
+        } while (repeated);
+    }
+    for (uint32_t policy = 0; policy < POLICIES; policy++)
+        for (uint32_t key = 0; key < world->options.keys; key++)
+            find_key(world, (enum policy)policy, key,
+                     workload->ranges[key % world->options.hot_ranges]);
+    for (uint32_t i = 0; i < world->options.clients; i++) {
+        workload->clients[i].index = i;
+        workload->clients[i].think.fire = on_think;
+    }
+    return workload;
+}
+
+void workload_free(struct workload *workload)
+{
+    for (uint32_t i = 0; i < CLIENTS_MAX; i++)
+        for (uint32_t policy = 0; policy < POLICIES; policy++)
+            for (uint32_t key = 0; key < KEYS_MAX; key++)
+                buf_done(&workload->clients[i].memories[policy][key].context);
+    ledger_free(workload->ledger);
+    mem_free(workload->reads);
+    mem_free(workload);
+}
+
+void workload_start(struct world *world)
+{
+    for (uint32_t i = 0; i < world->options.clients; i++)
+        think(world, &world->workload->clients[i]);
+}
+
+void workload_stop(struct world *world)
+{
+    world->workload->stopped = true;
+}
+
+bool workload_issued(const struct world *world)
+{
+    return world->workload->stopped || world->workload->issued >= world->options.operations;
+}
+
+bool workload_idle(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->options.clients; i++)
+        if (world->workload->clients[i].op != NULL)
+            return false;
+    return workload_issued(world);
+}

@@ -1,0 +1,29 @@
+/* Clients: each asks one thing at a time of any node, remembers what it saw of each key, and writes
+ * with that context or blind. Keys lie in the world's hot ranges. */
+#ifndef SIM_WORKLOAD_H
+#define SIM_WORKLOAD_H
+
+#include "data/object.h"
+#include "sim/world.h"
+
+struct workload *workload_new(struct world *world);
+void workload_free(struct workload *workload);
+/* Let the clients begin. */
+void workload_start(struct world *world);
+/* All operations were asked for, and each has been answered or given up. */
+bool workload_idle(const struct world *world);
+bool workload_issued(const struct world *world);
+/* Ask for no more; what is open may still be answered. */
+void workload_stop(struct world *world);
+/* Read every key with r=all, each from another node, until each was answered well once. */
+void workload_read_all(struct world *world);
+bool workload_read_all_done(const struct world *world);
+/* What the last reads still miss, for the message when they do not end. */
+void workload_describe(const struct world *world, struct buf *out);
+
+/* The hot ranges: where the keys lie. */
+uint32_t workload_range(const struct world *world, uint32_t index);
+struct slice workload_key(const struct world *world, enum policy policy, uint32_t key);
+struct ledger *workload_ledger(const struct world *world);
+
+#endif

@@ -1,0 +1,163 @@
+/* kvsim: the simulator's command line. See docs/testing.md and `kvsim --help`. */
+#include "sim/jobs.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EXIT_HELD = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "usage: kvsim --seed S [--profile P] [--trace]\n"
+    "       kvsim --seeds A-B [--profile P] [--jobs J] [--coverage] [--failures N]\n"
+    "       kvsim --replay FILE\n"
+    "\n"
+    "Runs clusters of real nodes under virtual time, with requests, faults and an operator drawn\n"
+    "from a seed, and checks what the protocol promises. The same seed replays bit for bit.\n"
+    "\n"
+    "  --seed S       one world; on a violation, the last lines of its trace\n"
+    "  --seeds A-B    many worlds and a summary\n"
+    "  --profile P    transfer (default), causal, disk, gossip or swarm\n"
+    "  --jobs J       processes for --seeds (default 1)\n"
+    "  --trace        print every line of the trace\n"
+    "  --coverage     print how often each message, stage and fault was hit\n"
+    "  --failures N   with --seeds: stop after N violations (default 10)\n"
+    "  --replay FILE  run each line `PROFILE SEED WHY` of FILE\n"
+    "\n"
+    "Exit codes: 0 all held, 1 violation, 2 usage.\n";
+
+static int fail(const char *what, const char *value)
+{
+    fprintf(stderr, "kvsim: %s '%s'\n%s", what, value, usage);
+    return EXIT_USAGE;
+}
+
+static bool parse_number(const char *text, char end, uint64_t *ret_number, const char **ret_end)
+{
+    char *stop;
+    if (*text < '0' || *text > '9')
+        return false;
+    *ret_number = strtoull(text, &stop, 10);
+    *ret_end = stop + 1;
+    return *stop == end;
+}
+
+static int run_seed(uint64_t seed, enum profile profile, bool trace, bool coverage)
+{
+    struct sim_options options;
+    struct run_result result;
+    struct buf text = {0};
+    options_draw(seed, profile, &options);
+    options_format(&options, &text);
+    run_world(&options, true, trace, &result);
+    bool held = result.invariant[0] == '\0';
+    if (coverage)
+        coverage_print(&result.coverage);
+    printf("seed %llu %.*s\n", (unsigned long long)seed, (int)text.size, (const char *)text.data);
+    printf("%s trace %016llx, %llu requests, %.1f virtual s\n", held ? "held" : "BROKEN",
+           (unsigned long long)result.hash, (unsigned long long)result.coverage.operations,
+           (double)result.virtual_us / 1e6);
+    if (!held) {
+        char again[80];
+        jobs_reproduction(seed, profile, again, sizeof(again));
+        printf("VIOLATION %s: %s\n  again: %s\n", result.invariant, result.text, again);
+    }
+    buf_done(&text);
+    return held ? EXIT_HELD : EXIT_VIOLATION;
+}
+
+/* One world for each line that is not empty and no comment. */
+static int replay(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return fail("cannot read", path);
+    char line[1000];
+    uint64_t failed = 0;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        char name[32];
+        unsigned long long seed;
+        enum profile profile;
+        if (line[0] == '#' || line[0] == '\n')
+            continue;
+        if (sscanf(line, "%31s %llu", name, &seed) != 2 || !profile_find(name, &profile)) {
+            fclose(file);
+            return fail("not `PROFILE SEED WHY`:", line);
+        }
+        failed += jobs_run(&(struct jobs_options){
+            .first = seed, .last = seed, .profile = profile, .jobs = 1, .failures_max = 1});
+    }
+    fclose(file);
+    return failed == 0 ? EXIT_HELD : EXIT_VIOLATION;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},
+        {"profile", required_argument, NULL, 'p'},  {"jobs", required_argument, NULL, 'j'},
+        {"trace", no_argument, NULL, 't'},          {"coverage", no_argument, NULL, 'c'},
+        {"failures", required_argument, NULL, 'f'}, {"replay", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},           {0},
+    };
+    struct jobs_options jobs = {.profile = PROFILE_TRANSFER, .jobs = 1, .failures_max = 10};
+    uint64_t seed = 0;
+    uint64_t number = 0;
+    const char *end;
+    bool one = false;
+    bool many = false;
+    bool trace = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            if (!parse_number(optarg, '\0', &seed, &end))
+                return fail("not a seed:", optarg);
+            one = true;
+            break;
+        case 'S':
+            if (!parse_number(optarg, '-', &jobs.first, &end) ||
+                !parse_number(end, '\0', &jobs.last, &end) || jobs.first > jobs.last)
+                return fail("not a range of seeds:", optarg);
+            many = true;
+            break;
+        case 'p':
+            if (!profile_find(optarg, &jobs.profile))
+                return fail("no such profile:", optarg);
+            break;
+        case 'j':
+            if (!parse_number(optarg, '\0', &number, &end) || number == 0 || number > 64)
+                return fail("not a number of jobs (1-64):", optarg);
+            jobs.jobs = (uint32_t)number;
+            break;
+        case 'f':
+            if (!parse_number(optarg, '\0', &number, &end) || number == 0 || number > 1000000)
+                return fail("not a number of failures:", optarg);
+            jobs.failures_max = (uint32_t)number;
+            break;
+        case 't':
+            trace = true;
+            break;
+        case 'c':
+            jobs.coverage = true;
+            break;
+        case 'r':
+            return replay(optarg);
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_HELD;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc)
+        return fail("unexpected argument", argv[optind]);
+    if (one == many) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (one)
+        return run_seed(seed, jobs.profile, trace, jobs.coverage);
+    return jobs_run(&jobs) == 0 ? EXIT_HELD : EXIT_VIOLATION;
+}
