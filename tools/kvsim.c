@@ -1,5 +1,6 @@
 /* kvsim: the simulator's command line. See docs/testing.md and `kvsim --help`. */
 #include "sim/jobs.h"
+#include "sim/scenario.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@ static const char usage[] =
     "usage: kvsim --seed S [--profile P] [--trace]\n"
     "       kvsim --seeds A-B [--profile P] [--jobs J] [--coverage] [--failures N]\n"
     "       kvsim --replay FILE\n"
+    "       kvsim --scenario FILE\n"
     "\n"
     "Runs clusters of real nodes under virtual time, with requests, faults and an operator drawn\n"
     "from a seed, and checks what the protocol promises. The same seed replays bit for bit.\n"
@@ -23,6 +25,7 @@ static const char usage[] =
     "  --coverage     print how often each message, stage and fault was hit\n"
     "  --failures N   with --seeds: stop after N violations (default 10)\n"
     "  --replay FILE  run each line `PROFILE SEED WHY` of FILE\n"
+    "  --scenario FILE  tell the story in FILE (tests/scenario, src/sim/scenario.h)\n"
     "\n"
     "Exit codes: 0 all held, 1 violation, 2 usage.\n";
 
@@ -94,11 +97,17 @@ static int replay(const char *path)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},
-        {"profile", required_argument, NULL, 'p'},  {"jobs", required_argument, NULL, 'j'},
-        {"trace", no_argument, NULL, 't'},          {"coverage", no_argument, NULL, 'c'},
-        {"failures", required_argument, NULL, 'f'}, {"replay", required_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},           {0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'S'},
+        {"profile", required_argument, NULL, 'p'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"trace", no_argument, NULL, 't'},
+        {"coverage", no_argument, NULL, 'c'},
+        {"failures", required_argument, NULL, 'f'},
+        {"replay", required_argument, NULL, 'r'},
+        {"scenario", required_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     struct jobs_options jobs = {.profile = PROFILE_TRANSFER, .jobs = 1, .failures_max = 10};
     uint64_t seed = 0;
@@ -143,6 +152,8 @@ int main(int argc, char **argv)
             break;
         case 'r':
             return replay(optarg);
+        case 'n':
+            return scenario_run(optarg, stdout);
         case 'h':
             fputs(usage, stdout);
             return EXIT_HELD;

@@ -59,7 +59,11 @@ void describe_record(const struct world *world, const struct range_record *recor
 
 static void describe_key(struct slice bucket, struct slice key, struct buf *out)
 {
-    buf_printf(out, " %.*s/%.*s", (int)bucket.size, (const char *)bucket.data, (int)key.size,
+    /* What follows the dot of a key was only tried until it fell into the right range. */
+    size_t size = 0;
+    while (size < key.size && key.data[size] != '.')
+        size++;
+    buf_printf(out, " %.*s/%.*s", (int)bucket.size, (const char *)bucket.data, (int)size,
                (const char *)key.data);
 }
 

@@ -19,6 +19,7 @@ struct later_crash {
 
 struct faults {
     bool active;
+    uint32_t die_steps[HOSTS_MAX]; /* faults_die_at: 0 not. */
     struct world_event next;
     struct world_event heal_split;
     struct ailment down[HOSTS_MAX];
@@ -217,8 +218,15 @@ void faults_stop(struct world *world)
     }
 }
 
+void faults_die_at(struct world *world, uint32_t host, uint32_t step)
+{
+    world->faults->die_steps[host] = step;
+}
+
 enum step_crash faults_at_step(struct world *world, uint32_t host)
 {
+    if (world->faults->die_steps[host] > 0 && --world->faults->die_steps[host] == 0)
+        return STEP_NEVER;
     if (world->calm || !world->faults->active ||
         !world_chance(world, world->options.crash_step_ppm))
         return STEP_LIVES;
@@ -234,5 +242,6 @@ enum step_crash faults_at_step(struct world *world, uint32_t host)
 
 void faults_restart_later(struct world *world, uint32_t host)
 {
-    world_at(world, &world->faults->down[host].end, world->now_us + duration(world));
+    uint64_t after_us = world->faults->active ? duration(world) : 300 * MS;
+    world_at(world, &world->faults->down[host].end, world->now_us + after_us);
 }

@@ -13,8 +13,15 @@ void faults_start(struct world *world);
 void faults_stop(struct world *world);
 /* HOST is at a durable step of the protocol: may it die here? If so it is to crash at once, or its
  * crash has been scheduled for a moment later. */
-enum step_crash { STEP_LIVES, STEP_CRASH, STEP_POWER };
+enum step_crash {
+    STEP_LIVES,
+    STEP_CRASH, /* Before or after it is handed to the store. */
+    STEP_POWER,
+    STEP_NEVER, /* Killed before. */
+};
 enum step_crash faults_at_step(struct world *world, uint32_t host);
+/* HOST is killed instead of its STEPth durable step from now; for scenarios. */
+void faults_die_at(struct world *world, uint32_t host, uint32_t step);
 /* HOST died by faults_at_step: start it again after a while. */
 void faults_restart_later(struct world *world, uint32_t host);
 

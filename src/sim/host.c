@@ -399,14 +399,14 @@ static void carry_send(struct host *host, const struct effect *effect)
 }
 
 /* A durable step of the protocol is where a crash matters most. */
-static bool dies_at(struct host *host, const struct store_op *op)
+static bool dies_before(struct host *host, const struct store_op *op)
 {
     if (op->type != STORE_META && op->type != STORE_CHUNK && op->type != STORE_DROP)
         return false;
     enum step_crash crash = faults_at_step(host->world, host->index);
     host->died = crash != STEP_LIVES;
     host->died_power = crash == STEP_POWER;
-    return host->died;
+    return crash == STEP_NEVER || (host->died && world_chance(host->world, 500000));
 }
 
 static void carry_store(struct host *host, const struct store_op *op)
@@ -420,7 +420,7 @@ static void carry_store(struct host *host, const struct store_op *op)
                    (int)text.size, (const char *)text.data);
         buf_done(&text);
     }
-    if (dies_at(host, op) && world_chance(world, 500000))
+    if (dies_before(host, op))
         return;
     checks_store_op(world, host->index, op);
     store_submit(host->store, op);

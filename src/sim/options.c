@@ -107,6 +107,7 @@ static void draw_common(struct prng *prng, struct sim_options *o)
     o->range_bits = 6;
     o->tree_bits = 8;
     o->hot_ranges = between32(prng, 1, 2);
+    o->range = -1;
     draw_workload(prng, o);
     draw_network(prng, o);
     draw_disk(prng, o);

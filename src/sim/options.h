@@ -40,6 +40,7 @@ struct sim_options {
     uint32_t range_bits; /* log2 of the ranges. */
     uint32_t tree_bits;  /* log2 of the leaves of the hash tree. */
     uint32_t hot_ranges; /* Ranges that hold keys and move. */
+    int32_t range;       /* The first of them; -1: drawn. */
     bool move_all;       /* The planner moves all ranges, not just the hot ones. */
 
     uint32_t clients;

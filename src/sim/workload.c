@@ -317,6 +317,8 @@ struct workload *workload_new(struct world *world)
                 repeated = repeated || workload->ranges[k] == workload->ranges[i];
         } while (repeated);
     }
+    if (world->options.range >= 0)
+        workload->ranges[0] = (uint32_t)world->options.range;
     for (uint32_t policy = 0; policy < POLICIES; policy++)
         for (uint32_t key = 0; key < world->options.keys; key++)
             find_key(world, (enum policy)policy, key,

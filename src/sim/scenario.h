@@ -1,0 +1,38 @@
+/* Scenarios: a story told in commands, and the trace that it must leave.
+ *
+ * A file has one command a line; # begins a comment. Nodes are a, b, c and so on, keys k0 to k63,
+ * all in one range. The output repeats each command behind "> " and shows the lines of the trace
+ * that contain one of the words of `show`, with milliseconds since the command. Tests compare it
+ * with a committed file, so that the output reads as documentation of the protocol.
+ *
+ *   each NAME VALUE...       first line only: the whole file once for each value, for $NAME
+ *   nodes N | copies N | range R     before `found`
+ *   show WORD...             lines with any of these words from now on; none: no lines
+ *   found                    start all nodes; a founds, the others join; wait until all are ready
+ *   grow NODE...             one more copy of the range on each node; wait until done
+ *   put NODE KEY VALUE       through that node, blind; wait for the answer
+ *   delete NODE KEY
+ *   get NODE KEY             strict, quorum; shows what is found
+ *   begin put|delete|get ... the same without waiting
+ *   move SLOT FROM TO        a plan of one move; does not wait
+ *   cancel                   cancel the plan
+ *   leave NODE               it is to leave the cluster, once it owns nothing
+ *   settle                   until nothing moves, within 100 s
+ *   until TEXT               until a line of the trace, shown or not, contains TEXT, within 100 s
+ *   run MS
+ *   crash NODE | power NODE | start NODE | pause NODE | resume NODE
+ *   die NODE STEP            it is killed instead of its STEPth durable step from now, and comes
+ *                            back 300 ms later
+ *   drop FROM TO TYPE COUNT  the next COUNT messages of TYPE (any: *) are lost
+ *   cut FROM TO | heal       one direction of a link; all links
+ *   own                      who has how many keys of the range in store, and the newest record */
+#ifndef SIM_SCENARIO_H
+#define SIM_SCENARIO_H
+
+#include <stdio.h>
+
+/* Run the file at PATH and write its story to OUT. 0, 1 after a violation or a wait that did not
+ * end, 2 for a file that cannot be read or understood (said on stderr). */
+int scenario_run(const char *path, FILE *out);
+
+#endif
