@@ -242,6 +242,10 @@ static void begin(struct engine *engine)
 {
     ASSERT(!engine->busy);
     engine->busy = true;
+}
+
+void engine_tick(struct engine *engine)
+{
     engine->now = engine_clock();
 }
 
@@ -266,6 +270,7 @@ void engine_submit(struct engine *engine, const struct store_op *op)
 
 void engine_poll(struct engine *engine)
 {
+    engine_tick(engine);
     begin(engine);
     store_poll(engine->store, engine->now);
     end(engine);
@@ -273,6 +278,7 @@ void engine_poll(struct engine *engine)
 
 void engine_flush(struct engine *engine)
 {
+    engine_tick(engine);
     begin(engine);
     drain(engine);
     store_flush(engine->store);
@@ -288,6 +294,7 @@ uint64_t engine_wake_us(const struct engine *engine)
 
 void engine_timer(struct engine *engine)
 {
+    engine_tick(engine);
     begin(engine);
     if (store_wake_us(engine->store) <= engine->now.us)
         store_poll(engine->store, engine->now);
@@ -306,6 +313,7 @@ int engine_init(struct engine *engine, const struct node_options *options, struc
     engine->store = store;
     engine->self = options->self;
     engine->hooks = *hooks;
+    engine_tick(engine);
     begin(engine);
     struct engine_batch *batch = batch_take(engine);
     int result = node_new(options, engine->now, &batch->effects, &engine->node);

@@ -59,6 +59,8 @@ void engine_free(struct engine *engine);
 void engine_done(void *arg, const struct store_done *done);
 void engine_durable(void *arg, uint64_t written, uint64_t synced);
 
+/* Read the clocks: once for all that one system call brought. */
+void engine_tick(struct engine *engine);
 /* Step and carry out everything that follows. Not from within a hook. */
 void engine_step(struct engine *engine, const struct event *event);
 /* Queue the news that what was sent to PEER may be lost. From anywhere. */

@@ -180,6 +180,7 @@ static void on_read(struct conn *conn, const uint8_t *bytes, size_t size)
     struct inlet *inlet = (struct inlet *)(void *)conn;
     struct slice payload;
     (void)bytes;
+    engine_tick(inlet->peers->engine);
     frames_received(&inlet->frames, size);
     if (!inlet->greeted) {
         int result = frames_prelude(&inlet->frames, &inlet->prelude);

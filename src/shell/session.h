@@ -1,0 +1,59 @@
+/* One client connection: its first byte says what it speaks, then requests are cut out of the
+ * stream, however they arrive.
+ *
+ * Reading stops while too many of its requests are under way or too much output waits, and goes on
+ * below half of that. A session that waits for a request holds its connection's handles alone,
+ * about 1 KiB. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "shell/calls.h"
+#include "shell/conn.h"
+
+enum {
+    SESSION_CALLS_MAX = 1024,
+    SESSION_OUTPUT_SOFT = 1024 * 1024,
+    SESSION_LINGER_MS = 2000,
+    SESSION_SILENT_MS = 30000, /* Unacknowledged output breaks the connection. */
+    SESSION_RATE_MIN = 65536,  /* Bytes a second that a slow sender gets time for. */
+};
+
+enum session_state {
+    SESSION_NEW = 0, /* Nothing came yet. */
+    SESSION_RPC,
+    SESSION_REFUSED, /* The error is on its way; what comes in is thrown away. */
+};
+
+struct session {
+    struct conn conn; /* First. */
+    struct clients *clients;
+    enum session_state state;
+    struct buf in;  /* Begun requests, and whole ones while paused. */
+    size_t counted; /* Of `in`, in clients->input_bytes. */
+    struct mp_scan scan;
+    uint32_t calls_count;
+    struct call *calls;                         /* Under way. */
+    bool paused;                                /* Reading has stopped. */
+    bool resumable;                             /* In clients->resumable. */
+    uint64_t deadline_us;                       /* 0: none. Of a begun request, or of the linger. */
+    struct session *next, **at;                 /* In clients->sessions. */
+    struct session *next_watched, **at_watched; /* In clients->watched, while it has a deadline. */
+    struct session *next_resumable;
+};
+
+struct session *session_new(struct clients *clients);
+/* Begin to read. */
+void session_start(struct session *session);
+/* Answer under id 0 and close once that has arrived. */
+void session_refuse(struct session *session, int error, const char *detail);
+/* Output or the number of calls has fallen: go on reading if that was why it stopped. */
+void session_relax(struct session *session);
+/* Take up what was left when reading stopped. */
+void session_resume(struct session *session);
+/* Its deadline has passed. */
+void session_expired(struct session *session);
+void session_close(struct session *session);
+/* A whole response was appended to conn_out. */
+void session_sent(struct session *session);
+
+#endif
