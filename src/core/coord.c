@@ -16,6 +16,7 @@ void coord_done(struct coord *coord, struct core *core)
     while (coord->newest != NULL)
         op_free(core, coord->newest);
     coord_sweep(coord);
+    recent_done(&coord->recent);
     map_done(&coord->ops);
 }
 
@@ -95,6 +96,21 @@ void coord_sweep(struct coord *coord)
         scan_free(op);
         mem_free(op);
     }
+}
+
+void op_swap_askers(struct coord_op *a, struct coord_op *b)
+{
+    struct coord_op was = *a;
+    a->client = b->client;
+    a->remote = b->remote;
+    a->from = b->from;
+    a->from_id = b->from_id;
+    a->came_with = b->came_with;
+    b->client = was.client;
+    b->remote = was.remote;
+    b->from = was.from;
+    b->from_id = was.from_id;
+    b->came_with = was.came_with;
 }
 
 struct answer *op_answer(struct core *core, struct coord_op *op, int error)

@@ -12,10 +12,12 @@
 
 #include "base/map.h"
 #include "core/core.h"
+#include "core/recent.h"
 
 struct coord_op;
 
 struct coord {
+    struct recent recent;    /* Named puts, coordinated here. */
     struct map ops;          /* id -> struct coord_op. Owned. */
     struct coord_op *newest; /* List of all, newest first. */
     struct coord_op *freed;  /* List of what coord_sweep frees. */

@@ -100,6 +100,8 @@ struct answer *op_answer(struct core *core, struct coord_op *op, int error);
 /* The same with a sentence, and the operation is over. */
 void op_fail(struct core *core, struct coord_op *op, int error, struct slice detail);
 void op_free(struct core *core, struct coord_op *op);
+/* Whoever asked for A is answered with B's outcome, and the other way round. */
+void op_swap_askers(struct coord_op *a, struct coord_op *b);
 /* Find who coordinates OP now, and begin. */
 void op_route(struct core *core, struct coord_op *op);
 /* Set the timer to the earliest of deadline, retry and hedge. */

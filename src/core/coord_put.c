@@ -64,8 +64,54 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     };
 }
 
+/* A retry of a put that this node coordinates, or coordinated: answers it and returns true. Who
+ * asked first hears that the retry took over. */
+static bool answer_retry(struct core *core, struct coord_op *op)
+{
+    struct recent *recent = &op->coord->recent;
+    struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
+    if (put == NULL)
+        return false;
+    struct coord_op *first = put->op == 0 ? NULL : map_get(&op->coord->ops, put->op);
+    if (first == op)
+        return false; /* Started again under a newer record. */
+    if (first == NULL) {
+        op->needed = put->needed;
+        struct answer *out = op_answer(core, op, 0);
+        out->got = put->got;
+        out->hlc = put->hlc;
+        op_free(core, op);
+        return true;
+    }
+    op_swap_askers(first, op);
+    op_fail(core, op, ERR_TIMEOUT, slice_string("a retry of this request took over"));
+    return true;
+}
+
+/* What a retry of this put is to be told: SUCCESS, or that it may be attempted anew. */
+static void remember(struct core *core, struct coord_op *op, bool success, uint32_t got)
+{
+    if (op->request.client == 0)
+        return;
+    struct recent *recent = &op->coord->recent;
+    struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
+    if (put == NULL || put->op != op->id)
+        return;
+    if (!success) {
+        recent_remove(recent, op->request.client, op->request.sequence);
+        return;
+    }
+    put->op = 0;
+    put->hlc = op->hlc;
+    put->needed = op->needed;
+    put->got = (uint8_t)got;
+    put->expires_us = MAX(put->expires_us, core->now.us);
+}
+
 void put_start(struct core *core, struct coord_op *op)
 {
+    if (op->request.client != 0 && answer_retry(core, op))
+        return;
     const struct range_record *record = op_record(core, op);
     uint32_t up = slots_up(core, record);
     if (up < op->needed) {
@@ -90,6 +136,10 @@ void put_start(struct core *core, struct coord_op *op)
             return;
         }
     }
+    if (op->request.client != 0 &&
+        recent_find(&op->coord->recent, op->request.client, op->request.sequence) == NULL)
+        recent_add(&op->coord->recent, op->request.client, op->request.sequence, op->id,
+                   core->now.us, core->now.us + 2 * (op->deadline_us - core->now.us));
     op->state = OP_STORING;
     op_schedule(core, op);
     update(core, op, op->request.context);
@@ -104,6 +154,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         return;
     }
     if (done->error < 0) {
+        remember(core, op, false, 0);
         if (!op->answered)
             op_fail(core, op, done->error,
                     slice_string(done->error == ERR_TOO_MANY_SIBLINGS
@@ -207,6 +258,7 @@ static void rewrite(struct core *core, struct coord_op *op)
 
 static void answer(struct core *core, struct coord_op *op, uint32_t got)
 {
+    remember(core, op, true, got);
     struct answer *out = op_answer(core, op, 0);
     out->got = (uint8_t)got;
     out->hlc = op->hlc;
