@@ -72,10 +72,7 @@ static bool answer_retry(struct core *core, struct coord_op *op)
     struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
     if (put == NULL)
         return false;
-    struct coord_op *first = put->op == 0 ? NULL : map_get(&op->coord->ops, put->op);
-    if (first == op)
-        return false; /* Started again under a newer record. */
-    if (first == NULL) {
+    if (put->op == 0) {
         op->needed = put->needed;
         struct answer *out = op_answer(core, op, 0);
         out->got = put->got;
@@ -83,8 +80,25 @@ static bool answer_retry(struct core *core, struct coord_op *op)
         op_free(core, op);
         return true;
     }
+    struct coord_op *first = map_get(&op->coord->ops, put->op);
+    if (first == NULL) { /* Over, and nobody knows how. */
+        recent_remove(recent, op->request.client, op->request.sequence);
+        return false;
+    }
+    if (first == op)
+        return false; /* Started again under a newer record. */
     op_swap_askers(first, op);
-    op_fail(core, op, ERR_TIMEOUT, slice_string("a retry of this request took over"));
+    if (!first->answered) {
+        op_fail(core, op, ERR_TIMEOUT, slice_string("a retry of this request took over"));
+        return true;
+    }
+    /* The first was told TIMEOUT: go on with the same version, to the retry's deadline. */
+    op->answered = true;
+    first->answered = false;
+    first->deadline = op->deadline;
+    first->deadline_us = op->deadline_us;
+    op_free(core, op);
+    put_restart(core, first);
     return true;
 }
 
