@@ -39,6 +39,8 @@ static void fill_hello(const struct handshake *handshake, struct core *core,
     message->hello.cluster = core->cluster.id;
     message->hello.self = *handshake->self;
     message->hello.self.generation = core->generation;
+    /* A node that joins has not published itself yet, and no record has version 0. */
+    message->hello.self.version = MAX(handshake->self->version, 1u);
     message->hello.position = core->synced;
     message->hello.nonce = handshake->nonce;
     if (core->holdings == NULL)
