@@ -301,7 +301,13 @@ static void deadline_passed(struct core *core, struct coord_op *op)
         answer->detail = core_printf(
             core, "%u of %u needed %s of range %u came before the deadline%s", answer->got,
             op->needed, method, op->range, write ? "; the write may still take effect" : "");
-        op_free(core, op);
+        if (op->state == OP_WRITING && op->request.client != 0) {
+            /* A retry may still come for it: it goes on with this very version. */
+            op->deadline_us = core->now.us + (uint64_t)DEADLINE_DEFAULT_MS * 1000;
+            op_schedule(core, op);
+        } else {
+            op_free(core, op);
+        }
         break;
     }
     }
