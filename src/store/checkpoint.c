@@ -1,0 +1,431 @@
+/* Checkpoints: the frozen memtable goes to the engine in bounded transactions.
+ *
+ * First what dropped ranges left behind is deleted, then the cells go in key order, then the metas.
+ * Each transaction carries its objects, the leaves and figures of what it changes, and the
+ * watermark that tells a replay which records the engine has. The log is synced up to the freeze
+ * before the first one, so the engine never is ahead of the log. After the last the log's segments
+ * are free.
+ *
+ * Pace: while the active memtable has room, a pause as long as the transaction took follows it, so
+ * that syncs of the log stay fast. When it fills faster than the frozen one drains, the
+ * acknowledgement of writes is held back a little, in proportion (checkpoint_delay_us). */
+#include "store/store_private.h"
+
+enum {
+    TRANSACTION_ENTRIES = 2000,
+    TRANSACTION_BYTES = 8 << 20,
+    TRANSACTION_DELETES = 1000,
+    PAUSE_US_MAX = 100 * 1000,
+    RETRY_US = 500 * 1000,
+    DELAY_US_MAX = 100 * 1000,
+    LOG_SEGMENTS_START = 4, /* Of the log, at which a checkpoint begins, */
+    LOG_SEGMENTS_MAX = 16,  /* and at which writes are refused. */
+    WAITING_BYTES_MAX = 16 << 20,
+};
+
+void checkpoint_done(struct checkpoint *checkpoint)
+{
+    mem_free(checkpoint->items);
+    arena_done(&checkpoint->arena);
+    arena_done(&checkpoint->metas_arena);
+    *checkpoint = (struct checkpoint){0};
+}
+
+uint64_t checkpoint_log_bytes(const struct store *store)
+{
+    return store->log.bytes - store->checkpoint.log_bytes_mark;
+}
+
+static uint64_t memory_share(const struct store *store)
+{
+    return store->options.memory_max / 2;
+}
+
+bool checkpoint_behind(const struct store *store)
+{
+    return (store->frozen && store->active->bytes >= memory_share(store)) ||
+           checkpoint_log_bytes(store) >= LOG_SEGMENTS_MAX * store->disk->segment_size ||
+           store->log.waiting_bytes > WAITING_BYTES_MAX;
+}
+
+uint64_t checkpoint_delay_us(const struct store *store, uint64_t bytes)
+{
+    const struct checkpoint *checkpoint = &store->checkpoint;
+    uint64_t share = memory_share(store);
+    if (!store->frozen || checkpoint->rate == 0 || store->active->bytes < share / 4)
+        return 0;
+    /* The room that is left has to last until the frozen table is drained. */
+    uint64_t room = share > store->active->bytes ? share - store->active->bytes : 0;
+    uint64_t left = checkpoint->bytes_frozen - checkpoint->bytes_applied;
+    double allowed = (double)checkpoint->rate * (double)room / (double)MAX(left, 1u);
+    double delay = (double)bytes * 1e6 / (allowed > 1.0 ? allowed : 1.0);
+    return delay > DELAY_US_MAX ? DELAY_US_MAX : (uint64_t)delay;
+}
+
+/* ---------------------------------------------------------------------------------- Freezing. */
+
+static bool drops_left(const struct store *store)
+{
+    for (uint32_t i = 0; i < store_ranges_count(store); i++)
+        if (store->ranges[i].dropped > store->checkpoint.mark.drops)
+            return true;
+    return false;
+}
+
+static bool is_dirty(const struct store *store)
+{
+    return store->active->count > 0 || store->metas.dirty || drops_left(store);
+}
+
+bool checkpoint_clean(const struct store *store)
+{
+    return store->checkpoint.state == CHECKPOINT_IDLE && !is_dirty(store);
+}
+
+void checkpoint_freeze(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    ASSERT(!store->frozen);
+    store->frozen = store->active;
+    store->active = memtable_new();
+    checkpoint->bytes_frozen = store->frozen->bytes;
+    checkpoint->bytes_applied = checkpoint->bytes_paced = 0;
+    checkpoint->range = 0;
+    checkpoint->metas =
+        metas_freeze(&store->metas, &checkpoint->metas_arena, &checkpoint->metas_count);
+    checkpoint->metas_done = 0;
+    for (uint32_t i = 0; i < store_ranges_count(store); i++)
+        store->ranges[i].drop_due = store->ranges[i].dropped > checkpoint->mark.drops;
+}
+
+void checkpoint_resume(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    const struct watermark *mark = &checkpoint->mark;
+    checkpoint->state = CHECKPOINT_SYNC;
+    checkpoint->cell =
+        mark->bound_all ? NULL : memtable_seek(store->frozen, mark->bound, SLICE_NONE);
+}
+
+void checkpoint_begin_if_due(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    bool due = store->active->bytes >= memory_share(store) ||
+               checkpoint_log_bytes(store) >= LOG_SEGMENTS_START * store->disk->segment_size;
+    if (checkpoint->wanted && !is_dirty(store))
+        checkpoint->wanted = false;
+    if (checkpoint->state != CHECKPOINT_IDLE || store->stop_position != 0 ||
+        (!due && !checkpoint->wanted))
+        return;
+    checkpoint->wanted = false;
+    memtable_free(store->dying); /* Long gone, but for the smallest of memtables. */
+    store->dying = NULL;
+    checkpoint->mark.freeze = log_here(&store->log);
+    checkpoint->mark.bound = 0;
+    checkpoint->mark.bound_all = false;
+    checkpoint->log_bytes = store->log.bytes;
+    checkpoint_freeze(store);
+    checkpoint->cell = memtable_seek(store->frozen, 0, SLICE_NONE);
+    checkpoint->state = CHECKPOINT_SYNC;
+    checkpoint->next_us = 0;
+    log_sync(&store->log);
+}
+
+/* ------------------------------------------------------------------------------ Transactions. */
+
+static struct disk_item *item_add(struct checkpoint *checkpoint, struct disk_item item)
+{
+    if (checkpoint->items_count == checkpoint->items_capacity) {
+        checkpoint->items_capacity = MAX(checkpoint->items_capacity * 2, 64u);
+        checkpoint->items =
+            mem_grow(checkpoint->items, checkpoint->items_capacity * sizeof(*checkpoint->items));
+    }
+    checkpoint->items[checkpoint->items_count] = item;
+    return &checkpoint->items[checkpoint->items_count++];
+}
+
+/* Add the deletes of what RANGE has in the engine, at most as many as a transaction takes; true if
+ * that was all. */
+static bool drop_range(struct store *store, uint32_t range, int *ret_error)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    struct slice key;
+    struct slice value;
+    uint64_t last = range_last(range, store->range_bits);
+    struct buf first = {0};
+    write_u64_be(&first, range_first(range, store->range_bits));
+    int error = disk_seek(store->disk, DISK_OBJECTS, buf_slice(&first), &key, &value);
+    buf_done(&first);
+    while (error == 0 && load_u64_be(key.data) <= last &&
+           checkpoint->items_count < TRANSACTION_DELETES) {
+        item_add(checkpoint, (struct disk_item){.table = DISK_OBJECTS,
+                                                .remove = true,
+                                                .key = arena_copy(&checkpoint->arena, key)});
+        error = disk_next(store->disk, &key, &value);
+    }
+    *ret_error = error == ERR_NOT_FOUND ? 0 : error;
+    return error == ERR_NOT_FOUND || (error == 0 && load_u64_be(key.data) > last);
+}
+
+/* A range is empty in the engine: so are its figures and leaves. */
+static void drop_figures(struct store *store, uint32_t range, uint32_t *group_next)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    store->ranges[range].stored = (struct range_stat){0};
+    tree_clear_range(&store->tree_stored, range, store->range_bits);
+    uint32_t leaves_bits = store->tree_stored.bits - store->range_bits;
+    uint32_t group = (uint32_t)(((uint64_t)range << leaves_bits) / LEAF_GROUP);
+    uint32_t last = (uint32_t)(((((uint64_t)range + 1) << leaves_bits) - 1) / LEAF_GROUP);
+    for (group = MAX(group, *group_next); group <= last; group++)
+        item_add(checkpoint, state_leaves_item(store, group, &checkpoint->arena));
+    *group_next = last + 1;
+}
+
+static int build_drops(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint32_t first = checkpoint->range;
+    uint32_t end = first;
+    bool all = true;
+    int error = 0;
+    for (; end < store_ranges_count(store) && all && error == 0; end += all)
+        if (store->ranges[end].drop_due)
+            all = drop_range(store, end, &error);
+    if (error)
+        return error;
+    checkpoint->range = end;
+    for (uint32_t i = first; i < end; i++) {
+        if (!store->ranges[i].drop_due)
+            continue;
+        store->ranges[i].stored = (struct range_stat){0};
+        item_add(checkpoint, state_range_item(store, i, &checkpoint->arena));
+    }
+    uint32_t group_next = 0;
+    for (uint32_t i = first; i < end; i++)
+        if (store->ranges[i].drop_due)
+            drop_figures(store, i, &group_next);
+    for (uint32_t i = first; i < end; i++)
+        store->ranges[i].drop_due = false;
+    if (end == store_ranges_count(store))
+        checkpoint->next.drops = checkpoint->mark.freeze.position;
+    return 0;
+}
+
+/* The key of CELL in the engine. Of a path past the engine's limit: under the first ordinal that is
+ * free, its own, or holds a damaged record. */
+static int cell_key_in_engine(struct store *store, const struct cell *cell, struct slice *ret_key)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    struct slice path = cell_path(cell);
+    *ret_key = path;
+    if (path.size <= DISK_KEY_SIZE_MAX)
+        return 0;
+    uint8_t *scratch = arena_alloc(&checkpoint->arena, ENGINE_KEY_DIGEST);
+    struct slice value;
+    int error = engine_find(store, path, scratch, ret_key, &value);
+    if (error != 0 && error != ERR_NOT_FOUND)
+        return error;
+    for (uint32_t i = checkpoint->items_count; i-- > 0;) {
+        const struct disk_item *item = &checkpoint->items[i];
+        if (memcmp(item->key.data, ret_key->data, 8) != 0)
+            break;
+        if (slice_equal(item->key, *ret_key)) /* Two new ones of equal digest at once. */
+            scratch[ENGINE_KEY_DIGEST - 1]++;
+    }
+    return 0;
+}
+
+/* Items are in order of paths; those of one hash may have to change places. */
+static void item_sort_in(struct checkpoint *checkpoint)
+{
+    for (uint32_t i = checkpoint->items_count - 1; i > 0; i--) {
+        struct disk_item *item = &checkpoint->items[i];
+        if (slice_compare(item[-1].key, item->key) < 0)
+            return;
+        struct disk_item swap = item[-1];
+        item[-1] = *item;
+        *item = swap;
+    }
+}
+
+static void stored_account(struct store *store, const struct cell *cell)
+{
+    tree_update(&store->tree_stored, cell->hash, cell->base_digest, cell->digest);
+    struct range_stat *stored = &store_range_of(store, cell->hash)->stored;
+    stored->bytes += (uint64_t)cell_bytes(cell) - cell->base_bytes;
+    stored->keys += cell->base_bytes == 0;
+}
+
+static int build_cells(struct store *store, uint64_t *bytes)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    struct cell *cell = checkpoint->cell;
+    uint64_t hash_before = 0;
+    while (cell) {
+        bool full = checkpoint->items_count >= TRANSACTION_ENTRIES || *bytes >= TRANSACTION_BYTES;
+        if (full && cell->hash != hash_before)
+            break;
+        struct disk_item item = {.table = DISK_OBJECTS, .value = engine_value(cell)};
+        int error = cell_key_in_engine(store, cell, &item.key);
+        if (error)
+            return error;
+        item_add(checkpoint, item);
+        item_sort_in(checkpoint);
+        stored_account(store, cell);
+        *bytes += item.key.size + item.value.size;
+        checkpoint->bytes_applied += cell_memory(cell);
+        hash_before = cell->hash;
+        cell = memtable_next(store->frozen, cell);
+    }
+    checkpoint->cell = cell;
+    checkpoint->next.bound = cell ? cell->hash : 0;
+    checkpoint->next.bound_all = cell == NULL;
+    return 0;
+}
+
+static void build_metas(struct store *store, uint64_t *bytes)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    while (checkpoint->metas_done < checkpoint->metas_count) {
+        if (checkpoint->items_count >= TRANSACTION_ENTRIES || *bytes >= TRANSACTION_BYTES)
+            return;
+        const struct meta *meta = &checkpoint->metas[checkpoint->metas_done++];
+        *bytes += meta->key.size + meta->value.size;
+        item_add(checkpoint, state_meta_item(meta, &checkpoint->arena));
+    }
+    checkpoint->next.start = checkpoint->next.freeze;
+    checkpoint->next.bound = 0;
+    checkpoint->next.bound_all = false;
+}
+
+/* Figures and leaves of what the COUNT first items change, which are objects in order. */
+static void build_figures(struct store *store, uint32_t count)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint64_t range_next = 0;
+    uint64_t group_next = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t range = range_of(load_u64_be(checkpoint->items[i].key.data), store->range_bits);
+        if (range < range_next)
+            continue;
+        item_add(checkpoint, state_range_item(store, range, &checkpoint->arena));
+        range_next = range + 1u;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t group =
+            tree_leaf_of(&store->tree_stored, load_u64_be(checkpoint->items[i].key.data)) /
+            LEAF_GROUP;
+        if (group < group_next)
+            continue;
+        item_add(checkpoint, state_leaves_item(store, group, &checkpoint->arena));
+        group_next = group + 1u;
+    }
+}
+
+static int build(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint64_t bytes = 0;
+    checkpoint->items_count = 0;
+    arena_reset(&checkpoint->arena);
+    checkpoint->next = checkpoint->mark;
+    int error = 0;
+    if (checkpoint->state == CHECKPOINT_DROPS) {
+        error = build_drops(store);
+        if (error == 0 && checkpoint->items_count == 0)
+            checkpoint->state = CHECKPOINT_CELLS;
+    }
+    if (error == 0 && checkpoint->state == CHECKPOINT_CELLS) {
+        error = build_cells(store, &bytes);
+        if (checkpoint->cell == NULL)
+            checkpoint->state = CHECKPOINT_METAS;
+    }
+    if (error)
+        return error;
+    uint32_t objects = checkpoint->state == CHECKPOINT_DROPS ? 0 : checkpoint->items_count;
+    if (checkpoint->state == CHECKPOINT_METAS)
+        build_metas(store, &bytes);
+    build_figures(store, objects);
+    item_add(checkpoint, state_mark_item(store, &checkpoint->next, &checkpoint->arena));
+    return 0;
+}
+
+static void hand_over(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    checkpoint->applying = true;
+    checkpoint->retry = false;
+    checkpoint->began_us = store->now_us;
+    disk_apply(store->disk, checkpoint->items, checkpoint->items_count);
+}
+
+void checkpoint_run(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    checkpoint_begin_if_due(store);
+    if (checkpoint->state == CHECKPOINT_SYNC &&
+        store->log.synced >= checkpoint->mark.freeze.position)
+        checkpoint->state = CHECKPOINT_DROPS;
+    if (checkpoint->state < CHECKPOINT_DROPS || checkpoint->applying ||
+        store->now_us < checkpoint->next_us)
+        return;
+    if (!checkpoint->retry && build(store) != 0) {
+        store_fail(store, "the database cannot be read");
+        return;
+    }
+    disk_release(store->disk);
+    hand_over(store);
+}
+
+static void finish(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    store->dying = store->frozen;
+    store->frozen = NULL;
+    checkpoint->state = CHECKPOINT_IDLE;
+    checkpoint->log_bytes_mark = checkpoint->log_bytes;
+    checkpoint->count++;
+    checkpoint->next_us = 0;
+    arena_reset(&checkpoint->arena);
+    arena_reset(&checkpoint->metas_arena);
+    log_recycle(&store->log, &checkpoint->mark.start);
+}
+
+/* Note how fast it goes, and pause while nothing presses. */
+static void pace(struct store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint64_t bytes = checkpoint->bytes_applied - checkpoint->bytes_paced;
+    checkpoint->bytes_paced = checkpoint->bytes_applied;
+    uint64_t took = store->now_us - checkpoint->began_us;
+    bool pressed = store->stopping || store->active->bytes > memory_share(store) / 2;
+    uint64_t pause = pressed ? 0 : MIN(took, (uint64_t)PAUSE_US_MAX);
+    checkpoint->next_us = store->now_us + pause;
+    if (took == 0 || bytes == 0)
+        return;
+    uint64_t rate = bytes * 1000000 / took;
+    checkpoint->rate = checkpoint->rate == 0 ? rate : (checkpoint->rate * 7 + rate) / 8;
+}
+
+void checkpoint_take(struct store *store, const struct disk_event *event)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    ASSERT(checkpoint->applying);
+    checkpoint->applying = false;
+    if (event->error == ERR_DISK_FULL) {
+        checkpoint->retry = true;
+        checkpoint->next_us = store->now_us + RETRY_US;
+        store->full = true;
+        return;
+    }
+    if (event->error) {
+        store_fail(store, event->text ? event->text : "the database could not be written");
+        return;
+    }
+    pace(store);
+    checkpoint->transactions++;
+    checkpoint->mark = checkpoint->next;
+    if (checkpoint->mark.start.position == checkpoint->mark.freeze.position &&
+        checkpoint->state == CHECKPOINT_METAS)
+        finish(store);
+}

@@ -1,0 +1,173 @@
+/* The disk of a store, as little as it needs: a log in segments, a sorted engine, free space.
+ *
+ * The store itself is one thread without I/O over this table of functions. disk_posix.h is the
+ * product (files, LMDB, threads inside), disk_mem.h the twin of tests and the simulator.
+ *
+ * What takes time is handed over and comes back by disk_poll, log work in the order it was handed
+ * over. Memory given to log_write and apply stays the caller's and must not change until then.
+ * An event with an error of the log, or any but ERR_DISK_FULL of the engine, is the end: what is on
+ * the disk is no longer known. */
+#ifndef DISK_H
+#define DISK_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* Sorted tables of the engine; one transaction may change all of them. */
+enum disk_table { DISK_OBJECTS = 0, DISK_METAS, DISK_STATE };
+enum { DISK_TABLES = DISK_STATE + 1 };
+enum { DISK_KEY_SIZE_MAX = 511 };
+
+/* One change of a transaction. */
+struct disk_item {
+    enum disk_table table;
+    bool remove; /* The key, if it is there; `value` is unused. */
+    struct slice key;
+    struct slice value;
+};
+
+enum disk_event_type {
+    DISK_LOG_WRITTEN = 1, /* The oldest log_write that was still open. */
+    DISK_LOG_SYNCED,      /* The oldest log_sync that was still open. */
+    DISK_SLOT_READY,      /* The slot can be written; ERR_DISK_FULL: it was not made. */
+    DISK_APPLIED,         /* Committed and synced, or ERR_DISK_FULL: nothing of it happened. */
+};
+
+struct disk_event {
+    enum disk_event_type type;
+    int error;
+    const char *text; /* With an error: what failed; valid until the disk is closed. */
+};
+
+struct disk_space {
+    uint64_t free;     /* Bytes that may still be written, */
+    uint64_t total;    /* of so many. */
+    uint64_t file;     /* Of the engine, */
+    uint64_t reusable; /* of these free inside the file. */
+};
+
+struct disk;
+
+struct disk_operations {
+    int (*log_read)(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t *ret, size_t size);
+    void (*log_write)(struct disk *disk, uint32_t slot, uint64_t offset, struct slice bytes,
+                      bool sync);
+    void (*log_sync)(struct disk *disk);
+    void (*slot_prepare)(struct disk *disk);
+    int (*get)(struct disk *disk, enum disk_table table, struct slice key, struct slice *ret_value);
+    int (*seek)(struct disk *disk, enum disk_table table, struct slice key, struct slice *ret_key,
+                struct slice *ret_value);
+    int (*next)(struct disk *disk, struct slice *ret_key, struct slice *ret_value);
+    void (*release)(struct disk *disk);
+    void (*apply)(struct disk *disk, const struct disk_item *items, uint32_t count);
+    bool (*poll)(struct disk *disk, struct disk_event *ret_event);
+    void (*wait)(struct disk *disk);
+    void (*drain)(struct disk *disk);
+    void (*space)(struct disk *disk, struct disk_space *ret_space);
+    int (*fd)(struct disk *disk);
+    void (*close)(struct disk *disk);
+};
+
+struct disk {
+    const struct disk_operations *operations;
+    uint64_t segment_size; /* Of each slot of the log. */
+    uint32_t slots;        /* Slots 0..slots-1 can be read and written; at least 1. */
+};
+
+/* Read SIZE bytes of a slot into RET; waits. 0 or ERR_IO. */
+CHECK_RESULT static inline int disk_log_read(struct disk *disk, uint32_t slot, uint64_t offset,
+                                             uint8_t *ret, size_t size)
+{
+    return disk->operations->log_read(disk, slot, offset, ret, size);
+}
+
+/* Write within a slot. With SYNC, this and everything written before is on the disk when it
+ * completes; else in the kernel. */
+static inline void disk_log_write(struct disk *disk, uint32_t slot, uint64_t offset,
+                                  struct slice bytes, bool sync)
+{
+    disk->operations->log_write(disk, slot, offset, bytes, sync);
+}
+
+/* Bring everything written before to the disk. */
+static inline void disk_log_sync(struct disk *disk)
+{
+    disk->operations->log_sync(disk);
+}
+
+/* Make one more slot, number disk->slots. One at a time. */
+static inline void disk_slot_prepare(struct disk *disk)
+{
+    disk->operations->slot_prepare(disk);
+}
+
+/* 0, ERR_NOT_FOUND or ERR_IO. The value is valid until disk_release or the next disk_poll. */
+CHECK_RESULT static inline int disk_get(struct disk *disk, enum disk_table table, struct slice key,
+                                        struct slice *ret_value)
+{
+    return disk->operations->get(disk, table, key, ret_value);
+}
+
+/* The first record at or after KEY, and from there disk_next: 0, ERR_NOT_FOUND at the end, ERR_IO.
+ * Slices are valid as those of disk_get. One walk at a time. */
+CHECK_RESULT static inline int disk_seek(struct disk *disk, enum disk_table table, struct slice key,
+                                         struct slice *ret_key, struct slice *ret_value)
+{
+    return disk->operations->seek(disk, table, key, ret_key, ret_value);
+}
+
+CHECK_RESULT static inline int disk_next(struct disk *disk, struct slice *ret_key,
+                                         struct slice *ret_value)
+{
+    return disk->operations->next(disk, ret_key, ret_value);
+}
+
+/* Forget what was read. A snapshot held for long makes the engine's file grow: end of a tick. */
+static inline void disk_release(struct disk *disk)
+{
+    disk->operations->release(disk);
+}
+
+/* One transaction: all of the items, durably, or none. Sorted by table, then key, no key twice;
+ * at most a few thousand. One at a time. */
+static inline void disk_apply(struct disk *disk, const struct disk_item *items, uint32_t count)
+{
+    disk->operations->apply(disk, items, count);
+}
+
+/* The next completion, false if there is none now. */
+static inline bool disk_poll(struct disk *disk, struct disk_event *ret_event)
+{
+    return disk->operations->poll(disk, ret_event);
+}
+
+/* Block until disk_poll has something; only while work is under way. For opening. */
+static inline void disk_wait(struct disk *disk)
+{
+    disk->operations->wait(disk);
+}
+
+/* Wait until no work is under way and forget its completions. */
+static inline void disk_drain(struct disk *disk)
+{
+    disk->operations->drain(disk);
+}
+
+static inline void disk_space(struct disk *disk, struct disk_space *ret_space)
+{
+    disk->operations->space(disk, ret_space);
+}
+
+/* Readable when disk_poll may have something; -1 if this disk has none. */
+static inline int disk_fd(struct disk *disk)
+{
+    return disk->operations->fd(disk);
+}
+
+/* Wait for work under way, close and free. */
+static inline void disk_close(struct disk *disk)
+{
+    disk->operations->close(disk);
+}
+
+#endif

@@ -1,0 +1,48 @@
+/* A disk in memory that fails on command: for tests and the simulator. Deterministic.
+ *
+ * It tells apart what the kernel has and what is synced. Work completes when it is handed over, or,
+ * while held, step by step. After a crash or power loss close the store (store_close) and open
+ * another one over the same disk. */
+#ifndef DISK_MEM_H
+#define DISK_MEM_H
+
+#include "base/prng.h"
+#include "store/disk.h"
+
+struct disk_mem_options {
+    uint64_t segment_size; /* 0: 64 KiB. */
+    uint64_t total_bytes;  /* Of the disk; 0: without a bound. */
+};
+
+struct disk *disk_mem_new(const struct disk_mem_options *options);
+
+/* Log work and engine work are queues of their own, as they are threads of their own. */
+enum disk_mem_queue { DISK_MEM_LOG = 0, DISK_MEM_ENGINE };
+
+/* Work handed over from now on waits for disk_mem_step. Letting go carries out what waits. */
+void disk_mem_hold(struct disk *disk, bool hold);
+uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue);
+/* Carry out the oldest of a queue and make its completion pollable; false if there is none. */
+bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue);
+
+/* The process dies: the kernel keeps what it got, of held work as much as PRNG says (NULL: none),
+ * the last write cut anywhere. */
+void disk_mem_crash(struct disk *disk, struct prng *prng);
+/* The power goes: what is not synced stays or goes by sectors, as PRNG says (NULL: all goes). */
+void disk_mem_power_loss(struct disk *disk, struct prng *prng);
+
+/* Calls that can be made to fail. */
+enum disk_mem_call { DISK_MEM_WRITE = 0, DISK_MEM_SYNC, DISK_MEM_PREPARE, DISK_MEM_APPLY };
+enum { DISK_MEM_CALLS = DISK_MEM_APPLY + 1 };
+
+/* The Nth CALL from now (1: the next) fails with ERROR; 0 takes it back. */
+void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int error);
+/* Change the size of the disk; 0: without a bound. */
+void disk_mem_set_total(struct disk *disk, uint64_t total_bytes);
+/* Flip one bit in the value of the record number INDEX (in key order); false if there is none. */
+bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit);
+/* Flip one bit of the log. */
+void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit);
+uint32_t disk_mem_count(const struct disk *disk, enum disk_table table);
+
+#endif

@@ -1,0 +1,175 @@
+/* Finding one record, and what a change of one record means for tree and figures. */
+#include "store/store_private.h"
+
+struct slice engine_key(struct slice path, uint8_t ordinal, uint8_t scratch[ENGINE_KEY_DIGEST])
+{
+    if (path.size <= DISK_KEY_SIZE_MAX)
+        return path;
+    memcpy(scratch, path.data, 8);
+    scratch[8] = 0; /* No bucket name is empty: no path has its zero here. */
+    store_u64(scratch + 9, checksum64(path, 1));
+    store_u64(scratch + 17, checksum64(path, 2));
+    scratch[25] = ordinal;
+    return slice_of(scratch, ENGINE_KEY_DIGEST);
+}
+
+struct slice engine_value(const struct cell *cell)
+{
+    if (cell->key_size > DISK_KEY_SIZE_MAX)
+        return slice_of(cell->body, BODY_OVERHEAD + cell->key_size + (size_t)cell->object_size);
+    return slice_of(cell->body + 4 + cell->key_size, 8 + (size_t)cell->object_size);
+}
+
+bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
+                  struct slice *ret_object)
+{
+    *ret_path = key;
+    *ret_object = SLICE_NONE;
+    if (engine_key_is_digest(key))
+        return body_parse(value, ret_path, ret_object);
+    if (value.size < 8)
+        return false;
+    struct slice object = slice_of(value.data + 8, value.size - 8);
+    if (load_u64(value.data) != body_checksum(key, object))
+        return false;
+    *ret_object = object;
+    return true;
+}
+
+int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_KEY_DIGEST],
+                struct slice *ret_key, struct slice *ret_value)
+{
+    store->reading = true;
+    store->reads_disk++;
+    for (uint32_t ordinal = 0; ordinal <= UINT8_MAX; ordinal++) {
+        *ret_key = engine_key(path, (uint8_t)ordinal, scratch);
+        int error = disk_get(store->disk, DISK_OBJECTS, *ret_key, ret_value);
+        if (error || path.size <= DISK_KEY_SIZE_MAX)
+            return error;
+        struct slice other;
+        struct slice object;
+        if (!engine_parse(*ret_key, *ret_value, &other, &object) || slice_equal(path, other))
+            return 0;
+    }
+    return ERR_IO;
+}
+
+static void found_cell(struct found *found, struct cell *cell)
+{
+    *found = (struct found){.object = cell_object(cell),
+                            .cell = cell,
+                            .digest = cell->digest,
+                            .bytes = cell_bytes(cell),
+                            .position = cell->position};
+}
+
+int store_find(struct store *store, uint64_t hash, struct slice path, struct found *ret_found)
+{
+    struct cell *cell = memtable_find(store->active, hash, path);
+    if (!cell && store_sees_frozen(store, hash))
+        cell = memtable_find(store->frozen, hash, path);
+    if (cell) {
+        store->reads_memory++;
+        found_cell(ret_found, cell);
+        return 0;
+    }
+    *ret_found = (struct found){.position = store->checkpoint.mark.freeze.position};
+    if (!store_sees_engine(store, hash))
+        return 0;
+    uint8_t scratch[ENGINE_KEY_DIGEST];
+    struct slice key;
+    struct slice value;
+    int error = engine_find(store, path, scratch, &key, &value);
+    if (error)
+        return error == ERR_NOT_FOUND ? 0 : error;
+    struct slice other;
+    if (engine_parse(key, value, &other, &ret_found->object)) {
+        ret_found->bytes = (uint32_t)(path.size + ret_found->object.size);
+        return 0;
+    }
+    store->bad_records++;
+    ret_found->bad = true;
+    size_t overhead = engine_key_is_digest(key) ? BODY_OVERHEAD + path.size : 8;
+    ret_found->bytes = (uint32_t)(path.size + (value.size > overhead ? value.size - overhead : 0));
+    return 0;
+}
+
+uint64_t found_digest(const struct found *found, uint64_t hash, struct slice bucket,
+                      struct slice key)
+{
+    if (found->cell)
+        return found->digest;
+    return found->object.size == 0 ? 0 : object_digest(hash, bucket, key, found->object);
+}
+
+void store_place(struct memtable *table, struct cell *cell)
+{
+    struct cell *old = memtable_put(table, cell);
+    if (!old)
+        return;
+    cell->base_digest = old->base_digest;
+    cell->base_bytes = old->base_bytes;
+    cell_free(old);
+}
+
+void store_account(struct store *store, uint64_t hash, uint64_t delta, uint32_t bytes_before,
+                   uint32_t bytes_after)
+{
+    tree_update(&store->tree, hash, delta, 0);
+    struct range_stat *stat = &store_range_of(store, hash)->stat;
+    uint64_t more_bytes = (uint64_t)bytes_after - bytes_before;
+    uint64_t more_keys = (uint64_t)(bytes_after != 0) - (bytes_before != 0);
+    stat->bytes += more_bytes;
+    stat->keys += more_keys;
+    store->bytes += more_bytes;
+    store->keys += more_keys;
+}
+
+void tree_clear_range(struct tree *tree, uint32_t range, uint32_t range_bits)
+{
+    uint64_t *leaf = tree->leaves + ((size_t)range << (tree->bits - range_bits));
+    uint64_t *end = leaf + ((size_t)1 << (tree->bits - range_bits));
+    for (; leaf < end; leaf++) /* Leaves that nobody wrote to cost no memory: keep it so. */
+        if (*leaf != 0)
+            *leaf = 0;
+}
+
+void store_forget(struct store *store, uint32_t range, uint64_t position)
+{
+    struct range_state *state = &store->ranges[range];
+    memtable_remove(store->active, range_first(range, store->range_bits),
+                    range_last(range, store->range_bits));
+    store->keys -= state->stat.keys;
+    store->bytes -= state->stat.bytes;
+    state->dropped = position;
+    if (position > store->checkpoint.mark.drops) {
+        tree_clear_range(&store->tree, range, store->range_bits);
+        state->stat = (struct range_stat){0};
+        return;
+    }
+    /* Replay of a drop that the engine has carried out: what it holds now came later. */
+    size_t leaves = (size_t)1 << (store->tree.bits - store->range_bits);
+    size_t first = range * leaves;
+    for (size_t i = first; i < first + leaves; i++)
+        if (store->tree.leaves[i] != store->tree_stored.leaves[i])
+            store->tree.leaves[i] = store->tree_stored.leaves[i];
+    state->stat = state->stored;
+    store->keys += state->stat.keys;
+    store->bytes += state->stat.bytes;
+}
+
+void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t epoch)
+{
+    struct range_state *state = &store->ranges[range];
+    if (fork < state->fork || (fork == state->fork && epoch <= state->epoch))
+        return;
+    state->fork = fork;
+    state->epoch = epoch;
+    struct buf value = {0};
+    uint8_t key[6] = {0, META_OWN_EPOCH};
+    store_u32(key + 2, range);
+    write_u32(&value, fork);
+    write_u64(&value, epoch);
+    metas_set(&store->metas, slice_of(key, sizeof(key)), buf_slice(&value), true);
+    buf_done(&value);
+}

@@ -1,0 +1,89 @@
+#include "store/record.h"
+
+void key_append(struct buf *out, uint64_t hash, struct slice bucket, struct slice key)
+{
+    uint8_t *at = buf_reserve(out, 8 + bucket.size + 1 + key.size);
+    uint64_t size = 8 + bucket.size + 1 + key.size;
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(hash >> (56 - 8 * i));
+    memcpy(at + 8, bucket.data, bucket.size);
+    at[8 + bucket.size] = 0;
+    if (key.size > 0)
+        memcpy(at + 8 + bucket.size + 1, key.data, key.size);
+    out->size += size;
+}
+
+bool key_parse(struct slice bytes, uint64_t *ret_hash, struct slice *ret_bucket,
+               struct slice *ret_key)
+{
+    if (bytes.size < 9)
+        return false;
+    const uint8_t *bucket = bytes.data + 8;
+    const uint8_t *end = memchr(bucket, 0, bytes.size - 8);
+    if (!end)
+        return false;
+    *ret_hash = load_u64_be(bytes.data);
+    *ret_bucket = slice_of(bucket, (size_t)(end - bucket));
+    *ret_key = slice_of(end + 1, bytes.size - (size_t)(end + 1 - bytes.data));
+    return true;
+}
+
+bool body_parse(struct slice body, struct slice *ret_key, struct slice *ret_object)
+{
+    if (body.size < BODY_OVERHEAD)
+        return false;
+    size_t key_size = load_u32(body.data);
+    if (key_size > body.size - BODY_OVERHEAD)
+        return false;
+    struct slice key = slice_of(body.data + 4, key_size);
+    struct slice object =
+        slice_of(body.data + BODY_OVERHEAD + key_size, body.size - BODY_OVERHEAD - key_size);
+    if (load_u64(body.data + 4 + key_size) != body_checksum(key, object))
+        return false;
+    *ret_key = key;
+    *ret_object = object;
+    return true;
+}
+
+static uint64_t record_checksum(const uint8_t *bytes, size_t size, uint64_t segment, uint32_t run)
+{
+    return checksum64(slice_of(bytes + 8, size - 8), checksum_pair(segment, run));
+}
+
+void record_seal(uint8_t *bytes, size_t size, const struct record *record, uint64_t segment)
+{
+    store_u32(bytes + 8, (uint32_t)size);
+    bytes[12] = (uint8_t)record->type;
+    bytes[13] = record->more ? RECORD_MORE : 0;
+    bytes[14] = 0; /* The only store of the node. */
+    bytes[15] = 0;
+    store_u64(bytes + 16, record->position);
+    store_u32(bytes + 24, record->run);
+    store_u32(bytes + 28, record->unsynced);
+    store_u64(bytes, record_checksum(bytes, size, segment, record->run));
+}
+
+bool record_parse(struct slice bytes, uint64_t segment, struct record *ret_record)
+{
+    if (bytes.size < RECORD_HEADER)
+        return false;
+    size_t size = load_u32(bytes.data + 8);
+    uint8_t type = bytes.data[12];
+    uint8_t flags = bytes.data[13];
+    uint32_t run = load_u32(bytes.data + 24);
+    if (size < RECORD_HEADER || size > bytes.size || type < RECORD_OBJECT || type > RECORD_STOP ||
+        flags > RECORD_MORE)
+        return false;
+    if (load_u64(bytes.data) != record_checksum(bytes.data, size, segment, run))
+        return false;
+    *ret_record = (struct record){
+        .type = (enum record_type)type,
+        .more = flags == RECORD_MORE,
+        .position = load_u64(bytes.data + 16),
+        .run = run,
+        .unsynced = load_u32(bytes.data + 28),
+        .payload = slice_of(bytes.data + RECORD_HEADER, size - RECORD_HEADER),
+        .size = record_padded(size),
+    };
+    return true;
+}

@@ -1,0 +1,101 @@
+/* How objects and log records look as bytes.
+ *
+ *   body   = key size u32, key, checksum u64, object
+ *   key    = hash u64 big-endian, bucket, zero byte, key as the client knows it
+ *
+ * One body serves the log, the memtable and the engine: a put builds it once, in the log's buffer,
+ * and copies it once, into the memtable. Its checksum covers key and object and is verified
+ * whenever the object is read back from the engine.
+ *
+ *   record = checksum u64, size u32, type u8, flags u8, store u16, position u64, run u32,
+ *            unsynced u32, payload; the next one begins at a multiple of 8
+ *
+ * The record's checksum is seeded with the segment's id and the run (log.h), so that what an
+ * earlier use of the segment or an earlier process left behind never counts. */
+#ifndef RECORD_H
+#define RECORD_H
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/limits.h"
+
+enum {
+    RECORD_HEADER = 32,
+    BODY_OVERHEAD = 12,
+    STORE_KEY_MAX = 8 + BUCKET_SIZE_MAX + 1 + KEY_SIZE_MAX
+};
+
+static inline void store_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static inline void store_u64(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static inline uint32_t load_u32(const uint8_t *at)
+{
+    uint32_t value = 0;
+    for (int i = 3; i >= 0; i--)
+        value = value << 8 | at[i];
+    return value;
+}
+
+static inline uint64_t load_u64(const uint8_t *at)
+{
+    return (uint64_t)load_u32(at + 4) << 32 | load_u32(at);
+}
+
+/* Append the key of (HASH, BUCKET, KEY). */
+void key_append(struct buf *out, uint64_t hash, struct slice bucket, struct slice key);
+
+/* The parts of a key, borrowed. False if it is none. */
+bool key_parse(struct slice bytes, uint64_t *ret_hash, struct slice *ret_bucket,
+               struct slice *ret_key);
+
+/* The checksum of an object under its key. */
+static inline uint64_t body_checksum(struct slice key, struct slice object)
+{
+    return checksum64(object, checksum64(key, 0x6b767265636f7264u));
+}
+
+/* The parts of a body: true if it is one and its checksum is right. */
+bool body_parse(struct slice body, struct slice *ret_key, struct slice *ret_object);
+
+enum record_type {
+    RECORD_OBJECT = 1, /* digest delta u64, size before u32, body */
+    RECORD_METAS,   /* installs u8, range u32, fork u32, epoch u64, then strings key, value ... */
+    RECORD_DROP,    /* range bits u8, range u32 */
+    RECORD_RESTART, /* A process has taken over; its run begins. */
+    RECORD_STOP,    /* And has stopped cleanly. */
+};
+
+/* Is followed by a record of the same group: all of a group counts, or none. */
+enum { RECORD_MORE = 1 };
+
+struct record {
+    enum record_type type;
+    bool more;
+    uint64_t position;
+    uint32_t run;
+    uint32_t unsynced; /* Positions back from this one to what was known synced when it was made. */
+    struct slice payload;
+    size_t size; /* In the log, padding included. */
+};
+
+static inline size_t record_padded(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
+/* Fill in the header of the record that BYTES are (header space included). */
+void record_seal(uint8_t *bytes, size_t size, const struct record *record, uint64_t segment);
+
+/* The record at the start of BYTES, false if there is no whole and right one. */
+bool record_parse(struct slice bytes, uint64_t segment, struct record *ret_record);
+
+#endif

@@ -1,0 +1,619 @@
+/* Operations of the store: one key is read, merged and written in one step (store.h).
+ *
+ * What a put costs here: one look-up, the new object built in the log's buffer, one copy of it into
+ * the memtable. First version: a record that lies in the engine only is read within store_submit,
+ * from its memory map, and a page fault there is waited for; reader threads are to come. Chunks of
+ * a transfer go through the log like other writes; values lie whole in the engine's records. */
+#include "store/store_private.h"
+
+enum { SPACE_INTERVAL_US = 1000 * 1000, REAP_BUDGET = 2000, HOLD_SLACK_US = 1000 };
+
+void store_fail(struct store *store, const char *text)
+{
+    if (store->failed)
+        return;
+    store->failed = true;
+    if (store->options.failed)
+        store->options.failed(store->options.arg, text);
+}
+
+static void finish(struct store *store, const struct store_op *op, struct store_done *done)
+{
+    done->type = op->type;
+    done->token = op->token;
+    store->options.done(store->options.arg, done);
+}
+
+static void finish_error(struct store *store, const struct store_op *op, int error)
+{
+    struct store_done done = {.error = error};
+    finish(store, op, &done);
+}
+
+/* ------------------------------------------------------------------------ Building a record. */
+
+/* A record of an object being built in the log's buffer; offsets, for the buffer may move. */
+struct draft {
+    struct buf *bytes;
+    size_t payload;
+    size_t object;
+};
+
+enum { PAYLOAD_FIXED = 12 }; /* Digest delta, size before. */
+
+static struct draft draft_begin(struct store *store, struct slice path)
+{
+    struct draft draft = {.bytes = log_begin(&store->log)};
+    draft.payload = draft.bytes->size;
+    uint8_t *at = buf_reserve(draft.bytes, PAYLOAD_FIXED + BODY_OVERHEAD + path.size);
+    store_u32(at + PAYLOAD_FIXED, (uint32_t)path.size);
+    memcpy(at + PAYLOAD_FIXED + 4, path.data, path.size);
+    draft.bytes->size += PAYLOAD_FIXED + BODY_OVERHEAD + path.size;
+    draft.object = draft.bytes->size;
+    return draft;
+}
+
+static struct slice draft_object(const struct draft *draft)
+{
+    return slice_of(draft->bytes->data + draft->object, draft->bytes->size - draft->object);
+}
+
+/* Write the record and put the object in the memtable. */
+static struct cell *draft_commit(struct store *store, struct draft *draft,
+                                 const struct found *found, uint64_t digest, uint64_t delta,
+                                 bool more, bool sync)
+{
+    uint8_t *at = draft->bytes->data + draft->payload;
+    uint8_t *body = at + PAYLOAD_FIXED;
+    struct slice path = slice_of(body + 4, load_u32(body));
+    struct slice object = draft_object(draft);
+    store_u64(at, delta);
+    store_u32(at + 8, found->bytes);
+    store_u64(body + 4 + path.size, body_checksum(path, object));
+    struct cell *cell = cell_new(slice_of(body, BODY_OVERHEAD + path.size + object.size));
+    cell->digest = digest;
+    cell->base_digest = digest ^ delta;
+    cell->base_bytes = found->bytes;
+    cell->position = log_commit(&store->log, RECORD_OBJECT, more, sync);
+    store_account(store, cell->hash, delta, found->bytes, cell_bytes(cell));
+    store_place(store->active, cell);
+    return cell;
+}
+
+static struct slice path_make(struct store *store, uint64_t hash, struct slice bucket,
+                              struct slice key)
+{
+    buf_clear(&store->path);
+    key_append(&store->path, hash, bucket, key);
+    return buf_slice(&store->path);
+}
+
+/* --------------------------------------------------------------------------- What is refused. */
+
+static bool is_stale(const struct store *store, const struct store_op *op)
+{
+    if (op->range >= store_ranges_count(store))
+        return false;
+    const struct range_state *state = &store->ranges[op->range];
+    return op->fork < state->fork || (op->fork == state->fork && op->epoch < state->epoch);
+}
+
+/* Is every sibling a tombstone? Such writes go on when the disk is full. */
+static bool is_delete(struct store *store, struct slice object)
+{
+    struct object decoded;
+    arena_reset(&store->arena);
+    if (object_decode(object, &store->arena, &decoded) != 0)
+        return false;
+    for (uint32_t i = 0; i < decoded.count; i++)
+        if (!decoded.siblings[i].tombstone)
+            return false;
+    return true;
+}
+
+static int refuse_write(struct store *store, const struct store_op *op)
+{
+    if (store->range_bits == 0)
+        return ERR_NOT_READY;
+    if (is_stale(store, op))
+        return ERR_WRONG_EPOCH;
+    if (checkpoint_behind(store))
+        return ERR_BUSY;
+    if (!store->full)
+        return 0;
+    if (op->type == STORE_UPDATE)
+        return op->update.tombstone ? 0 : ERR_DISK_FULL;
+    return op->type == STORE_MERGE && is_delete(store, op->object) ? 0 : ERR_DISK_FULL;
+}
+
+/* Reads may leave the epoch open (0). */
+static int refuse_read(const struct store *store, const struct store_op *op)
+{
+    if (store->range_bits == 0)
+        return ERR_NOT_READY;
+    return op->epoch != 0 && is_stale(store, op) ? ERR_WRONG_EPOCH : 0;
+}
+
+/* ------------------------------------------------------------------------------- Operations. */
+
+static void do_update(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_write(store, op)};
+    struct found found;
+    struct slice path = path_make(store, op->hash, op->bucket, op->key);
+    if (done.error == 0)
+        done.error = store_find(store, op->hash, path, &found);
+    if (done.error == 0 && found.bad)
+        done.error = ERR_UNREADABLE;
+    if (done.error) {
+        finish(store, op, &done);
+        return;
+    }
+    struct draft draft = draft_begin(store, path);
+    done.error = object_update(found.object, &op->update, draft.bytes, &done.hlc);
+    if (done.error == 0 && !log_fits(&store->log))
+        done.error = ERR_TOO_LARGE;
+    if (done.error) {
+        log_cancel(&store->log);
+        finish(store, op, &done);
+        return;
+    }
+    uint64_t before = found_digest(&found, op->hash, op->bucket, op->key);
+    uint64_t digest = object_digest(op->hash, op->bucket, op->key, draft_object(&draft));
+    struct cell *cell =
+        draft_commit(store, &draft, &found, digest, before ^ digest, false, op->sync);
+    done.position = cell->position;
+    done.object = cell_object(cell);
+    done.changed = true;
+    finish(store, op, &done);
+}
+
+/* What the leaf of HASH has to change by when PATH, whose record is damaged, gets DIGEST: the
+ * lost record's digest is not known, so the leaf is summed up anew. */
+static int delta_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
+                          uint64_t *ret_delta)
+{
+    struct tree *tree = &store->tree;
+    uint64_t leaf = tree_leaf_of(tree, hash);
+    uint64_t first = leaf << (64 - tree->bits);
+    struct walk walk;
+    struct walk_item item;
+    uint64_t sum = digest;
+    arena_reset(&store->arena);
+    walk_start(&walk, store, &store->arena, first, SLICE_NONE, first | (UINT64_MAX >> tree->bits));
+    while (walk_next(&walk, &item))
+        if (!item.bad && !slice_equal(item.path, path))
+            sum ^= object_digest(item.hash, item.bucket, item.key, item.object);
+    *ret_delta = tree->leaves[leaf] ^ sum;
+    return walk.error;
+}
+
+/* Merge OBJECT into what is there. Fills in RET's error, position, changed and object. */
+static void merge_one(struct store *store, const struct entry *entry, bool more, bool sync,
+                      struct store_done *ret)
+{
+    struct found found;
+    struct slice path = path_make(store, entry->hash, entry->bucket, entry->key);
+    ret->error = store_find(store, entry->hash, path, &found);
+    if (ret->error == 0 && found.bad && entry->object.size == 0)
+        ret->error = ERR_UNREADABLE;
+    if (ret->error)
+        return;
+    struct draft draft = draft_begin(store, path);
+    bool same = entry->object.size == 0;
+    if (found.object.size == 0)
+        buf_append(draft.bytes, entry->object);
+    else if (!same)
+        same = object_merge(found.object, entry->object, draft.bytes) & MERGE_SAME_A;
+    uint64_t digest =
+        same ? 0 : object_digest(entry->hash, entry->bucket, entry->key, draft_object(&draft));
+    uint64_t delta = digest ^ found_digest(&found, entry->hash, entry->bucket, entry->key);
+    if (!same && !log_fits(&store->log))
+        ret->error = ERR_TOO_LARGE;
+    else if (found.bad)
+        ret->error = delta_over_bad(store, entry->hash, path, digest, &delta);
+    if (same || ret->error) {
+        log_cancel(&store->log);
+        ret->object = found.object;
+        ret->position = found.position;
+        return;
+    }
+    struct cell *cell = draft_commit(store, &draft, &found, digest, delta, more, sync);
+    ret->changed = true;
+    ret->object = cell_object(cell);
+    ret->position = cell->position;
+}
+
+static void do_merge(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_write(store, op)};
+    struct entry entry = {op->hash, op->bucket, op->key, op->object};
+    if (done.error == 0)
+        merge_one(store, &entry, false, op->sync, &done);
+    finish(store, op, &done);
+}
+
+static void do_read(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_read(store, op)};
+    struct found found;
+    if (done.error == 0)
+        done.error =
+            store_find(store, op->hash, path_make(store, op->hash, op->bucket, op->key), &found);
+    if (done.error == 0) {
+        done.error = found.bad ? ERR_UNREADABLE : 0;
+        done.object = found.object;
+        done.position = found.position;
+    }
+    finish(store, op, &done);
+}
+
+/* A damaged record ends a scan before it; if it comes first, the scan is UNREADABLE. */
+static void do_scan(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_read(store, op)};
+    if (done.error) {
+        finish(store, op, &done);
+        return;
+    }
+    struct slice after = SLICE_NONE;
+    if (op->bucket.size + op->key.size > 0)
+        after = path_make(store, op->scan.from, op->bucket, op->key);
+    struct walk walk;
+    struct walk_item item;
+    uint64_t bytes = 0;
+    arena_reset(&store->arena);
+    uint32_t capacity = MAX(MIN(op->scan.count_max, 64u), 1u);
+    struct entry *entries = arena_alloc(&store->arena, capacity * sizeof(*entries));
+    walk_start(&walk, store, &store->arena, op->scan.from, after, op->scan.to);
+    while (walk_next(&walk, &item)) {
+        struct slice only = op->scan.scan_bucket;
+        if (only.size > 0 && !item.bad && !slice_equal(only, item.bucket))
+            continue;
+        bytes += item.path.size + item.object.size;
+        done.more =
+            done.entries_count > 0 &&
+            (item.bad || done.entries_count >= op->scan.count_max || bytes > op->scan.bytes_max);
+        if (done.more)
+            break;
+        if (item.bad) {
+            done.error = ERR_UNREADABLE;
+            break;
+        }
+        if (done.entries_count == capacity) {
+            struct entry *grown = arena_alloc(&store->arena, 2 * capacity * sizeof(*grown));
+            memcpy(grown, entries, capacity * sizeof(*grown));
+            entries = grown;
+            capacity *= 2;
+        }
+        entries[done.entries_count++] =
+            (struct entry){item.hash, item.bucket, item.key, item.object};
+    }
+    if (walk.error)
+        done = (struct store_done){.error = walk.error};
+    done.entries = entries;
+    finish(store, op, &done);
+}
+
+static uint64_t log_metas(struct store *store, const struct store_op *op, bool install)
+{
+    struct buf *bytes = log_begin(&store->log);
+    write_u8(bytes, install);
+    write_u32(bytes, op->range);
+    write_u32(bytes, op->fork);
+    write_u64(bytes, op->epoch);
+    for (uint32_t i = 0; i < op->batch.metas_count; i++) {
+        write_string(bytes, op->batch.metas[i].key);
+        write_string(bytes, op->batch.metas[i].value);
+    }
+    if (!log_fits(&store->log)) {
+        log_cancel(&store->log);
+        return 0;
+    }
+    for (uint32_t i = 0; i < op->batch.metas_count; i++) {
+        const struct meta *meta = &op->batch.metas[i];
+        ASSERT(meta->key.size > 0 && meta->key.size <= DISK_KEY_SIZE_MAX);
+        metas_set(&store->metas, meta->key, meta->value, true);
+    }
+    if (install)
+        store_install(store, op->range, op->fork, op->epoch);
+    return log_commit(&store->log, RECORD_METAS, false, true);
+}
+
+/* Merges of a chunk and its metas are one group of records: replay takes all or none. */
+static void do_chunk(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_write(store, op)};
+    if (done.error) {
+        finish(store, op, &done);
+        return;
+    }
+    int error = 0;
+    for (uint32_t i = 0; i < op->batch.entries_count && error == 0; i++) {
+        struct store_done one = {0};
+        merge_one(store, &op->batch.entries[i], true, true, &one);
+        error = one.error;
+        done.changed = done.changed || one.changed;
+    }
+    /* The group has to end even when an object failed; then without the metas. */
+    struct store_op metas = *op;
+    if (error)
+        metas.batch.metas_count = 0;
+    done.position = log_metas(store, &metas, false);
+    if (done.position == 0 && error == 0) {
+        metas.batch.metas_count = 0;
+        error = ERR_TOO_LARGE;
+        log_metas(store, &metas, false);
+    }
+    done.error = error;
+    finish(store, op, &done);
+}
+
+static void do_meta(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {0};
+    if (op->batch.install && op->range >= store_ranges_count(store))
+        done.error = ERR_NOT_READY;
+    if (done.error == 0) {
+        done.position = log_metas(store, op, op->batch.install);
+        done.error = done.position == 0 ? ERR_TOO_LARGE : 0;
+    }
+    finish(store, op, &done);
+}
+
+static void do_drop(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_read(store, op)};
+    if (done.error == 0) {
+        ASSERT(op->range < store_ranges_count(store));
+        struct buf *bytes = log_begin(&store->log);
+        write_u8(bytes, (uint8_t)store->range_bits);
+        write_u32(bytes, op->range);
+        done.position = log_commit(&store->log, RECORD_DROP, false, true);
+        store_forget(store, op->range, done.position);
+        store->checkpoint.wanted = true;
+    }
+    finish(store, op, &done);
+}
+
+static void do_verify(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_read(store, op)};
+    if (done.error) {
+        finish(store, op, &done);
+        return;
+    }
+    ASSERT(op->range < store_ranges_count(store));
+    struct store_verified *verified = &done.verified;
+    struct tree tree;
+    struct walk walk;
+    struct walk_item item;
+    arena_reset(&store->arena);
+    tree_init(&tree, store->tree.bits);
+    walk_start(&walk, store, &store->arena, range_first(op->range, store->range_bits), SLICE_NONE,
+               range_last(op->range, store->range_bits));
+    while (walk_next(&walk, &item)) {
+        if (item.bad) {
+            verified->bad++;
+            continue;
+        }
+        verified->keys++;
+        verified->bytes += item.path.size + item.object.size;
+        uint64_t digest = object_digest(item.hash, item.bucket, item.key, item.object);
+        tree_update(&tree, item.hash, 0, digest);
+    }
+    verified->digest_data = tree_digest(&tree, op->range, store->range_bits);
+    verified->digest_tree = tree_digest(&store->tree, op->range, store->range_bits);
+    tree_done(&tree);
+    done.error = walk.error;
+    finish(store, op, &done);
+}
+
+void store_submit(struct store *store, const struct store_op *op)
+{
+    if (store->failed) {
+        finish_error(store, op, ERR_IO);
+        return;
+    }
+    switch (op->type) {
+    case STORE_UPDATE:
+        do_update(store, op);
+        break;
+    case STORE_MERGE:
+        do_merge(store, op);
+        break;
+    case STORE_READ:
+        do_read(store, op);
+        break;
+    case STORE_SCAN:
+        do_scan(store, op);
+        break;
+    case STORE_CHUNK:
+        do_chunk(store, op);
+        break;
+    case STORE_META:
+        do_meta(store, op);
+        break;
+    case STORE_DROP:
+        do_drop(store, op);
+        break;
+    case STORE_VERIFY:
+        do_verify(store, op);
+        break;
+    }
+    if (store->reading)
+        disk_release(store->disk);
+    store->reading = false;
+    checkpoint_begin_if_due(store);
+}
+
+/* ----------------------------------------------------------------------------- Every tick. */
+
+void store_flush(struct store *store)
+{
+    log_flush(&store->log);
+}
+
+static void take_completions(struct store *store)
+{
+    struct disk_event event;
+    while (disk_poll(store->disk, &event)) {
+        if (!log_take(&store->log, &event))
+            checkpoint_take(store, &event);
+        if (store->log.failed)
+            store_fail(store, store->log.failed);
+    }
+}
+
+static void tell_durable(struct store *store)
+{
+    struct log *log = &store->log;
+    if (log->written == store->told_written && log->synced == store->told_synced)
+        return;
+    if (store->now_us + HOLD_SLACK_US < store->hold_until_us || store->failed)
+        return;
+    store->told_written = log->written;
+    store->told_synced = log->synced;
+    store->hold_until_us =
+        store->now_us + checkpoint_delay_us(store, log->bytes - store->hold_bytes);
+    store->hold_bytes = log->bytes;
+    if (store->options.durable)
+        store->options.durable(store->options.arg, log->written, log->synced);
+}
+
+/* Log mode `interval`: what was written without a sync gets one after a while. */
+static void sync_interval(struct store *store)
+{
+    struct log *log = &store->log;
+    if (log->syncing >= log->complete) {
+        store->unsynced_us = 0;
+        return;
+    }
+    if (store->unsynced_us == 0)
+        store->unsynced_us = store->now_us;
+    if (store->now_us - store->unsynced_us < store->options.log_interval_ms * 1000ull)
+        return;
+    log_sync(log);
+    store->unsynced_us = 0;
+}
+
+/* A little more must come free than was missing before writes are taken again. */
+static void check_space(struct store *store)
+{
+    if (store->now_us < store->space_us)
+        return;
+    store->space_us = store->now_us + SPACE_INTERVAL_US;
+    disk_space(store->disk, &store->space);
+    uint64_t reserve = store->options.reserve_bytes;
+    uint64_t room = store->space.free + store->space.reusable;
+    store->full = room < reserve + (store->full ? reserve / 8 : 0);
+    if (store->log.starved)
+        log_retry(&store->log);
+}
+
+static void reap(struct store *store)
+{
+    if (!store->dying || !memtable_reap(store->dying, REAP_BUDGET))
+        return;
+    memtable_free(store->dying);
+    store->dying = NULL;
+}
+
+/* The clean mark is the last record; it goes out once the engine has everything. */
+static void finish_stop(struct store *store)
+{
+    struct log *log = &store->log;
+    if (store->stop_position == 0 && checkpoint_clean(store)) {
+        log_begin(log);
+        store->stop_position = log_commit(log, RECORD_STOP, false, true);
+        log_flush(log);
+    }
+    store->stopped = store->stop_position != 0 && log->synced >= store->stop_position;
+}
+
+void store_stop(struct store *store)
+{
+    store->stopping = true;
+    store->checkpoint.wanted = true;
+}
+
+bool store_stopped(const struct store *store)
+{
+    return store->stopped;
+}
+
+void store_poll(struct store *store, struct moment now)
+{
+    store->now_us = now.us;
+    take_completions(store);
+    if (store->failed)
+        return;
+    check_space(store);
+    sync_interval(store);
+    checkpoint_run(store);
+    if (store->stopping)
+        finish_stop(store);
+    tell_durable(store);
+    reap(store);
+}
+
+uint64_t store_wake_us(const struct store *store)
+{
+    if (store->failed)
+        return UINT64_MAX;
+    uint64_t wake = store->space_us;
+    const struct checkpoint *checkpoint = &store->checkpoint;
+    if (store->dying)
+        wake = store->now_us;
+    if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying)
+        wake = MIN(wake, checkpoint->next_us);
+    if (checkpoint->state == CHECKPOINT_IDLE && checkpoint->wanted)
+        wake = store->now_us;
+    if (store->unsynced_us == 0 && store->log.syncing < store->log.complete)
+        wake = store->now_us;
+    if (store->unsynced_us != 0)
+        wake = MIN(wake, store->unsynced_us + store->options.log_interval_ms * 1000ull);
+    if (store->log.written != store->told_written || store->log.synced != store->told_synced)
+        wake = MIN(wake, store->hold_until_us);
+    return wake;
+}
+
+/* ------------------------------------------------------------------------------- Figures. */
+
+void store_stats(const struct store *store, struct store_stats *ret_stats)
+{
+    const struct log *log = &store->log;
+    *ret_stats = (struct store_stats){
+        .position = log->position,
+        .written = log->written,
+        .synced = log->synced,
+        .keys = store->keys,
+        .bytes = store->bytes,
+        .memtable_bytes = store->active->bytes + (store->frozen ? store->frozen->bytes : 0),
+        .memtable_bytes_max = store->options.memory_max,
+        .log_bytes = checkpoint_log_bytes(store),
+        .log_writes = log->writes_count,
+        .log_syncs = log->syncs_total,
+        .log_records = log->records_count,
+        .checkpoints = store->checkpoint.count,
+        .checkpoint_transactions = store->checkpoint.transactions,
+        .bad_records = store->bad_records,
+        .file_bytes = store->space.file,
+        .disk_free_bytes = store->space.free,
+        .disk_total_bytes = store->space.total,
+        .reads_memory = store->reads_memory,
+        .reads_disk = store->reads_disk,
+        .stalls_us = store->stalls_us,
+        .full = store->full,
+    };
+}
+
+struct range_stat store_range_stat(const struct store *store, uint32_t range)
+{
+    return range < store_ranges_count(store) ? store->ranges[range].stat : (struct range_stat){0};
+}
+
+const struct tree *store_tree(const struct store *store)
+{
+    return &store->tree;
+}

@@ -1,0 +1,235 @@
+/* Opening a store: what the engine has, then what the log has beyond it. */
+#include "store/store_private.h"
+
+enum { MEMORY_DEFAULT = 256 << 20, LOG_INTERVAL_DEFAULT = 200 };
+
+static int replay_object(struct store *store, const struct record *record)
+{
+    struct reader reader = reader_of(record->payload);
+    uint64_t delta = read_u64(&reader);
+    uint32_t bytes_before = read_u32(&reader);
+    struct slice body = read_bytes(&reader, reader_left(&reader));
+    struct slice path;
+    struct slice object;
+    struct slice bucket;
+    struct slice key;
+    uint64_t hash;
+    if (reader.bad || store->range_bits == 0 || !body_parse(body, &path, &object) ||
+        !key_parse(path, &hash, &bucket, &key))
+        return ERR_CORRUPT;
+    const struct watermark *mark = &store->checkpoint.mark;
+    if (record->position <= mark->freeze.position && (mark->bound_all || hash < mark->bound))
+        return 0; /* The engine has it, and its leaf too. */
+    struct cell *cell = cell_new(body);
+    cell->digest = object_digest(hash, bucket, key, object);
+    cell->base_digest = cell->digest ^ delta;
+    cell->base_bytes = bytes_before;
+    cell->position = record->position;
+    store_account(store, hash, delta, bytes_before, cell_bytes(cell));
+    store_place(store->active, cell);
+    return 0;
+}
+
+static int replay_metas(struct store *store, const struct record *record)
+{
+    struct reader reader = reader_of(record->payload);
+    bool install = read_u8(&reader) != 0;
+    uint32_t range = read_u32(&reader);
+    uint32_t fork = read_u32(&reader);
+    uint64_t epoch = read_u64(&reader);
+    while (!reader.bad && reader_left(&reader) > 0) {
+        struct slice key = read_string(&reader);
+        struct slice value = read_string(&reader);
+        if (reader.bad || key.size == 0)
+            return ERR_CORRUPT;
+        metas_set(&store->metas, key, value, true);
+        if (key.data[0] == 0 && state_own_meta(store, key, value) != 0)
+            return ERR_CORRUPT;
+    }
+    if (reader.bad || (install && range >= store_ranges_count(store)))
+        return ERR_CORRUPT;
+    if (install)
+        store_install(store, range, fork, epoch);
+    return 0;
+}
+
+static int replay_drop(struct store *store, const struct record *record)
+{
+    struct reader reader = reader_of(record->payload);
+    uint32_t bits = read_u8(&reader);
+    uint32_t range = read_u32(&reader);
+    if (reader.bad || bits != store->range_bits || range >= store_ranges_count(store))
+        return ERR_CORRUPT;
+    store_forget(store, range, record->position);
+    return 0;
+}
+
+/* A checkpoint was under way when the process ended. */
+static bool is_partial(const struct store *store)
+{
+    const struct watermark *mark = &store->checkpoint.mark;
+    return mark->freeze.position > mark->start.position;
+}
+
+static int replay(void *arg, const struct record *record)
+{
+    struct store *store = arg;
+    if (is_partial(store) && !store->frozen &&
+        record->position > store->checkpoint.mark.freeze.position)
+        checkpoint_freeze(store);
+    switch (record->type) {
+    case RECORD_OBJECT:
+        return replay_object(store, record);
+    case RECORD_METAS:
+        return replay_metas(store, record);
+    case RECORD_DROP:
+        return replay_drop(store, record);
+    case RECORD_RESTART:
+    case RECORD_STOP:
+        return 0;
+    }
+    return ERR_CORRUPT;
+}
+
+/* A new engine gets its first state before the log gets its first record. */
+static int begin_new(struct store *store, struct buf *error_text)
+{
+    if (store->log.segment_last != 0) {
+        buf_printf(error_text, "there is a log but its database is empty or gone");
+        return ERR_CORRUPT;
+    }
+    struct arena arena = {0};
+    struct disk_item item = state_mark_item(store, &store->checkpoint.mark, &arena);
+    disk_apply(store->disk, &item, 1);
+    disk_wait(store->disk);
+    struct disk_event event = {0};
+    while (event.type != DISK_APPLIED && disk_poll(store->disk, &event))
+        continue;
+    arena_done(&arena);
+    if (event.type == DISK_APPLIED && event.error == 0)
+        return 0;
+    buf_printf(error_text, "the database cannot be written: %s",
+               event.text ? event.text : "disk full");
+    return event.error == ERR_DISK_FULL ? ERR_DISK_FULL : ERR_IO;
+}
+
+static int recover(struct store *store, struct log_recovered *ret_recovered, struct buf *error_text)
+{
+    bool found;
+    struct watermark *mark = &store->checkpoint.mark;
+    int error = state_load(store, &found, error_text);
+    disk_release(store->disk);
+    if (error == ERR_IO)
+        buf_printf(error_text, "the database cannot be read");
+    if (error)
+        return error;
+    if (!found) {
+        uint32_t bits = store->options.tree_bits ? store->options.tree_bits : TREE_BITS_DEFAULT;
+        tree_init(&store->tree, MAX(bits, 6u));
+        tree_init(&store->tree_stored, MAX(bits, 6u));
+    }
+    error = log_recover(&store->log, &mark->start, replay, store, ret_recovered, error_text);
+    if (error == ERR_CORRUPT && error_text->size == 0)
+        buf_printf(error_text, "a record of the log makes no sense");
+    if (error == 0 && !found)
+        error = begin_new(store, error_text);
+    if (error)
+        return error;
+    if (store->log.position < mark->freeze.position) {
+        buf_printf(error_text, "the log ends at record %llu, but the database has up to %llu",
+                   (unsigned long long)store->log.position,
+                   (unsigned long long)mark->freeze.position);
+        return ERR_CORRUPT;
+    }
+    if (is_partial(store)) {
+        if (!store->frozen)
+            checkpoint_freeze(store);
+        checkpoint_resume(store);
+    }
+    return 0;
+}
+
+static int start(struct store *store, struct buf *error_text)
+{
+    uint32_t bits = store->options.range_bits;
+    if (bits != 0 && store->range_bits != 0 && bits != store->range_bits) {
+        buf_printf(error_text, "the store was made for 2^%u ranges, not 2^%u", store->range_bits,
+                   bits);
+        return ERR_CORRUPT;
+    }
+    if (log_start(&store->log) != 0) {
+        buf_printf(error_text, "the log cannot be written: %s", store->log.failed);
+        return ERR_IO;
+    }
+    if (bits != 0)
+        store_set_ranges(store, bits);
+    store->told_written = store->log.written;
+    store->told_synced = store->log.synced;
+    store->hold_bytes = store->log.bytes;
+    return 0;
+}
+
+int store_open(const struct store_options *options, struct disk *disk, struct store **ret_store,
+               struct store_recovered *ret_recovered, struct buf *error_text)
+{
+    struct store *store = mem_zero(sizeof(*store));
+    struct log_recovered recovered = {0};
+    store->options = *options;
+    if (store->options.memory_max == 0)
+        store->options.memory_max = MEMORY_DEFAULT;
+    if (store->options.log_interval_ms == 0)
+        store->options.log_interval_ms = LOG_INTERVAL_DEFAULT;
+    store->disk = disk;
+    store->active = memtable_new();
+    log_init(&store->log, disk);
+    int error = recover(store, &recovered, error_text);
+    if (error == 0)
+        error = start(store, error_text);
+    if (error) {
+        store_close(store);
+        return error;
+    }
+    *ret_recovered = (struct store_recovered){.position = store->log.position,
+                                              .clean = recovered.clean,
+                                              .replayed_bytes = recovered.bytes};
+    ret_recovered->metas =
+        metas_list(&store->metas, &store->metas_arena, &ret_recovered->metas_count);
+    *ret_store = store;
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    disk_drain(store->disk);
+    disk_release(store->disk);
+    log_done(&store->log);
+    memtable_free(store->active);
+    memtable_free(store->frozen);
+    memtable_free(store->dying);
+    metas_done(&store->metas);
+    tree_done(&store->tree);
+    tree_done(&store->tree_stored);
+    checkpoint_done(&store->checkpoint);
+    buf_done(&store->path);
+    arena_done(&store->arena);
+    arena_done(&store->metas_arena);
+    mem_free(store->ranges);
+    mem_free(store);
+}
+
+void store_set_ranges(struct store *store, uint32_t range_bits)
+{
+    if (store->range_bits == range_bits)
+        return;
+    const uint8_t key[2] = {0, META_OWN_BITS};
+    uint8_t value = (uint8_t)range_bits;
+    struct slice key_slice = slice_of(key, sizeof(key));
+    store_ranges_init(store, range_bits);
+    struct buf *bytes = log_begin(&store->log);
+    for (int i = 0; i < 17; i++) /* Installs nothing. */
+        write_u8(bytes, 0);
+    write_string(bytes, key_slice);
+    write_string(bytes, slice_of(&value, 1));
+    metas_set(&store->metas, key_slice, slice_of(&value, 1), true);
+    log_commit(&store->log, RECORD_METAS, false, true);
+}

@@ -1,0 +1,266 @@
+/* What the files of the store share. Nobody else includes this.
+ *
+ *   store.c       operations            lookup.c      finding and reading one record
+ *   store_open.c  recovery              walk.c        all records of an interval, in order
+ *   checkpoint.c  memtable to engine
+ *
+ * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
+ * dropped hides what lies in the frozen table and the engine from before, until a checkpoint has
+ * deleted it there.
+ *
+ * The hash tree and the statistics of ranges exist twice: as the data is now, and as it is in the
+ * engine, where every transaction carries the leaves and figures of what it changes. */
+#ifndef STORE_PRIVATE_H
+#define STORE_PRIVATE_H
+
+#include "store/log.h"
+#include "store/memtable.h"
+#include "store/metas.h"
+#include "store/store.h"
+
+struct range_state {
+    struct range_stat stat;   /* Of the data as it is, */
+    struct range_stat stored; /* as it is in the engine. */
+    uint64_t dropped;         /* Position of the last drop; 0 never. */
+    bool drop_due;            /* The checkpoint under way has to delete it from the engine. */
+    uint64_t epoch;           /* Installed. */
+    uint32_t fork;
+};
+
+enum checkpoint_state {
+    CHECKPOINT_IDLE = 0,
+    CHECKPOINT_SYNC,  /* Waits until the log is synced up to the freeze. */
+    CHECKPOINT_DROPS, /* Deletes what dropped ranges left in the engine. */
+    CHECKPOINT_CELLS, /* Applies the frozen memtable. */
+    CHECKPOINT_METAS, /* Applies metas; the last transaction ends it. */
+};
+
+/* What the engine holds. For hashes below `bound` everything up to `freeze`, above it everything
+ * up to `start.position`; drops up to `drops`. Replay goes by this. */
+struct watermark {
+    struct log_point start;
+    struct log_point freeze; /* Equal to start while no checkpoint is under way. */
+    uint64_t bound;
+    bool bound_all; /* The bound is above every hash. */
+    uint64_t drops;
+};
+
+struct checkpoint {
+    enum checkpoint_state state;
+    struct watermark mark;   /* As of the last transaction that was applied, */
+    struct watermark next;   /* and of the one under way. */
+    bool applying;           /* A transaction is under way: */
+    struct disk_item *items; /* Owned. */
+    uint32_t items_count;
+    uint32_t items_capacity;
+    struct arena arena; /* Keys and values of it that lie nowhere else. */
+    struct cell *cell;  /* The first not in it. */
+    uint32_t range;     /* DROPS: the range at hand. */
+    struct arena metas_arena;
+    struct meta *metas; /* Dirty at the freeze. */
+    uint32_t metas_count;
+    uint32_t metas_done;
+    uint64_t bytes_frozen;   /* Of memory, at the freeze, */
+    uint64_t bytes_applied;  /* of these handed over, */
+    uint64_t bytes_paced;    /* as of the last transaction that ended. */
+    uint64_t log_bytes;      /* log.bytes at the freeze, */
+    uint64_t log_bytes_mark; /* and at the start of the mark. */
+    uint64_t began_us;       /* When the transaction was handed over. */
+    uint64_t next_us;        /* Not before this comes the next one. */
+    uint64_t rate;           /* Bytes of memory applied per second, smoothed; 0 unknown. */
+    bool retry;              /* The disk was full: the same transaction again at next_us. */
+    bool wanted;             /* Freeze as soon as possible. */
+    uint64_t count;
+    uint64_t transactions;
+};
+
+struct store {
+    struct store_options options;
+    struct disk *disk; /* Borrowed. */
+    struct log log;
+    struct memtable *active; /* Owned, as the others. */
+    struct memtable *frozen; /* While a checkpoint is under way. */
+    struct memtable *dying;  /* Being freed, or NULL. */
+    struct metas metas;
+    struct tree tree;           /* Of the data as it is, */
+    struct tree tree_stored;    /* as it is in the engine. */
+    struct range_state *ranges; /* Owned; by range. */
+    uint32_t range_bits;        /* 0: none yet. */
+    uint64_t keys, bytes;
+    struct checkpoint checkpoint;
+    struct buf path;
+    struct arena arena;       /* Of one operation. */
+    struct arena metas_arena; /* Of what store_open returned. */
+    struct disk_space space;
+    uint64_t space_us;
+    bool full;
+    bool reading; /* The disk may hold a snapshot for us. */
+    bool stopping, stopped;
+    uint64_t stop_position; /* Of the STOP record, 0 before. */
+    bool failed;
+    uint64_t now_us;       /* Of the last poll. */
+    uint64_t unsynced_us;  /* When a poll first saw written > synced; 0: it is not. */
+    uint64_t told_written; /* What `durable` was told last. */
+    uint64_t told_synced;
+    uint64_t hold_until_us; /* Flow control: `durable` is not told before. */
+    uint64_t hold_bytes;    /* log.bytes when it was told last. */
+    uint64_t bad_records, reads_memory, reads_disk, stalls_us;
+};
+
+static inline uint32_t store_ranges_count(const struct store *store)
+{
+    return store->range_bits == 0 ? 0 : 1u << store->range_bits;
+}
+static inline struct range_state *store_range_of(struct store *store, uint64_t hash)
+{
+    return &store->ranges[range_of(hash, store->range_bits)];
+}
+/* May what lies in the frozen memtable, or in the engine, be seen? */
+static inline bool store_sees_frozen(const struct store *store, uint64_t hash)
+{
+    return store->frozen && store->ranges[range_of(hash, store->range_bits)].dropped <=
+                                store->checkpoint.mark.freeze.position;
+}
+static inline bool store_sees_engine(const struct store *store, uint64_t hash)
+{
+    return store->ranges[range_of(hash, store->range_bits)].dropped <= store->checkpoint.mark.drops;
+}
+
+/* Serving stops: tell the host once. */
+void store_fail(struct store *store, const char *text);
+
+/* ---------------------------------------------------------------------------- lookup.c */
+
+struct found {
+    struct slice object; /* Empty: none. */
+    struct cell *cell;   /* Where it lies, if in a memtable. */
+    bool bad;            /* There is one, but its record is damaged. */
+    uint64_t digest;     /* With a cell or bad == false; computed by found_digest. */
+    uint32_t bytes;      /* Of key and object, 0: none. */
+    uint64_t position;   /* That it was written at or before. */
+};
+
+enum { ENGINE_KEY_DIGEST = 26 };
+
+/* The key of PATH in the engine: PATH, or past the engine's limit a digest in SCRATCH; ORDINAL
+ * tells apart paths of equal digest. */
+struct slice engine_key(struct slice path, uint8_t ordinal, uint8_t scratch[ENGINE_KEY_DIGEST]);
+static inline bool engine_key_is_digest(struct slice key)
+{
+    return key.size == ENGINE_KEY_DIGEST && key.data[8] == 0;
+}
+/* The value that CELL has there: checksum and object, or the whole body. */
+struct slice engine_value(const struct cell *cell);
+/* The record's parts; false if its checksum is wrong. Then RET_PATH is the best that is known. */
+bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
+                  struct slice *ret_object);
+/* Where PATH lies or would lie in the engine: its key (in SCRATCH or PATH) and value. 0 or
+ * ERR_NOT_FOUND; ERR_IO. */
+int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_KEY_DIGEST],
+                struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+
+/* Find PATH of HASH. 0 or ERR_IO. Slices are valid until the tables change or disk_release. */
+int store_find(struct store *store, uint64_t hash, struct slice path,
+               struct found *ret_found) CHECK_RESULT;
+/* object_digest of what was found; 0 for none. */
+uint64_t found_digest(const struct found *found, uint64_t hash, struct slice bucket,
+                      struct slice key);
+
+/* Put CELL into TABLE: its base is what the table already had, or what CELL itself says. */
+void store_place(struct memtable *table, struct cell *cell);
+/* The tree and the figures follow a change of one record. */
+void store_account(struct store *store, uint64_t hash, uint64_t delta, uint32_t bytes_before,
+                   uint32_t bytes_after);
+/* Forget all of RANGE as of POSITION. */
+void store_forget(struct store *store, uint32_t range, uint64_t position);
+/* Zero the leaves of a range. */
+void tree_clear_range(struct tree *tree, uint32_t range, uint32_t range_bits);
+/* Take in that (RANGE, FORK, EPOCH) is installed, if newer. */
+void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t epoch);
+
+/* ------------------------------------------------------------------------------ walk.c */
+
+struct walk_item {
+    uint64_t hash;
+    struct slice path; /* As in record.h. */
+    struct slice bucket;
+    struct slice key;
+    struct slice object;
+    const struct cell *cell; /* Or NULL: it lies in the engine. */
+    bool bad;
+};
+
+struct walk_record {
+    struct slice path;
+    struct slice object;
+    bool bad;
+};
+
+/* All records of an interval in (hash, bucket, key) order, each as it is now. */
+struct walk {
+    struct store *store;
+    uint64_t last;
+    struct cell *active;
+    struct cell *frozen;
+    struct arena *arena;       /* Borrowed. */
+    struct walk_record *group; /* Of one hash, from the engine, by path. */
+    uint32_t group_count, group_at, group_capacity;
+    struct slice ahead_key, ahead_value; /* The engine's next record. */
+    bool ahead;
+    int error;
+};
+
+/* Start at the first record with a path after PATH (empty: at hash FROM), up to hash LAST. ARENA
+ * takes what the walk needs. Nothing may change while it lasts. */
+void walk_start(struct walk *walk, struct store *store, struct arena *arena, uint64_t from,
+                struct slice path, uint64_t last);
+/* False at the end or with walk->error set. */
+bool walk_next(struct walk *walk, struct walk_item *ret_item);
+
+/* ------------------------------------------------------------------------ checkpoint.c */
+
+/* Freeze if it is time. Not within a group of records. */
+void checkpoint_begin_if_due(struct store *store);
+/* Begin one if it is time, carry on with one under way. */
+void checkpoint_run(struct store *store);
+/* Go on with the one that recovery found under way. */
+void checkpoint_resume(struct store *store);
+/* Nothing is left to bring to the engine. */
+bool checkpoint_clean(const struct store *store);
+/* How long the acknowledgement of BYTES is to be held back so that the memtable does not fill up
+ * before the frozen one is applied. */
+uint64_t checkpoint_delay_us(const struct store *store, uint64_t bytes);
+/* A transaction has ended. */
+void checkpoint_take(struct store *store, const struct disk_event *event);
+/* Move the active memtable and the dirty metas to the frozen side. */
+void checkpoint_freeze(struct store *store);
+void checkpoint_done(struct checkpoint *checkpoint);
+/* Bytes of the log that a replay would read now. */
+uint64_t checkpoint_log_bytes(const struct store *store);
+/* No room for more data before the checkpoint has moved on. */
+bool checkpoint_behind(const struct store *store);
+
+/* ----------------------------------------------------------------------------- state.c
+ *
+ * Watermark, leaves (64 to a record) and figures of ranges in the engine's state table. */
+
+enum { LEAF_GROUP = 64 };
+
+/* Append to ITEMS what the engine's copies of these now are; keys and values lie in ARENA. */
+struct disk_item state_mark_item(const struct store *store, const struct watermark *mark,
+                                 struct arena *arena);
+struct disk_item state_range_item(const struct store *store, uint32_t range, struct arena *arena);
+struct disk_item state_leaves_item(const struct store *store, uint32_t group, struct arena *arena);
+struct disk_item state_meta_item(const struct meta *meta, struct arena *arena);
+/* Load all of it and the metas; RET_FOUND false on an engine that is new. 0, ERR_IO, ERR_CORRUPT.
+ */
+int state_load(struct store *store, bool *ret_found, struct buf *error_text) CHECK_RESULT;
+
+/* Keys of the store's own metas. */
+enum { META_OWN_BITS = 'b', META_OWN_EPOCH = 'e' };
+/* A meta of the store's own was set, by replay or from the engine. */
+int state_own_meta(struct store *store, struct slice key, struct slice value) CHECK_RESULT;
+/* The number of ranges is known. */
+void store_ranges_init(struct store *store, uint32_t range_bits);
+
+#endif

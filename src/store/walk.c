@@ -1,0 +1,156 @@
+/* Records of an interval in order, merged from memtables and engine (store_private.h).
+ *
+ * The engine sorts as we do but for keys past its limit, which it has by digest: so its records are
+ * taken one hash at a time and sorted here. Hashes are 64 bits: a group is one record but for the
+ * rarest of accidents. */
+#include <stdlib.h>
+
+#include "store/store_private.h"
+
+static void engine_ahead(struct walk *walk, int error)
+{
+    walk->ahead = error == 0;
+    if (error != 0 && error != ERR_NOT_FOUND)
+        walk->error = error;
+}
+
+static void engine_seek(struct walk *walk, uint64_t hash)
+{
+    uint8_t key[8];
+    for (int i = 0; i < 8; i++)
+        key[i] = (uint8_t)(hash >> (56 - 8 * i));
+    walk->store->reading = true;
+    engine_ahead(walk, disk_seek(walk->store->disk, DISK_OBJECTS, slice_of(key, 8),
+                                 &walk->ahead_key, &walk->ahead_value));
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return slice_compare(((const struct walk_record *)a)->path,
+                         ((const struct walk_record *)b)->path);
+}
+
+static void group_add(struct walk *walk)
+{
+    if (walk->group_count == walk->group_capacity) {
+        uint32_t capacity = MAX(walk->group_capacity * 2, 4u);
+        struct walk_record *grown = arena_alloc(walk->arena, capacity * sizeof(*grown));
+        if (walk->group_count > 0)
+            memcpy(grown, walk->group, walk->group_count * sizeof(*grown));
+        walk->group = grown;
+        walk->group_capacity = capacity;
+    }
+    struct walk_record *record = &walk->group[walk->group_count++];
+    record->bad = !engine_parse(walk->ahead_key, walk->ahead_value, &record->path, &record->object);
+    walk->store->bad_records += record->bad;
+}
+
+/* Fill the group with the engine's next hash that may be seen, unless it still has records. */
+static void group_load(struct walk *walk)
+{
+    if (walk->group_at < walk->group_count)
+        return;
+    walk->group_at = walk->group_count = 0;
+    while (walk->ahead) {
+        uint64_t hash = load_u64_be(walk->ahead_key.data);
+        if (hash > walk->last) {
+            walk->ahead = false;
+        } else if (!store_sees_engine(walk->store, hash)) {
+            uint64_t last =
+                range_last(range_of(hash, walk->store->range_bits), walk->store->range_bits);
+            if (last >= walk->last)
+                walk->ahead = false;
+            else
+                engine_seek(walk, last + 1);
+        } else {
+            do {
+                group_add(walk);
+                engine_ahead(walk,
+                             disk_next(walk->store->disk, &walk->ahead_key, &walk->ahead_value));
+            } while (walk->ahead && load_u64_be(walk->ahead_key.data) == hash);
+            if (walk->group_count > 1)
+                qsort(walk->group, walk->group_count, sizeof(*walk->group), by_path);
+            return;
+        }
+    }
+}
+
+/* The next cell of the frozen table that may be seen. */
+static void frozen_skip(struct walk *walk)
+{
+    while (walk->frozen && !store_sees_frozen(walk->store, walk->frozen->hash)) {
+        uint32_t bits = walk->store->range_bits;
+        uint64_t last = range_last(range_of(walk->frozen->hash, bits), bits);
+        if (last == UINT64_MAX) {
+            walk->frozen = NULL;
+            return;
+        }
+        walk->frozen = memtable_seek(walk->store->frozen, last + 1, SLICE_NONE);
+    }
+}
+
+static bool item_of_cell(const struct cell *cell, struct walk_item *ret_item)
+{
+    *ret_item = (struct walk_item){.hash = cell->hash,
+                                   .path = cell_path(cell),
+                                   .bucket = cell_bucket(cell),
+                                   .key = cell_key(cell),
+                                   .object = cell_object(cell),
+                                   .cell = cell};
+    return true;
+}
+
+static bool item_of_record(const struct walk_record *record, struct walk_item *ret_item)
+{
+    *ret_item =
+        (struct walk_item){.path = record->path, .object = record->object, .bad = record->bad};
+    if (!key_parse(record->path, &ret_item->hash, &ret_item->bucket, &ret_item->key))
+        ret_item->bad = true;
+    return true;
+}
+
+static struct cell *cell_after(const struct memtable *table, struct cell *cell, struct slice path)
+{
+    return cell && slice_equal(cell_path(cell), path) ? memtable_next(table, cell) : cell;
+}
+
+bool walk_next(struct walk *walk, struct walk_item *ret_item)
+{
+    group_load(walk);
+    frozen_skip(walk);
+    struct walk_record *record =
+        walk->group_at < walk->group_count ? &walk->group[walk->group_at] : NULL;
+    if (walk->error || (!walk->active && !walk->frozen && !record))
+        return false;
+    /* Paths begin with the hash, big-endian: comparing them is comparing (hash, bucket, key). */
+    struct cell *cell = walk->active;
+    if (!cell || (walk->frozen && slice_compare(cell_path(walk->frozen), cell_path(cell)) < 0))
+        cell = walk->frozen;
+    if (!cell || (record && slice_compare(record->path, cell_path(cell)) < 0)) {
+        walk->group_at++;
+        return item_of_record(record, ret_item);
+    }
+    struct slice path = cell_path(cell);
+    item_of_cell(cell, ret_item);
+    walk->group_at += record && slice_equal(record->path, path);
+    walk->active = cell_after(walk->store->active, walk->active, path);
+    walk->frozen = cell_after(walk->store->frozen, walk->frozen, path);
+    return ret_item->hash <= walk->last;
+}
+
+void walk_start(struct walk *walk, struct store *store, struct arena *arena, uint64_t from,
+                struct slice path, uint64_t last)
+{
+    *walk = (struct walk){.store = store, .arena = arena, .last = last};
+    engine_seek(walk, from);
+    walk->active = memtable_seek(store->active, from, path);
+    walk->active = cell_after(store->active, walk->active, path);
+    if (store->frozen) {
+        walk->frozen = memtable_seek(store->frozen, from, path);
+        walk->frozen = cell_after(store->frozen, walk->frozen, path);
+    }
+    group_load(walk);
+    while (walk->group_at < walk->group_count && path.size > 0 &&
+           slice_compare(walk->group[walk->group_at].path, path) <= 0)
+        walk->group_at++;
+}
