@@ -35,6 +35,9 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
 
 void world_done(struct world *world)
 {
+    /* What is in the queue lies in what is freed next. */
+    for (struct heap_node *node; (node = heap_peek(&world->queue)) != NULL;)
+        heap_remove(&world->queue, node);
     faults_free(world->faults);
     admin_free(world->admin);
     workload_free(world->workload);
