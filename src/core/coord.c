@@ -6,9 +6,11 @@ enum {
     OP_BYTES_MAX = 512 * 1024 * 1024, /* Of all operations of a node. */
 };
 
-void coord_init(struct coord *coord, uint32_t active_max)
+void coord_init(struct coord *coord, uint32_t active_max, uint64_t generation)
 {
-    *coord = (struct coord){.active_max = active_max};
+    /* No id of an earlier life comes again: answers to it may still be on their way. */
+    *coord = (struct coord){.active_max = active_max,
+                            .ids_next = generation << 40 & 0x00ffffffffffffffu};
 }
 
 void coord_done(struct coord *coord, struct core *core)
@@ -415,6 +417,11 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
     op->from_id = message->forward.id;
     op->hops = message->forward.hops;
     op->came_with = message->forward.range;
+    if (op->request.client == 0) {
+        /* The message may come twice: the entry node and its id name the put. */
+        op->request.client = (from.hi ^ from.lo) | 1;
+        op->request.sequence = op->from_id;
+    }
     begin(core, op, MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS));
 }
 

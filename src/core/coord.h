@@ -29,7 +29,7 @@ struct coord {
     bool draining;
 };
 
-void coord_init(struct coord *coord, uint32_t active_max);
+void coord_init(struct coord *coord, uint32_t active_max, uint64_t generation);
 void coord_done(struct coord *coord, struct core *core);
 
 /* Free what ended in earlier steps: effects may have borrowed from it. */

@@ -99,6 +99,7 @@ static inline uint8_t op_needed(uint8_t asked, uint8_t fallback, uint32_t slots)
 struct answer *op_answer(struct core *core, struct coord_op *op, int error);
 /* The same with a sentence, and the operation is over. */
 void op_fail(struct core *core, struct coord_op *op, int error, struct slice detail);
+/* End it, without an answer if it has none yet. */
 void op_free(struct core *core, struct coord_op *op);
 /* Whoever asked for A is answered with B's outcome, and the other way round. */
 void op_swap_askers(struct coord_op *a, struct coord_op *b);

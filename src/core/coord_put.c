@@ -87,14 +87,19 @@ static bool answer_retry(struct core *core, struct coord_op *op)
     }
     if (first == op)
         return false; /* Started again under a newer record. */
+    if (first->remote && op->remote && id_equal(first->from, op->from) &&
+        first->from_id == op->from_id) {
+        op_free(core, op); /* The same message, repeated. */
+        return true;
+    }
     op_swap_askers(first, op);
     if (!first->answered) {
         op_fail(core, op, ERR_TIMEOUT, slice_string("a retry of this request took over"));
         return true;
     }
     /* The first was told TIMEOUT: go on with the same version, to the retry's deadline. */
-    op->answered = true;
     first->answered = false;
+    op->coord->active++;
     first->deadline = op->deadline;
     first->deadline_us = op->deadline_us;
     op_free(core, op);

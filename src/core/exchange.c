@@ -10,7 +10,8 @@
 enum {
     BUCKETS = MEMBER_BUCKETS + RING_BUCKETS,
     DIGEST_PAGES_MAX = 16, /* An answer's digests; the next one begins with the next bucket. */
-    DIGESTS_MAX = 512,     /* Looked at in one message: more than any page of ours has. */
+    LOADS_SIZE_MAX = 600,
+    DIGESTS_MAX = 512, /* Looked at in one message: more than any page of ours has. */
 };
 
 _Static_assert(MEMBER_BUCKETS == 16 && SETTING_BUCKETS == 16 && RING_BUCKETS == 64,
@@ -33,14 +34,16 @@ static uint64_t their_hash(const struct message *syn, uint32_t bucket)
                                    : syn->syn.ranges[bucket - MEMBER_BUCKETS];
 }
 
-/* Loads fill what is left of a message. */
+/* Loads take what is left of a message, but no more than LOADS_SIZE_MAX: with the hashes of a SYN
+ * that makes about 2 KB a second for an idle node, at any size of the cluster. */
 static const struct load *loads_for(struct gossip *gossip, struct core *core, size_t used,
                                     uint32_t *ret_count)
 {
     struct load loads[LOADS_PER_MESSAGE];
     uint32_t count = loads_pick(&gossip->loads, core->self, LOADS_PER_MESSAGE, loads);
     uint32_t fit = 0;
-    while (fit < count && used + load_size(&loads[fit]) <= GOSSIP_SIZE_MAX)
+    size_t end = MIN(used + LOADS_SIZE_MAX, (size_t)GOSSIP_SIZE_MAX);
+    while (fit < count && used + load_size(&loads[fit]) <= end)
         used += load_size(&loads[fit++]);
     *ret_count = fit;
     if (fit == 0)
@@ -375,6 +378,7 @@ void exchange_ack(struct gossip *gossip, struct core *core, struct node_id from,
     note_agreement(gossip, core, message->ack.tables == 0 && message->ack.ranges == 0);
     struct digest *wants = count == 0 ? NULL : core_alloc(core, count * sizeof(*wants));
     uint32_t wants_count = 0;
+    size_t wants_size = PAGE_HEAD_SIZE;
     for (uint32_t i = 0; i < count; i++) {
         switch (compare_digest(core, &digests[i])) {
         case SAME:
@@ -383,6 +387,9 @@ void exchange_ack(struct gossip *gossip, struct core *core, struct node_id from,
             add_ours(gossip, core, &digests[i]);
             break;
         case THEIRS_NEWER:
+            wants_size += digest_size(&digests[i]);
+            if (wants_size > GOSSIP_SIZE_MAX)
+                break; /* Cannot be in answer to a page of ours; a later round brings it. */
             wants[wants_count] = digests[i];
             wants[wants_count++].name = core_copy(core, digests[i].name);
             break;

@@ -193,8 +193,8 @@ static void init_machines(struct node *node, const struct node_options *options)
     detector_init(&node->detector);
     registers_init(&node->registers);
     replica_init(&node->replica);
-    coord_init(&node->coord,
-               options->requests_max == 0 ? REQUESTS_MAX : (uint32_t)options->requests_max);
+    uint64_t active_max = options->requests_max == 0 ? REQUESTS_MAX : options->requests_max;
+    coord_init(&node->coord, (uint32_t)active_max, node->core.generation);
     transfers_init(&node->transfers);
 }
 
