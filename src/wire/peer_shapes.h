@@ -1,4 +1,4 @@
-/* The fields of every message between peers (docs/protocol.md lists them for readers). */
+/* The fields of every message between peers. */
 #ifndef PEER_SHAPES_H
 #define PEER_SHAPES_H
 

@@ -53,7 +53,7 @@ enum {
     OUTCOMES_MAX = 10000,                              /* Items of a scan. */
 };
 
-static struct mp_scan rpc_response_scan(void)
+static inline struct mp_scan rpc_response_scan(void)
 {
     return (struct mp_scan){.limits = {RPC_DEPTH_MAX, ELEMENTS_MAX, RESPONSE_SIZE_MAX}};
 }
@@ -67,39 +67,39 @@ struct pairs {
     uint32_t count;
 };
 
-static struct pairs pairs_begin(struct buf *out)
+static inline struct pairs pairs_begin(struct buf *out)
 {
     struct pairs pairs = {.out = out, .start = out->size};
     mp_write_map(out, 0);
     return pairs;
 }
 
-static void pairs_end(const struct pairs *pairs)
+static inline void pairs_end(const struct pairs *pairs)
 {
     ASSERT(pairs->count < 16);
     pairs->out->data[pairs->start] = (uint8_t)(0x80 | pairs->count);
 }
 
-static struct buf *pair(struct pairs *pairs, const char *name)
+static inline struct buf *pair(struct pairs *pairs, const char *name)
 {
     pairs->count++;
     mp_write_text(pairs->out, name);
     return pairs->out;
 }
 
-static void pair_bytes(struct pairs *pairs, const char *name, struct slice bytes)
+static inline void pair_bytes(struct pairs *pairs, const char *name, struct slice bytes)
 {
     if (bytes.size > 0)
         mp_write_binary(pair(pairs, name), bytes);
 }
 
-static void pair_number(struct pairs *pairs, const char *name, uint64_t number)
+static inline void pair_number(struct pairs *pairs, const char *name, uint64_t number)
 {
     if (number > 0)
         mp_write_uint(pair(pairs, name), number);
 }
 
-static void pair_consistency(struct pairs *pairs, const char *name, uint8_t consistency)
+static inline void pair_consistency(struct pairs *pairs, const char *name, uint8_t consistency)
 {
     if (consistency == CONSISTENCY_QUORUM)
         mp_write_text(pair(pairs, name), "quorum");
@@ -109,7 +109,7 @@ static void pair_consistency(struct pairs *pairs, const char *name, uint8_t cons
         pair_number(pairs, name, consistency);
 }
 
-static void envelope_write(uint32_t id, struct slice method, struct buf *out)
+static inline void envelope_write(uint32_t id, struct slice method, struct buf *out)
 {
     mp_write_array(out, 4);
     mp_write_uint(out, 0);
@@ -118,7 +118,7 @@ static void envelope_write(uint32_t id, struct slice method, struct buf *out)
 }
 
 /* What every method takes. */
-static void common_write(struct pairs *pairs, const struct request *request)
+static inline void common_write(struct pairs *pairs, const struct request *request)
 {
     if (request->bucket.size > 0)
         mp_write_string(pair(pairs, "bucket"), request->bucket);
@@ -135,7 +135,7 @@ static void common_write(struct pairs *pairs, const struct request *request)
 }
 
 /* What belongs to one key. */
-static void item_write(struct pairs *pairs, const struct request *request)
+static inline void item_write(struct pairs *pairs, const struct request *request)
 {
     mp_write_binary(pair(pairs, "key"), request->key);
     if (request->method == METHOD_PUT) {
@@ -148,7 +148,7 @@ static void item_write(struct pairs *pairs, const struct request *request)
         pair_bytes(pairs, "context", request->context);
 }
 
-static void request_id_write(struct pairs *pairs, const struct request *request)
+static inline void request_id_write(struct pairs *pairs, const struct request *request)
 {
     if (request->client == 0)
         return;
@@ -158,8 +158,8 @@ static void request_id_write(struct pairs *pairs, const struct request *request)
     mp_write_uint(out, request->sequence);
 }
 
-static void rpc_request_encode(uint32_t id, const struct request *request, struct slice cursor,
-                               bool values, struct buf *out)
+static inline void rpc_request_encode(uint32_t id, const struct request *request,
+                                      struct slice cursor, bool values, struct buf *out)
 {
     static const char *const names[] = {[METHOD_GET] = "get",
                                         [METHOD_PUT] = "put",
@@ -181,8 +181,8 @@ static void rpc_request_encode(uint32_t id, const struct request *request, struc
     pairs_end(&pairs);
 }
 
-static void rpc_batch_encode(uint32_t id, const struct request *requests, uint32_t count,
-                             struct buf *out)
+static inline void rpc_batch_encode(uint32_t id, const struct request *requests, uint32_t count,
+                                    struct buf *out)
 {
     ASSERT(count > 0);
     bool reads = requests[0].method == METHOD_GET;
@@ -202,7 +202,8 @@ static void rpc_batch_encode(uint32_t id, const struct request *requests, uint32
     pairs_end(&pairs);
 }
 
-static void rpc_call_encode(uint32_t id, struct slice method, struct slice params, struct buf *out)
+static inline void rpc_call_encode(uint32_t id, struct slice method, struct slice params,
+                                   struct buf *out)
 {
     envelope_write(id, method, out);
     if (params.size == 0)
@@ -214,17 +215,17 @@ static void rpc_call_encode(uint32_t id, struct slice method, struct slice param
 /* ---------------------------------------------------------------------------- Responses. */
 
 /* The next pair's name; its value is then to be read or skipped. */
-static struct slice name_read(struct mp_reader *in)
+static inline struct slice name_read(struct mp_reader *in)
 {
     return mp_read_bytes(in);
 }
 
-static bool is(struct slice name, const char *text)
+static inline bool is(struct slice name, const char *text)
 {
     return slice_equal(name, slice_string(text));
 }
 
-static uint32_t read_u32_value(struct mp_reader *in)
+static inline uint32_t read_u32_value(struct mp_reader *in)
 {
     uint64_t number = mp_read_uint(in);
     if (number > UINT32_MAX)
@@ -233,7 +234,7 @@ static uint32_t read_u32_value(struct mp_reader *in)
 }
 
 /* The counts stand in results and errors alike. True if NAME was one of them. */
-static bool count_read(struct mp_reader *in, struct slice name, struct rpc_outcome *outcome)
+static inline bool count_read(struct mp_reader *in, struct slice name, struct rpc_outcome *outcome)
 {
     uint32_t *count = is(name, "needed")   ? &outcome->needed
                       : is(name, "got")    ? &outcome->got
@@ -245,7 +246,7 @@ static bool count_read(struct mp_reader *in, struct slice name, struct rpc_outco
     return count != NULL;
 }
 
-static void error_read(struct mp_reader *in, struct rpc_outcome *outcome)
+static inline void error_read(struct mp_reader *in, struct rpc_outcome *outcome)
 {
     for (uint32_t left = mp_read_map(in); left > 0; left--) {
         struct slice name = name_read(in);
@@ -264,7 +265,7 @@ static void error_read(struct mp_reader *in, struct rpc_outcome *outcome)
         in->bad = true;
 }
 
-static struct rpc_sibling sibling_read(struct mp_reader *in)
+static inline struct rpc_sibling sibling_read(struct mp_reader *in)
 {
     struct rpc_sibling sibling = {0};
     for (uint32_t left = mp_read_map(in); left > 0; left--) {
@@ -285,7 +286,8 @@ static struct rpc_sibling sibling_read(struct mp_reader *in)
     return sibling;
 }
 
-static void siblings_read(struct mp_reader *in, struct arena *arena, struct rpc_outcome *outcome)
+static inline void siblings_read(struct mp_reader *in, struct arena *arena,
+                                 struct rpc_outcome *outcome)
 {
     uint32_t count = mp_read_array(in);
     if (count > OBJECT_SIBLINGS_MAX)
@@ -299,7 +301,8 @@ static void siblings_read(struct mp_reader *in, struct arena *arena, struct rpc_
 }
 
 /* The result of a get, put or delete, or an item of a scan. */
-static void result_read(struct mp_reader *in, struct arena *arena, struct rpc_outcome *outcome)
+static inline void result_read(struct mp_reader *in, struct arena *arena,
+                               struct rpc_outcome *outcome)
 {
     for (uint32_t left = mp_read_map(in); left > 0; left--) {
         struct slice name = name_read(in);
@@ -319,7 +322,7 @@ static void result_read(struct mp_reader *in, struct arena *arena, struct rpc_ou
 }
 
 /* One part of a batch: {result} or {error}. */
-static void part_read(struct mp_reader *in, struct arena *arena, struct rpc_outcome *outcome)
+static inline void part_read(struct mp_reader *in, struct arena *arena, struct rpc_outcome *outcome)
 {
     bool found = false;
     for (uint32_t left = mp_read_map(in); left > 0; left--) {
@@ -337,7 +340,7 @@ static void part_read(struct mp_reader *in, struct arena *arena, struct rpc_outc
         in->bad = true;
 }
 
-static int rpc_response_decode(struct slice message, struct rpc_response *ret_response)
+static inline int rpc_response_decode(struct slice message, struct rpc_response *ret_response)
 {
     struct rpc_response response = {0};
     struct mp_reader in = mp_reader_of(message);
@@ -359,8 +362,8 @@ static int rpc_response_decode(struct slice message, struct rpc_response *ret_re
     return OK;
 }
 
-static int rpc_outcome_decode(struct slice result, struct arena *arena,
-                              struct rpc_outcome *ret_outcome)
+static inline int rpc_outcome_decode(struct slice result, struct arena *arena,
+                                     struct rpc_outcome *ret_outcome)
 {
     struct rpc_outcome outcome = {0};
     struct mp_reader in = mp_reader_of(result);
@@ -371,8 +374,8 @@ static int rpc_outcome_decode(struct slice result, struct arena *arena,
     return OK;
 }
 
-static void outcomes_read(struct mp_reader *in, struct arena *arena, bool parts,
-                          struct rpc_list *list)
+static inline void outcomes_read(struct mp_reader *in, struct arena *arena, bool parts,
+                                 struct rpc_list *list)
 {
     uint32_t count = mp_read_array(in);
     if (count > OUTCOMES_MAX)
@@ -389,7 +392,8 @@ static void outcomes_read(struct mp_reader *in, struct arena *arena, bool parts,
     }
 }
 
-static int rpc_list_decode(struct slice result, struct arena *arena, struct rpc_list *ret_list)
+static inline int rpc_list_decode(struct slice result, struct arena *arena,
+                                  struct rpc_list *ret_list)
 {
     struct rpc_list list = {0};
     struct mp_reader in = mp_reader_of(result);
