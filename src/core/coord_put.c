@@ -1,6 +1,7 @@
 /* Puts and deletes: a new version is made here, goes to all writers of all slots, and is answered
  * when w slots have it. A slot has it when all its writers acknowledged under one epoch. */
 #include "core/coord_op.h"
+#include "data/vector.h"
 
 enum { LINGER_US = 2000000 }; /* After the answer, for the slots that have not acknowledged yet. */
 
@@ -239,6 +240,20 @@ void put_send(struct core *core, struct coord_op *op)
     count(core, op);
 }
 
+/* Does a version in the object with the later stamp follow ours? Then the order is right already.
+ */
+static bool overtaken(struct core *core, const struct coord_op *op)
+{
+    struct object object;
+    if (object_decode(buf_slice(&op->later), &core->out->arena, &object) < 0)
+        return false;
+    for (uint32_t i = 0; i < object.count; i++) {
+        if (vector_covers(object.siblings[i].context, op->dot))
+            return true;
+    }
+    return false;
+}
+
 /* A later version than ours was seen: write once more, so that every put that begins from now on,
  * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). */
 static void rewrite(struct core *core, struct coord_op *op)
@@ -302,7 +317,8 @@ static void count(struct core *core, struct coord_op *op)
     }
     if (!op->answered && got >= op->needed) {
         bool ordered = op->bucket.policy != POLICY_SIBLINGS;
-        if (ordered && op->later.size > 0 && !op->rewritten && op_serves(core, op->range)) {
+        if (ordered && op->later.size > 0 && !op->rewritten && op_serves(core, op->range) &&
+            !overtaken(core, op)) {
             rewrite(core, op);
             return;
         }

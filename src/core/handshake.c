@@ -89,9 +89,11 @@ void handshake_start(struct handshake *handshake, struct core *core)
 
 /* -------------------------------------------------------------------------------------- HELLO. */
 
-static void refuse(struct core *core, struct node_id to, int error, struct slice detail)
+static void refuse(struct core *core, struct node_id to, uint64_t nonce, int error,
+                   struct slice detail)
 {
     struct message *message = core_send(core, to, MESSAGE_REFUSED);
+    message->refused.nonce = nonce;
     message->refused.error = error;
     message->refused.detail = detail;
 }
@@ -157,7 +159,7 @@ static enum handshake_news on_hello(struct handshake *handshake, struct core *co
         char theirs[NODE_ID_TEXT];
         id_format(core->cluster.id, ours);
         id_format(cluster, theirs);
-        refuse(core, from, ERR_REFUSED,
+        refuse(core, from, message->hello.nonce, ERR_REFUSED,
                core_printf(core,
                            "this node's data directory is of cluster %.8s, the seed is of cluster "
                            "%.8s; start it with the seeds of its own cluster, or with an empty "
@@ -166,14 +168,14 @@ static enum handshake_news on_hello(struct handshake *handshake, struct core *co
         return HANDSHAKE_NOTHING;
     }
     if (member_departed(&core->members, from)) {
-        refuse(core, from, ERR_NOT_MEMBER,
+        refuse(core, from, message->hello.nonce, ERR_NOT_MEMBER,
                slice_string("this node has left the cluster for good; to bring the host back, "
                             "start it with an empty data directory: it joins as a new node"));
         return HANDSHAKE_NOTHING;
     }
     const struct member *known = member_find(&core->members, from);
     if (known != NULL && known->generation > message->hello.self.generation) {
-        refuse(core, from, ERR_REFUSED,
+        refuse(core, from, message->hello.nonce, ERR_REFUSED,
                slice_string("the cluster remembers a later start of this node: its data directory "
                             "was copied or restored from a backup; start it with an empty "
                             "directory: it joins as a new node"));
@@ -222,7 +224,8 @@ enum handshake_news handshake_message(struct handshake *handshake, struct core *
     if (message->type == MESSAGE_WELCOME)
         return on_welcome(handshake, core, from, message);
     ASSERT(message->type == MESSAGE_REFUSED);
-    halt(core, message->refused.error, message->refused.detail);
+    if (message->refused.nonce == handshake->nonce)
+        halt(core, message->refused.error, message->refused.detail);
     return HANDSHAKE_NOTHING;
 }
 

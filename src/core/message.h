@@ -117,6 +117,7 @@ struct message {
         struct {
             int error;
             struct slice detail;
+            uint64_t nonce; /* Of the HELLO: an earlier life's refusal is not ours. */
         } refused;
         struct {
             uint64_t nonce;

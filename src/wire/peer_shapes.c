@@ -115,6 +115,7 @@ static const struct field welcome[] = {
 static const struct field refused[] = {
     PLAIN(MESSAGE, refused.error),
     DETAIL(MESSAGE, refused.detail),
+    PLAIN(MESSAGE, refused.nonce),
 };
 static const struct field syn[] = {
     PLAIN(MESSAGE, syn.nonce),
