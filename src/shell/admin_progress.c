@@ -6,15 +6,11 @@ struct slice plan_name(void)
     return slice_string("plan");
 }
 
-/* A move is done when the ring shows its slot settled at its target, or gone. */
-static bool move_done(const struct ring *ring, const struct plan_move *move)
+/* A move that was overtaken will not be made: it is done with, too. */
+static bool move_open(const struct ring *ring, const struct plan_move *move)
 {
-    if (move->range >= ring_ranges(ring))
-        return true;
-    const struct slot *slot = record_slot(ring_get(ring, move->range), move->slot);
-    if (slot == NULL)
-        return id_none(move->to);
-    return slot->stage == STAGE_STABLE && id_equal(slot->owner, move->to);
+    return move->range < ring_ranges(ring) &&
+           plan_move_fate(move, ring_get(ring, move->range)) == PLAN_MOVE_OPEN;
 }
 
 void plan_progress_load(const struct core *core, struct plan_progress *ret_progress)
@@ -30,7 +26,7 @@ void plan_progress_load(const struct core *core, struct plan_progress *ret_progr
     uint32_t last = UINT32_MAX;
     for (uint32_t i = 0; i < ret_progress->plan.count; i++) {
         const struct plan_move *move = &ret_progress->plan.moves[i];
-        ret_progress->done += move_done(&core->ring, move);
+        ret_progress->done += !move_open(&core->ring, move);
         if (move->range == last || move->range >= ring_ranges(&core->ring))
             continue;
         last = move->range;
