@@ -1,0 +1,337 @@
+/* The failure detector under a virtual clock. Every run is determined by its seed. */
+#include "core_cluster.h"
+
+#include "core/latency.h"
+
+/* COUNT nodes that know each other; the first SHARING of them hold range 0 together. */
+static void begin(uint32_t count, uint32_t sharing, uint64_t seed)
+{
+    world_begin(count, seed, 6);
+    world->detect = true;
+    for (uint32_t i = 0; i < count; i++)
+        node_start(i, 1, NULL, 0);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < count; j++)
+            if (i != j)
+                introduce(i, j);
+    struct range_record record = {.epoch = 1, .slots_count = (uint8_t)sharing};
+    for (uint32_t i = 0; i < sharing; i++)
+        record.slots[i] = (struct slot){(uint8_t)i, STAGE_STABLE, node_of(i), NODE_NONE};
+    for (uint32_t i = 0; i < count && sharing > 0; i++)
+        ring_merge(&world->nodes[i].core.ring, &record);
+}
+
+static bool sees_up(uint32_t a, uint32_t b)
+{
+    return detector_is_up(&world->nodes[a].core, node_of(b));
+}
+
+static uint64_t downs(void)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < world->count; i++)
+        sum += world->nodes[i].signals[SIGNAL_PEER_DOWN];
+    return sum;
+}
+
+static bool zero_sees_one_down(void)
+{
+    return !sees_up(0, 1);
+}
+
+static bool zero_sees_one_up(void)
+{
+    return sees_up(0, 1);
+}
+
+Test(detector, idle_peers_stay_up)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        begin(3, 3, seed);
+        world_run(600 * SECOND);
+        cr_assert_eq(downs(), 0, "seed %lu", seed);
+        world_end();
+        begin(3, 3, seed);
+        world->loss = 0.1;
+        world_run(600 * SECOND);
+        cr_assert_eq(downs(), 0, "with loss, seed %lu", seed);
+        world_end();
+    }
+}
+
+Test(detector, a_dead_peer_is_down_in_seconds_and_back_at_once)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        begin(3, 3, seed);
+        world_run(30 * SECOND);
+        node_stop(1);
+        uint64_t us = world_run_until(zero_sees_one_down, 30 * SECOND);
+        cr_assert_leq(us, 6 * SECOND, "seed %lu: %lu us", seed, us);
+        cr_assert_geq(us, 2 * SECOND, "a lull is no failure; seed %lu: %lu us", seed, us);
+        world_run(10 * SECOND);
+        cr_assert(sees_up(0, 2));
+        cr_assert_eq(world->nodes[0].signals[SIGNAL_PEER_DOWN], 1);
+        uint32_t ups = world->nodes[0].signals[SIGNAL_PEER_UP];
+        node_start(1, 2, NULL, 0);
+        us = world_run_until(zero_sees_one_up, 30 * SECOND);
+        cr_assert_leq(us, 2 * SECOND, "seed %lu: %lu us", seed, us);
+        cr_assert_eq(world->nodes[0].signals[SIGNAL_PEER_UP], ups + 1);
+        world_end();
+    }
+}
+
+static void lose_connection(uint32_t n, uint32_t peer)
+{
+    struct cluster_node *node = &world->nodes[n];
+    begin_step(node);
+    detector_lost(&node->detector, &node->core, node_of(peer));
+    end_step(node);
+}
+
+Test(detector, a_broken_connection_makes_suspect_at_once)
+{
+    begin(3, 2, 4);
+    world_run(20 * SECOND);
+    /* Alive: the ping is answered, nothing happens. */
+    lose_connection(0, 1);
+    lose_connection(0, 2);
+    world_run(5 * SECOND);
+    cr_assert_eq(downs(), 0);
+    /* Dead: down before the silence alone would say so, whether it shares ranges or not. */
+    node_stop(1);
+    node_stop(2);
+    lose_connection(0, 1);
+    lose_connection(0, 2);
+    cr_assert(sees_up(0, 1));
+    world_run(SECOND / 2);
+    cr_assert_not(sees_up(0, 1));
+    cr_assert_not(sees_up(0, 2));
+    world_end();
+}
+
+Test(detector, peers_without_common_ranges_are_not_pinged)
+{
+    begin(6, 2, 5);
+    world_run(120 * SECOND);
+    cr_assert_eq(downs(), 0);
+    cr_assert_gt(world->nodes[0].sent[MESSAGE_PING], 50);
+    uint64_t others = 0;
+    for (uint32_t i = 2; i < 6; i++)
+        others += world->nodes[i].sent[MESSAGE_PING];
+    cr_assert_eq(others, 0);
+    world_end();
+}
+
+static bool all_see_5_down(void)
+{
+    for (uint32_t i = 0; i < 5; i++)
+        if (sees_up(i, 5))
+            return false;
+    return true;
+}
+
+static bool all_see_5_up(void)
+{
+    for (uint32_t i = 0; i < 5; i++)
+        if (!sees_up(i, 5))
+            return false;
+    return true;
+}
+
+Test(detector, without_common_ranges_an_unanswered_question_tells)
+{
+    begin(6, 0, 6);
+    world_run(20 * SECOND);
+    node_stop(5);
+    cr_assert_neq(world_run_until(all_see_5_down, 120 * SECOND), UINT64_MAX);
+    for (uint32_t i = 0; i < 5; i++)
+        for (uint32_t j = 0; j < 5; j++)
+            cr_assert(sees_up(i, j));
+    /* The new generation spreads faster than it can contact everybody. */
+    node_start(5, 2, NULL, 0);
+    uint64_t us = world_run_until(all_see_5_up, 30 * SECOND);
+    cr_assert_leq(us, 8 * SECOND, "%lu us", us);
+    world_end();
+}
+
+Test(detector, an_own_stall_condemns_nobody)
+{
+    for (uint64_t stall = 1; stall <= 20; stall++) {
+        begin(3, 3, stall);
+        world_run(20 * SECOND);
+        world->nodes[0].paused_until = world->now + stall * SECOND;
+        world_run(stall * SECOND + 10 * SECOND);
+        cr_assert_eq(world->nodes[0].signals[SIGNAL_PEER_DOWN], 0, "stall of %lu s", stall);
+        cr_assert(sees_up(1, 0), "the others find it again after %lu s", stall);
+        /* It still finds the dead, if more slowly. */
+        node_stop(1);
+        cr_assert_neq(world_run_until(zero_sees_one_down, 30 * SECOND), UINT64_MAX);
+        world_end();
+    }
+}
+
+Test(detector, a_lull_after_busy_traffic_is_no_failure)
+{
+    begin(2, 2, 8);
+    for (uint32_t i = 0; i < 60000; i++) { /* A message a millisecond, for a minute. */
+        struct cluster_node *node = &world->nodes[0];
+        begin_step(node);
+        detector_heard(&node->detector, &node->core, node_of(1));
+        end_step(node);
+        world_run(1000);
+    }
+    uint32_t before = world->nodes[0].signals[SIGNAL_PEER_DOWN];
+    world->nodes[1].paused_until = world->now + 2 * SECOND;
+    world_run(10 * SECOND);
+    cr_assert_eq(world->nodes[0].signals[SIGNAL_PEER_DOWN], before);
+    world_end();
+}
+
+Test(detector, an_uneven_peer_is_given_more_time)
+{
+    begin(2, 2, 9);
+    /* It pauses for 2.8 s every 4 s: at first that may look like a failure, later it must not. */
+    for (uint32_t i = 0; i < 100; i++) {
+        if (i == 50)
+            memset(world->nodes[0].signals, 0, sizeof(world->nodes[0].signals));
+        world->nodes[1].paused_until = world->now + 2800000;
+        world_run(4 * SECOND);
+    }
+    cr_assert_eq(world->nodes[0].signals[SIGNAL_PEER_DOWN], 0);
+    struct detector_status status;
+    cr_assert(
+        detector_status(&world->nodes[0].detector, &world->nodes[0].core, node_of(1), &status));
+    node_stop(1);
+    uint64_t us = world_run_until(zero_sees_one_down, 60 * SECOND);
+    cr_assert_leq(us, 30 * SECOND);
+    cr_assert_geq(us, 3 * SECOND);
+    world_end();
+}
+
+Test(detector, maintenance_and_departure_count_as_not_up)
+{
+    begin(3, 3, 10);
+    world_run(10 * SECOND);
+    struct cluster_node *node = &world->nodes[1];
+    begin_step(node);
+    gossip_publish(&node->gossip, &node->core, MEMBER_MAINTENANCE);
+    end_step(node);
+    world_run(5 * SECOND);
+    cr_assert_not(sees_up(0, 1));
+    cr_assert_eq(downs(), 0, "but it has not failed");
+    begin_step(node);
+    gossip_publish(&node->gossip, &node->core, MEMBER_UP);
+    end_step(node);
+    world_run(5 * SECOND);
+    cr_assert(sees_up(0, 1));
+    begin_step(node);
+    gossip_depart(&node->gossip, &node->core, 0, node_of(2), DEPARTURE_LEFT);
+    end_step(node);
+    world_run(5 * SECOND);
+    cr_assert_not(sees_up(0, 2));
+    cr_assert(sees_up(0, 0));
+    cr_assert_not(sees_up(0, 77), "no member");
+    cr_assert_eq(world->nodes[0].detector.count, 1);
+    world_end();
+}
+
+Test(detector, the_unknown_get_the_benefit_of_the_doubt)
+{
+    begin(4, 2, 11);
+    node_stop(1);
+    node_stop(2);
+    node_stop(0);
+    node_start(0, 2, NULL, 0);
+    struct range_record record = {.epoch = 1, .slots_count = 2};
+    record.slots[0] = (struct slot){0, STAGE_STABLE, node_of(0), NODE_NONE};
+    record.slots[1] = (struct slot){1, STAGE_STABLE, node_of(1), NODE_NONE};
+    introduce(0, 3);
+    struct member dead[2] = {{.id = node_of(1), .generation = 1, .version = 1},
+                             {.id = node_of(2), .generation = 1, .version = 1}};
+    struct cluster_node *node = &world->nodes[0];
+    ring_merge(&node->core.ring, &record);
+    begin_step(node);
+    gossip_learn(&node->gossip, &node->core, &(struct delta){.members = dead, .members_count = 2});
+    end_step(node);
+    cr_assert(sees_up(0, 1) && sees_up(0, 2) && sees_up(0, 3), "nothing is known yet");
+    world_run(SECOND / 2);
+    cr_assert(sees_up(0, 1));
+    world_run(SECOND);
+    cr_assert_not(sees_up(0, 1), "pinged in vain");
+    cr_assert(sees_up(0, 3));
+    world_run(60 * SECOND);
+    cr_assert_not(sees_up(0, 2), "gossip asked it in vain");
+    world_end();
+}
+
+Test(detector, pings_tell_position_clock_and_round_trip)
+{
+    begin(3, 3, 12);
+    world->nodes[1].core.synced = 4711;
+    detector_set_load(&world->nodes[1].detector, &(struct load){.queue = 5});
+    world_run(60 * SECOND);
+    struct detector_status status;
+    const struct detector *detector = &world->nodes[0].detector;
+    cr_assert(detector_status(detector, &world->nodes[0].core, node_of(1), &status));
+    cr_assert(status.up && status.shares);
+    cr_assert_eq(status.position, 4711);
+    cr_assert_eq(status.generation, 1);
+    cr_assert_lt(status.phi, DOWN_PHI);
+    cr_assert_geq(status.p99_us, 2000, "a message takes 1 to 10 ms each way");
+    cr_assert_leq(status.p99_us, 25000);
+    cr_assert_eq(detector_p99_us(detector, node_of(1)), status.p99_us);
+    cr_assert_eq(detector_p99_us(detector, node_of(9)), 0);
+    cr_assert_not(detector_status(detector, &world->nodes[0].core, node_of(9), &status));
+    cr_assert_leq(llabs(detector_clock_ms(detector)), 12, "all have one clock");
+
+    /* Two of three say that it is a second later. */
+    struct cluster_node *node = &world->nodes[0];
+    for (uint32_t peer = 1; peer <= 2; peer++) {
+        struct message pong = {.type = MESSAGE_PONG};
+        pong.ping.generation = 1;
+        begin_step(node);
+        pong.ping.hlc = hlc_at(node->core.now.wall_ms + 1000);
+        detector_heard(&node->detector, &node->core, node_of(peer));
+        detector_message(&node->detector, &node->core, node_of(peer), &pong);
+        end_step(node);
+    }
+    cr_assert_eq(detector_clock_ms(detector), 1000);
+
+    /* What an earlier life of the peer sent late says nothing. */
+    struct message late = {.type = MESSAGE_PONG};
+    late.ping.position = 9999;
+    begin_step(node);
+    detector_message(&node->detector, &node->core, node_of(1), &late);
+    end_step(node);
+    detector_status(detector, &node->core, node_of(1), &status);
+    cr_assert_eq(status.position, 4711);
+    world_end();
+}
+
+Test(latency, percentile)
+{
+    struct latency latency = {0};
+    for (uint32_t i = 0; i < LATENCY_SAMPLES_MIN - 1; i++)
+        latency_add(&latency, 100);
+    cr_assert_eq(latency_p99_us(&latency), 0, "too few to say");
+    for (uint32_t i = 0; i < 500; i++)
+        latency_add(&latency, 100);
+    cr_assert_geq(latency_p99_us(&latency), 100);
+    cr_assert_leq(latency_p99_us(&latency), 125);
+    for (uint32_t i = 0; i < 20; i++)
+        latency_add(&latency, 50000);
+    cr_assert_geq(latency_p99_us(&latency), 50000);
+    cr_assert_leq(latency_p99_us(&latency), 62500);
+    for (uint32_t i = 0; i < 20000; i++)
+        latency_add(&latency, 100);
+    cr_assert_leq(latency_p99_us(&latency), 125, "the old ones are forgotten");
+    /* Every value lies in a bucket whose edge is above it, by at most a quarter. */
+    for (uint64_t us = 0; us < 20000000; us += 1 + us / 7) {
+        struct latency one = {0};
+        for (uint32_t i = 0; i < LATENCY_SAMPLES_MIN; i++)
+            latency_add(&one, us);
+        cr_assert_gt(latency_p99_us(&one), us);
+        cr_assert_leq(latency_p99_us(&one), us + us / 4 + 1, "%lu", us);
+    }
+    latency_add(&latency, UINT64_MAX);
+}

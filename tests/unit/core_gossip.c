@@ -1,0 +1,586 @@
+/* Gossip among nodes under a virtual clock: what one knows, all know soon. Every run is determined
+ * by its seed, which a failure names. */
+#include "core_cluster.h"
+
+#include "base/error.h"
+
+static void change_setting(uint32_t n, const char *name, struct slice value)
+{
+    struct cluster_node *node = &world->nodes[n];
+    struct command command = {.type = COMMAND_SET, .name = slice_string(name), .value = value};
+    begin_step(node);
+    gossip_set(&node->gossip, &node->core, 1, &command);
+    end_step(node);
+}
+
+static void publish(uint32_t n, enum member_status status)
+{
+    struct cluster_node *node = &world->nodes[n];
+    begin_step(node);
+    gossip_publish(&node->gossip, &node->core, status);
+    end_step(node);
+}
+
+static struct range_record record_of(uint32_t range, uint64_t epoch, uint32_t owner)
+{
+    struct range_record record = {.range = range, .epoch = epoch, .slots_count = 1};
+    record.slots[0] = (struct slot){0, STAGE_STABLE, node_of(owner), NODE_NONE};
+    return record;
+}
+
+/* As the register does when a record is chosen. */
+static void choose_record(uint32_t n, uint32_t range, uint64_t epoch)
+{
+    struct cluster_node *node = &world->nodes[n];
+    struct range_record record = record_of(range, epoch, n);
+    begin_step(node);
+    cr_assert(ring_merge(&node->core.ring, &record));
+    gossip_spread_record(&node->gossip, &node->core, range);
+    end_step(node);
+}
+
+static void declare_departed(uint32_t n, uint32_t who, enum departure_kind kind)
+{
+    struct cluster_node *node = &world->nodes[n];
+    begin_step(node);
+    gossip_depart(&node->gossip, &node->core, 2, node_of(who), kind);
+    end_step(node);
+}
+
+static bool all_have_setting(void)
+{
+    for (uint32_t i = 0; i < world->count; i++)
+        if (setting_value(&world->nodes[i].core.settings, slice_string("config/x")).size == 0)
+            return false;
+    return true;
+}
+
+/* The seconds that the change took, which are rounds, at the worst of several seeds. */
+static double worst_rounds(uint32_t nodes, double loss, uint32_t seeds)
+{
+    uint64_t worst = 0;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        world_begin(nodes, seed, 6);
+        world->loss = loss;
+        world_start_all();
+        world_run(20 * SECOND);
+        change_setting((uint32_t)prng_below(&world->prng, nodes), "config/x", slice_string("1"));
+        uint64_t us = world_run_until(all_have_setting, 60 * SECOND);
+        cr_assert_neq(us, UINT64_MAX, "seed %lu: not all know it after a minute", seed);
+        worst = MAX(worst, us);
+        world_end();
+    }
+    return (double)worst / SECOND;
+}
+
+/* The goals of protocol.md section 2 for 99 of 100 runs. */
+Test(gossip, converges_in_few_rounds)
+{
+    double ten = worst_rounds(10, 0, 50), ten_lossy = worst_rounds(10, 0.1, 50);
+    cr_log_info("10 nodes: %.1f, with loss %.1f", ten, ten_lossy);
+    cr_assert_leq(ten, 5.0, "%f rounds", ten);
+    cr_assert_leq(ten_lossy, 7.0, "%f rounds", ten_lossy);
+    double hundred = worst_rounds(100, 0, 4), hundred_lossy = worst_rounds(100, 0.1, 4);
+    cr_log_info("100 nodes: %.1f, with loss %.1f", hundred, hundred_lossy);
+    cr_assert_leq(hundred, 8.0, "%f rounds", hundred);
+    cr_assert_leq(hundred_lossy, 10.0, "%f rounds", hundred_lossy);
+}
+
+/* Nodes that know one other each, and of a ring that one of them has. */
+static void bootstrap(uint32_t nodes, double loss, uint64_t seed, uint64_t limit)
+{
+    world_begin(nodes, seed, 8);
+    world->loss = loss;
+    for (uint32_t i = 0; i < nodes; i++)
+        node_start(i, 1, NULL, 0);
+    for (uint32_t range = 0; range < 256; range++)
+        choose_record(0, range, 1 + range % 3);
+    for (uint32_t i = 1; i < nodes; i++) {
+        uint32_t other = (uint32_t)prng_below(&world->prng, i);
+        introduce(i, other);
+        introduce(other, i);
+    }
+    uint64_t us = world_run_until(all_equal, limit);
+    cr_assert_neq(us, UINT64_MAX, "seed %lu, %u nodes", seed, nodes);
+    for (uint32_t i = 0; i < nodes; i++) {
+        cr_assert_eq(world->nodes[i].core.members.count, nodes);
+        for (uint32_t range = 0; range < 256; range++)
+            cr_assert_eq(ring_get(&world->nodes[i].core.ring, range)->epoch, 1 + range % 3);
+    }
+    cr_log_info("%u nodes knew all after %.1f s", nodes, (double)us / SECOND);
+    world_end();
+}
+
+Test(gossip, strangers_find_each_other)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        bootstrap(10, 0, seed, 15 * SECOND);
+        bootstrap(10, 0.1, seed, 20 * SECOND);
+    }
+    bootstrap(100, 0, 1, 20 * SECOND);
+    bootstrap(100, 0.1, 2, 25 * SECOND);
+}
+
+static void assert_idle_bytes(uint32_t nodes)
+{
+    world_begin(nodes, 3, 10);
+    for (uint32_t i = 0; i < nodes; i++) {
+        node_start(i, 1, NULL, 0);
+        for (uint32_t range = 0; range < 1024; range++) {
+            struct range_record record = record_of(range, 1, range % nodes);
+            ring_merge(&world->nodes[i].core.ring, &record);
+        }
+    }
+    for (uint32_t i = 0; i < nodes; i++)
+        for (uint32_t j = 0; j < nodes; j++)
+            if (i != j)
+                introduce(i, j);
+    for (uint32_t i = 0; i < nodes; i++)
+        gossip_set_load(&world->nodes[i].gossip, &world->nodes[i].core,
+                        &(struct load){.ops_per_s = 8000,
+                                       .live_bytes = 1ull << 36,
+                                       .file_bytes = 1ull << 37,
+                                       .free_bytes = 1ull << 38,
+                                       .hlc_floor = hlc_at(1700000000000)});
+    world_run(30 * SECOND);
+    cr_assert(all_equal());
+    uint64_t before = 0, after = 0;
+    for (uint32_t i = 0; i < nodes; i++)
+        before += world->nodes[i].bytes_sent;
+    world_run(60 * SECOND);
+    for (uint32_t i = 0; i < nodes; i++)
+        after += world->nodes[i].bytes_sent;
+    double rate = (double)(after - before) / 60 / nodes;
+    cr_log_info("%u idle nodes send %.0f bytes/s each", nodes, rate);
+    cr_assert_leq(rate, 2200, "%f bytes/s", rate);
+    cr_assert_geq(rate, 500, "somebody must still compare");
+    for (uint32_t i = 0; i < nodes; i++)
+        cr_assert_eq(world->nodes[i].gossip.loads.count, nodes, "loads travel too");
+    world_end();
+}
+
+Test(gossip, an_idle_cluster_costs_little_at_any_size)
+{
+    assert_idle_bytes(3);
+    assert_idle_bytes(10);
+    assert_idle_bytes(100);
+}
+
+static bool nobody_knows_3(void)
+{
+    for (uint32_t i = 0; i < world->count; i++)
+        if (i != 3 && !member_departed(&world->nodes[i].core.members, node_of(3)))
+            return false;
+    return true;
+}
+
+Test(gossip, every_kind_of_news_spreads_and_is_signalled)
+{
+    world_begin(8, 11, 6);
+    world_start_all();
+    world_run(20 * SECOND);
+    cr_assert(all_equal());
+    for (uint32_t i = 0; i < 8; i++)
+        memset(world->nodes[i].signals, 0, sizeof(world->nodes[i].signals));
+    publish(1, MEMBER_LEAVING);
+    cr_assert_neq(world_run_until(all_equal, 10 * SECOND), UINT64_MAX);
+    change_setting(2, "bucket/b", slice_string("value"));
+    world_run(SECOND / 100);
+    cr_assert_eq(world->nodes[2].replies, 1);
+    cr_assert_eq(world->nodes[2].reply_error, 0);
+    cr_assert_neq(world_run_until(all_equal, 10 * SECOND), UINT64_MAX);
+    choose_record(4, 17, 1);
+    cr_assert_neq(world_run_until(all_equal, 10 * SECOND), UINT64_MAX);
+    for (uint32_t i = 0; i < 8; i++) {
+        const struct cluster_node *node = &world->nodes[i];
+        cr_assert_eq(member_find(&node->core.members, node_of(1))->status, MEMBER_LEAVING);
+        cr_assert(slice_equal(setting_value(&node->core.settings, slice_string("bucket/b")),
+                              slice_string("value")));
+        cr_assert_eq(ring_get(&node->core.ring, 17)->epoch, 1);
+        cr_assert_eq(node->signals[SIGNAL_MEMBERS], 1, "node %u", i);
+        cr_assert_eq(node->signals[SIGNAL_SETTINGS], 1, "node %u", i);
+        cr_assert_eq(node->signals[SIGNAL_RECORD], i == 4 ? 0 : 1, "node %u", i);
+    }
+    declare_departed(5, 3, DEPARTURE_REMOVED);
+    cr_assert_neq(world_run_until(nobody_knows_3, 10 * SECOND), UINT64_MAX);
+    world_end();
+}
+
+Test(gossip, a_removed_node_stops_and_its_records_stay_away)
+{
+    world_begin(6, 5, 6);
+    world_start_all();
+    world_run(10 * SECOND);
+    declare_departed(0, 3, DEPARTURE_REMOVED);
+    world_run(20 * SECOND);
+    cr_assert(nobody_knows_3());
+    struct cluster_node *removed = &world->nodes[3];
+    cr_assert(removed->halted, "it hears of it from the others");
+    cr_assert_eq(removed->halt_error, ERR_NOT_MEMBER);
+    cr_assert_not_null(strstr(removed->halt_text, "was removed"), "%s", removed->halt_text);
+
+    /* It comes back with a disk that does not know. */
+    node_stop(3);
+    node_start(3, 9, NULL, 0);
+    for (uint32_t i = 0; i < 6; i++)
+        if (i != 3)
+            introduce(3, i);
+    world_run(20 * SECOND);
+    cr_assert(removed->halted);
+    for (uint32_t i = 0; i < 6; i++)
+        cr_assert(i == 3 || !member_find(&world->nodes[i].core.members, node_of(3)), "%u", i);
+    world_end();
+}
+
+Test(gossip, a_restart_with_a_higher_generation_replaces_the_old_record)
+{
+    world_begin(5, 6, 6);
+    world_start_all();
+    world_run(10 * SECOND);
+    for (uint32_t i = 0; i < 5; i++)
+        publish(2, MEMBER_UP);
+    world_run(10 * SECOND);
+    cr_assert_gt(member_find(&world->nodes[0].core.members, node_of(2))->version, 5);
+    node_stop(2);
+    world_run(2 * SECOND);
+    node_start(2, 2, NULL, 0);
+    cr_assert_eq(world->nodes[2].core.members.count, 5, "it remembers all it ever knew");
+    world_run(20 * SECOND);
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct member *member = member_find(&world->nodes[i].core.members, node_of(2));
+        cr_assert_eq(member->generation, 2);
+        cr_assert_eq(member->version, 1);
+    }
+    cr_assert_not(world->nodes[2].halted);
+    world_end();
+}
+
+Test(gossip, an_id_that_lives_twice_stops)
+{
+    world_begin(3, 7, 6);
+    world_start_all();
+    world_run(5 * SECOND);
+    struct cluster_node *node = &world->nodes[1];
+    struct member twin = *member_find(&node->core.members, node_of(1));
+    twin.generation++;
+    twin.peer = slice_string("10.0.0.99:7400");
+    begin_step(node);
+    gossip_learn(&node->gossip, &node->core, &(struct delta){.members = &twin, .members_count = 1});
+    end_step(node);
+    cr_assert(node->halted);
+    cr_assert_eq(node->halt_error, ERR_REFUSED);
+    cr_assert_not_null(strstr(node->halt_text, "10.0.0.99:7400"), "%s", node->halt_text);
+    cr_assert_eq(member_find(&node->core.members, node_of(1))->generation, 1);
+    world_end();
+}
+
+static bool halves(uint32_t from, uint32_t to)
+{
+    return (from < 5) != (to < 5);
+}
+
+Test(gossip, partitions_heal)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        world_begin(10, seed, 6);
+        world_start_all();
+        world_run(10 * SECOND);
+        world->cut = halves;
+        change_setting(0, "config/x", slice_string("left"));
+        change_setting(9, "config/x", slice_string("right"));
+        change_setting(9, "config/y", slice_string("right"));
+        publish(2, MEMBER_LEAVING);
+        declare_departed(7, 8, DEPARTURE_LEFT);
+        world_run(30 * SECOND);
+        cr_assert_not(all_equal());
+        cr_assert(member_find(&world->nodes[1].core.members, node_of(8)));
+        /* Verdicts lag: at first each half still thinks the other down. */
+        world->cut = NULL;
+        cr_assert_neq(world_run_until(all_equal, 15 * SECOND), UINT64_MAX, "seed %lu", seed);
+        struct slice x = setting_value(&world->nodes[3].core.settings, slice_string("config/x"));
+        cr_assert(slice_equal(
+            x, slice_string(id_compare(node_of(0), node_of(9)) > 0 ? "left" : "right")));
+        cr_assert(member_departed(&world->nodes[1].core.members, node_of(8)));
+        world_end();
+    }
+}
+
+static bool never_up(const struct core *core, struct node_id id)
+{
+    return id_equal(id, core->self);
+}
+
+Test(gossip, nodes_that_all_seem_down_are_still_tried)
+{
+    world_begin(4, 8, 6);
+    world_start_all();
+    world_run(5 * SECOND);
+    for (uint32_t i = 0; i < 4; i++)
+        world->nodes[i].core.peer_is_up = never_up;
+    change_setting(0, "config/x", slice_string("1"));
+    cr_assert_neq(world_run_until(all_have_setting, 30 * SECOND), UINT64_MAX);
+    world_end();
+}
+
+Test(gossip, seeds_join_halves_that_do_not_know_each_other)
+{
+    world_begin(6, 9, 6);
+    struct slice seed = slice_string("10.0.0.0:7400");
+    for (uint32_t i = 0; i < 6; i++)
+        node_start(i, 1, &seed, 1);
+    for (uint32_t i = 1; i < 6; i++)
+        introduce(i, i < 3 ? 0 : 3 + (i - 2) % 3);
+    cr_assert_neq(world_run_until(all_equal, 60 * SECOND), UINT64_MAX);
+    cr_assert_eq(world->nodes[5].core.members.count, 6);
+    world_end();
+}
+
+Test(gossip, a_joining_node_gets_the_whole_ring_in_two_rounds)
+{
+    world_begin(3, 10, 10);
+    for (uint32_t i = 0; i < 2; i++)
+        node_start(i, 1, NULL, 0);
+    introduce(0, 1);
+    introduce(1, 0);
+    for (uint32_t range = 0; range < 1024; range++)
+        choose_record(0, range, 1);
+    world_run(20 * SECOND);
+    cr_assert(all_equal());
+    node_start(2, 1, NULL, 0);
+    introduce(2, 0);
+    introduce(0, 2);
+    uint64_t us = world_run_until(all_equal, 5 * SECOND);
+    cr_assert_leq(us, 2 * SECOND, "%lu us", us);
+    world_end();
+}
+
+Test(gossip, a_setting_is_told_only_once_it_is_on_the_disk)
+{
+    world_begin(2, 12, 6);
+    world_start_all();
+    world_run(5 * SECOND);
+    struct cluster_node *node = &world->nodes[0];
+    change_setting(0, "config/x", slice_string("1"));
+    cr_assert_eq(node->replies, 0);
+    cr_assert_eq(setting_value(&node->core.settings, slice_string("config/x")).size, 0);
+    change_setting(0, "config/x", slice_string("2"));
+    cr_assert_eq(node->reply_error, ERR_BUSY, "one change at a time");
+    world_run(2000);
+    cr_assert_eq(node->replies, 2);
+    cr_assert_eq(node->reply_error, 0);
+    cr_assert(slice_equal(setting_value(&node->core.settings, slice_string("config/x")),
+                          slice_string("1")));
+
+    /* A conditional change fails when another came first. */
+    struct command command = {.type = COMMAND_SET,
+                              .name = slice_string("config/x"),
+                              .value = slice_string("3"),
+                              .conditional = true,
+                              .counter = 0};
+    begin_step(node);
+    gossip_set(&node->gossip, &node->core, 1, &command);
+    end_step(node);
+    cr_assert_eq(node->reply_error, ERR_CONFLICT);
+    command.counter = 1;
+    begin_step(node);
+    gossip_set(&node->gossip, &node->core, 1, &command);
+    end_step(node);
+    world_run(2000);
+    cr_assert_eq(node->reply_error, 0);
+
+    /* A refused store changes nothing. */
+    command.value = slice_string("4");
+    command.conditional = false;
+    begin_step(node);
+    gossip_set(&node->gossip, &node->core, 1, &command);
+    struct store_done done = {
+        .type = STORE_META, .token = node->core.out->items[0].store->token, .error = ERR_DISK_FULL};
+    gossip_refused(&node->gossip, &node->core, &done);
+    end_step(node);
+    cr_assert_eq(node->reply_error, ERR_DISK_FULL);
+    world_run(5 * SECOND);
+    for (uint32_t i = 0; i < 2; i++)
+        cr_assert(slice_equal(setting_value(&world->nodes[i].core.settings, command.name),
+                              slice_string("3")));
+    world_end();
+}
+
+/* An older value that comes in while ours is on its way to the disk must not be what the disk has
+ * in the end. */
+Test(gossip, the_disk_ends_with_the_newest_setting)
+{
+    for (uint32_t writer = 0; writer < 3; writer += 2) {
+        world_begin(3, 13, 6);
+        world_start_all();
+        world_run(5 * SECOND);
+        struct cluster_node *node = &world->nodes[1];
+        change_setting(1, "config/x", slice_string("ours"));
+        struct setting theirs = {.name = slice_string("config/x"),
+                                 .counter = 1,
+                                 .writer = node_of(writer),
+                                 .value = slice_string("theirs")};
+        bool ours_wins = id_compare(node_of(1), node_of(writer)) > 0;
+        begin_step(node);
+        gossip_learn(&node->gossip, &node->core,
+                     &(struct delta){.settings = &theirs, .settings_count = 1});
+        end_step(node);
+        world_run(10000);
+        cr_assert_eq(node->replies, 1);
+        cr_assert_eq(node->reply_error, ours_wins ? 0 : ERR_CONFLICT);
+        node_stop(1);
+        node_start(1, 2, NULL, 0);
+        cr_assert(slice_equal(setting_value(&node->core.settings, theirs.name),
+                              slice_string(ours_wins ? "ours" : "theirs")));
+        world_end();
+    }
+}
+
+Test(gossip, a_restarted_node_knows_what_it_knew)
+{
+    world_begin(4, 14, 6);
+    world_start_all();
+    change_setting(0, "config/x", slice_string("1"));
+    choose_record(1, 5, 3);
+    declare_departed(2, 3, DEPARTURE_LEFT);
+    world_run(20 * SECOND);
+    node_stop(3);
+    uint64_t settings =
+        world->nodes[0].core.settings.hashes[setting_bucket(slice_string("config/x"))];
+    node_stop(0);
+    node_start(0, 2, NULL, 0);
+    const struct core *core = &world->nodes[0].core;
+    cr_assert_eq(core->members.count, 3);
+    cr_assert(member_departed(&core->members, node_of(3)));
+    cr_assert_eq(core->settings.hashes[setting_bucket(slice_string("config/x"))], settings);
+    cr_assert_eq(ring_get(&core->ring, 5)->epoch, 3);
+    struct meta bad = {slice_string("m0123456789abcdef"), slice_string("junk")};
+    world->nodes[0].gossip.started = false;
+    cr_assert_eq(gossip_restore(&world->nodes[0].gossip, &world->nodes[0].core, &bad), ERR_CORRUPT);
+    world->nodes[0].gossip.started = true;
+    world_end();
+}
+
+static bool all_have_plan(void)
+{
+    for (uint32_t i = 0; i < world->count; i++)
+        if (setting_value(&world->nodes[i].core.settings, slice_string("plan")).size != 1 << 20)
+            return false;
+    return true;
+}
+
+Test(gossip, a_large_setting_spreads_without_rumours)
+{
+    world_begin(5, 15, 6);
+    world_start_all();
+    world_run(10 * SECOND);
+    uint8_t *plan = mem_zero(1 << 20);
+    /* It is rumoured while it is small; growing must not hold up other rumours. */
+    change_setting(0, "plan", slice_string("small"));
+    world_run(SECOND / 10);
+    change_setting(0, "plan", slice_of(plan, 1 << 20));
+    world_run(SECOND / 10);
+    change_setting(0, "config/x", slice_string("1"));
+    cr_assert_neq(world_run_until(all_have_setting, 10 * SECOND), UINT64_MAX);
+    cr_assert_neq(world_run_until(all_have_plan, 10 * SECOND), UINT64_MAX);
+    uint64_t before = 0, after = 0;
+    for (uint32_t i = 0; i < 5; i++)
+        before += world->nodes[i].bytes_sent;
+    world_run(20 * SECOND);
+    for (uint32_t i = 0; i < 5; i++)
+        after += world->nodes[i].bytes_sent;
+    cr_assert_lt(after - before, 1 << 20, "it is not sent again");
+    mem_free(plan);
+    world_end();
+}
+
+Test(gossip, tables_too_large_for_a_page_converge)
+{
+    world_begin(2, 16, 6);
+    world_start_all();
+    char name[100];
+    for (uint32_t n = 0; n < 2; n++) {
+        struct cluster_node *node = &world->nodes[n];
+        for (uint32_t i = 0; i < 3000; i++) {
+            snprintf(name, sizeof(name), "config/a-name-of-some-length-%u", i);
+            struct setting setting = {.name = slice_string(name),
+                                      .counter = i % 100 == 17 * n ? 2 : 1,
+                                      .writer = node_of(0),
+                                      .value = slice_string("v")};
+            if (i % 100 != 50 + n)
+                setting_merge(&node->core.settings, &setting);
+        }
+    }
+    cr_assert_neq(world_run_until(all_equal, 60 * SECOND), UINT64_MAX);
+    cr_assert_eq(world->nodes[0].core.settings.count, 3000);
+    world_end();
+}
+
+static void deliver(struct cluster_node *node, struct node_id from, const struct message *message)
+{
+    begin_step(node);
+    gossip_message(&node->gossip, &node->core, from, message);
+    end_step(node);
+}
+
+Test(gossip, strange_messages_do_no_harm)
+{
+    world_begin(2, 17, 6);
+    world_start_all();
+    world_run(5 * SECOND);
+    struct cluster_node *node = &world->nodes[0];
+    struct member stranger = {.id = node_of(50), .generation = 1, .version = 1};
+    struct message late = {.type = MESSAGE_ACK2};
+    late.ack2.nonce = 12345;
+    late.ack2.delta = (struct delta){.members = &stranger, .members_count = 1};
+    uint64_t stale = node->gossip.counters.stale;
+    deliver(node, node_of(1), &late);
+    struct message bulk = {.type = MESSAGE_BULK};
+    bulk.bulk.nonce = 12345;
+    bulk.bulk.delta = late.ack2.delta;
+    deliver(node, node_of(1), &bulk);
+    struct message ack = {.type = MESSAGE_ACK};
+    ack.ack.nonce = 12345;
+    deliver(node, node_of(1), &ack);
+    cr_assert_eq(node->gossip.counters.stale, stale + 3);
+    cr_assert_null(member_find(&node->core.members, stranger.id), "no round of ours");
+
+    /* Records of ranges beyond the ring, loads of nobody, digests of all kinds. */
+    struct range_record record = record_of(4000, 1, 0);
+    bulk.bulk.nonce = 0;
+    bulk.bulk.delta = (struct delta){.records = &record, .records_count = 1};
+    deliver(node, node_of(1), &bulk);
+    struct digest digests[1000];
+    for (uint32_t i = 0; i < 1000; i++)
+        digests[i] = (struct digest){.kind = (enum digest_kind)(1 + i % 4),
+                                     .id = node_of(i),
+                                     .name = slice_string("x"),
+                                     .range = i * 7919,
+                                     .major = i,
+                                     .minor = i};
+    struct load load = {.id = node_of(50), .generation = 1};
+    struct message syn = {.type = MESSAGE_SYN};
+    syn.syn.nonce = 99;
+    syn.syn.tables[3] = 5;
+    syn.syn.loads = &load;
+    syn.syn.loads_count = 1;
+    deliver(node, node_of(1), &syn);
+    cr_assert_eq(node->gossip.loads.count, 0);
+    struct message ack2 = {.type = MESSAGE_ACK2};
+    ack2.ack2.nonce = 99;
+    ack2.ack2.wants = digests;
+    ack2.ack2.wants_count = 1000;
+    deliver(node, node_of(1), &ack2);
+    for (uint32_t i = 0; i < ROUNDS_MAX; i++) {
+        ack.ack.nonce = node->gossip.rounds[i].nonce;
+        ack.ack.tables = UINT16_MAX;
+        ack.ack.ranges = UINT64_MAX;
+        ack.ack.complete = true;
+        ack.ack.digests = digests;
+        ack.ack.digests_count = 1000;
+        deliver(node, node_of(1), &ack);
+    }
+    world_run(10 * SECOND);
+    cr_assert(all_equal());
+    cr_assert_eq(node->core.members.count, 2);
+    world_end();
+}
