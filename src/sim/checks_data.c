@@ -140,7 +140,8 @@ void checks_acknowledged(struct world *world, const struct answer *answer, struc
     struct range_epoch range = {answer->range, 0, 0, answer->epoch};
     const struct range_record *record = checks_find(world->checks, &range);
     int host = world_host_of(world, answer->coordinator);
-    if (record == NULL || host < 0)
+    /* Of fewer acknowledgements than slots, the coordinator's own need not be one. */
+    if (record == NULL || host < 0 || answer->got < answer->slots)
         return;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         const struct slot *slot = &record->slots[i];
@@ -171,7 +172,7 @@ static bool covers(const struct object *object, struct dot dot)
         if (sibling->policy == POLICY_LWW)
             return true;
     }
-    return false;
+    return vector_covers(object->history, dot);
 }
 
 static void on_probed(struct world *world, struct host_probe *probe, const struct store_done *done)
