@@ -1,0 +1,191 @@
+"""One node and kvcli: what a newcomer tries first, and what scripts rely on."""
+
+import base64
+import threading
+
+from harness import *
+
+
+class OneNode(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.node = self.cluster.add("a", "--map-size", "4G", create=True)
+
+    def test_put_get_del(self):
+        self.cli("put", "greeting", "hello")
+        self.assertEqual(self.cli("get", "greeting"), b"hello")
+        self.cli("put", "greeting", "hello again")
+        self.assertEqual(self.cli("get", "greeting"), b"hello again")
+        self.cli("del", "greeting")
+        done = self.cluster.cli("get", "greeting")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout, b"")
+        self.assertIn(b"DELETED", done.stderr)
+
+    def test_values_are_kept_byte_for_byte(self):
+        values = {"empty": b"", "newline": b"a\n", "zero": b"\0", "all": bytes(range(256)) * 40,
+                  "large": random.Random(7).randbytes(1000000)}
+        for key, value in values.items():
+            self.cli("put", key, "-", input=value)
+        for key, value in values.items():
+            self.assertEqual(self.cli("get", key), value, key)
+
+    def test_exit_codes(self):
+        self.cli("get", "nobody", code=1)
+        self.cli("del", "nobody", code=1)
+        self.cli("get", code=2)
+        self.cli("frobnicate", code=2)
+        self.cli("put", "k", "v", "--ttl", "soon", code=2)
+        self.cli("put", "k", "v", "--bucket", "no such bucket!", code=2)
+        self.cli("put", "k", "v", "--bucket", "nowhere", code=5)
+        self.cli("put", "k", "-", input=bytes(1 << 21), code=5)
+        self.cli("put", "k", "v", "--context", "AAAA", code=5)
+        self.cli("-n", "127.0.0.1:1", "get", "k", code=3)
+
+    def test_errors_say_what_to_do(self):
+        done = self.cluster.cli("put", "k", "v", "--bucket", "nowhere")
+        self.assertIn(b"UNKNOWN_BUCKET", done.stderr)
+        self.assertIn(b"do: ", done.stderr)
+        error = json.loads(self.cli("put", "k", "v", "--bucket", "nowhere", "--json", code=5))["error"]
+        self.assertEqual(error["code"], "UNKNOWN_BUCKET")
+        self.assertTrue(error["message"] and error["advice"])
+
+    def test_json(self):
+        put = json.loads(self.cli("put", "k", "v", "--json"))
+        self.assertEqual((put["bucket"], put["key"]), ("default", "k"))
+        get = json.loads(self.cli("get", "k", "--json"))
+        self.assertEqual(get["siblings"][0]["value"], "v")
+        self.assertEqual(get["siblings"][0]["hlc"], put["hlc"])
+        self.assertEqual((get["slots"], get["copies"]), (1, 3))
+
+    def test_one_copy_is_said(self):
+        done = self.cluster.cli("put", "k", "v")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"stored on 1 of 3 copies: run `kvadmin rebalance`", done.stderr)
+
+    def test_a_value_expires(self):
+        self.cli("put", "brief", "v", "--ttl", "300ms")
+        wait_for("the value to expire", lambda: self.cluster.cli("get", "brief").returncode == 1)
+        self.cli("put", "brief", "again")
+        self.assertEqual(self.cli("get", "brief"), b"again")
+
+    def test_siblings(self):
+        self.assertEqual(self.cluster.cli("bucket", "create", "carts", "--policy", "siblings",
+                                          tool="kvadmin").returncode, 0)
+        self.cli("put", "cart", "apples", "--blind", "-b", "carts")
+        self.cli("put", "cart", "pears", "--blind", "-b", "carts")
+        shown = self.cluster.cli("get", "cart", "-b", "carts")
+        self.assertEqual((shown.returncode, shown.stdout), (4, b""))
+        self.assertIn(b"apples", shown.stderr)
+        self.assertIn(b"pears", shown.stderr)
+        stopped = self.cluster.cli("put", "cart", "both", "-b", "carts")
+        self.assertEqual(stopped.returncode, 4)
+        self.assertIn(b"CONFLICT", stopped.stderr)
+        both = json.loads(self.cli("get", "cart", "-b", "carts", "--json", code=4))
+        self.assertEqual({s["value"] for s in both["siblings"]}, {"apples", "pears"})
+        self.cli("put", "cart", "both", "-b", "carts", "--context", both["context"])
+        self.assertEqual(self.cli("get", "cart", "-b", "carts"), b"both")
+        # The same context again is older than what is there now.
+        self.cli("put", "cart", "late", "-b", "carts", "--context", both["context"])
+        self.cli("get", "cart", "-b", "carts", code=4)
+        self.cli("put", "cart", "one", "-b", "carts", "--resolve")
+        self.assertEqual(self.cli("get", "cart", "-b", "carts"), b"one")
+        # A context belongs to its key.
+        self.cli("put", "other", "x", "-b", "carts", "--context", both["context"], code=5)
+
+    def test_mget_and_scan(self):
+        for i in range(30):
+            self.cli("put", f"key{i}", f"value\t{i}")
+        lines = self.cli("mget", "key3", "missing", "key7", code=1).splitlines()
+        self.assertEqual(lines, [b"key3\tvalue\\t3", b"key7\tvalue\\t7"])
+        self.assertEqual(set(self.cli("scan").split()), {b"key%d" % i for i in range(30)})
+        rows = self.cli("scan", "--values", "--json").splitlines()
+        self.assertEqual({json.loads(row)["value"] for row in rows},
+                         {f"value\t{i}" for i in range(30)})
+        some = self.cluster.cli("scan", "--limit", "12")
+        cursor = some.stderr.split()[-1].decode()
+        rest = self.cli("scan", "--cursor", cursor)
+        self.assertEqual(len(some.stdout.split()), 12)
+        self.assertEqual(sorted(some.stdout.split() + rest.split()),
+                         sorted(b"key%d" % i for i in range(30)))
+
+    def test_import_and_export_come_back_the_same(self):
+        rng = random.Random(11)
+        rows = {}
+        for i in range(5000):
+            key = f"k{i}" if i % 3 else rng.randbytes(8)
+            rows[key] = "grün" * (i % 7) if i % 2 else rng.randbytes(i % 300)
+        lines = []
+        for key, value in rows.items():
+            row = {"bucket": "default"}
+            for name, field in (("key", key), ("value", value)):
+                if isinstance(field, bytes):
+                    row[name + "_base64"] = base64.b64encode(field).decode()
+                else:
+                    row[name] = field
+            lines.append(json.dumps(row))
+        report = json.loads(self.cli("import", "--json", input="\n".join(lines).encode()))
+        self.assertEqual(report["stored"], len(rows))
+
+        def field_of(row, name):
+            return row[name].encode() if name in row else base64.b64decode(row[name + "_base64"])
+
+        path = os.path.join(self.cluster.folder, "export")
+        self.cli("export", path)
+        with open(path) as file:
+            back = {field_of(row, "key"): field_of(row, "value") for row in map(json.loads, file)}
+        plain = {key if isinstance(key, bytes) else key.encode():
+                 value if isinstance(value, bytes) else value.encode() for key, value in rows.items()}
+        self.assertEqual(back, plain)
+
+    def test_import_names_the_line_that_failed(self):
+        lines = [json.dumps({"key": f"k{i}", "value": "v"}) for i in range(1000)]
+        lines[700] = json.dumps({"key": "k", "value": "v", "bucket": "nowhere"})
+        done = self.cluster.cli("import", input="\n".join(lines).encode())
+        self.assertEqual(done.returncode, 8)
+        self.assertIn(b"line 701:", done.stderr)
+        self.assertIn(b"700 lines were stored", done.stderr)
+        self.assertEqual(self.cli("get", "k699"), b"v")
+        done = self.cluster.cli("import", input=b'{"key": "a"}\n')
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"line 1:", done.stderr)
+
+    def test_commands_from_standard_input(self):
+        script = b"put 'a key' 'its value'\nget 'a key'\nget missing\nquit\nput x y\n"
+        self.assertEqual(self.cli(input=script, code=1), b"its value")
+        self.cli("get", "x", code=1)
+
+    def test_values_survive_a_stop_and_a_kill(self):
+        self.cli("put", "stopped", "1")
+        self.assertEqual(self.node.stop(), 0)
+        self.node.start()
+        self.cli("put", "killed", "2")
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(self.cli("get", "stopped"), b"1")
+        self.assertEqual(self.cli("get", "killed"), b"2")
+
+    def test_many_clients_at_once(self):
+        failures = []
+
+        def work(number):
+            try:
+                with self.node.rpc() as rpc:
+                    for i in range(200):
+                        key = b"c%d-%d" % (number, i)
+                        rpc.call("put", key=key, value=key * 3)
+                        if rpc.call("get", key=key)["siblings"][0]["value"] != key * 3:
+                            failures.append(key)
+            except Exception as error:  # Shown by the main thread.
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
