@@ -138,7 +138,7 @@ static bool includes(const struct reading *reading, const struct entry_op *write
             higher(sibling->hlc, sibling->dot, write->hlc, write->dot))
             return true;
     }
-    return false;
+    return vector_covers(reading->object.history, write->dot);
 }
 
 /* May WRITE's value be gone, because somebody who had seen it wrote before READ ended? By what the

@@ -11,8 +11,7 @@
 struct network *network_new(struct world *world);
 void network_free(struct network *network);
 
-/* Carry FRAME (copied) from host FROM to host TO; a frame to oneself is never lost or late. WHAT
- * stands for it in the trace. */
+/* Carry FRAME (copied) from host FROM to host TO; a frame to oneself is never lost or late. */
 void network_send(struct world *world, uint32_t from, uint32_t to, struct slice frame);
 /* The host that an address "nK" or "nK:port" means, -1 for none. */
 int network_resolve(const struct world *world, struct slice address);
