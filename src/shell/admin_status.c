@@ -270,7 +270,7 @@ static void advise_plan(const struct core *core, struct picture *picture)
         return;
     }
     uint32_t owners = 0;
-    const struct member_view *idle = NULL;
+    struct buf idle = {0};
     for (uint32_t i = 0; i < picture->views_count; i++) {
         const struct member_view *view = &picture->views[i];
         if (view->leaving) {
@@ -281,19 +281,21 @@ static void advise_plan(const struct core *core, struct picture *picture)
             continue;
         }
         owners++;
-        if (view->slots == 0 && view->up)
-            idle = view;
+        if (view->slots == 0 && view->up && idle.size < 200)
+            buf_printf(&idle, "%s%.*s", idle.size > 0 ? ", " : "", (int)view->member->name.size,
+                       (const char *)view->member->name.data);
     }
     uint32_t copies = core->cluster.copies;
     if (owners < copies)
-        ADVISE(picture, "start %u more node%s with --seed%s", copies - owners,
-               copies - owners > 1 ? "s" : "", ", then run `kvadmin rebalance`");
-    if (idle != NULL)
-        ADVISE(picture, "run `kvadmin rebalance`: %.*s owns nothing yet",
-               (int)idle->member->name.size, (const char *)idle->member->name.data);
+        ADVISE(picture, "start %u more node%s with --seed, then run `kvadmin rebalance`",
+               copies - owners, copies - owners > 1 ? "s" : "");
+    if (idle.size > 0)
+        ADVISE(picture, "run `kvadmin rebalance`: nothing is owned yet by %.*s", (int)idle.size,
+               (const char *)idle.data);
     else if (owners >= copies && picture->copies[copies] < ring_ranges(&core->ring) &&
              picture->reasons_count > 0 && picture->advice_count == 0)
         ADVISE(picture, "run `kvadmin rebalance`");
+    buf_done(&idle);
 }
 
 static void judge(struct admin_call *call, struct picture *picture)

@@ -61,7 +61,9 @@ void table_print(const struct table *table, FILE *to)
         if (table->columns[column] == 'r') {
             print_blanks(fill, to);
         }
-        fwrite(cell->data, 1, cell->size, to);
+        if (cell->size > 0) {
+            fwrite(cell->data, 1, cell->size, to);
+        }
         if (table->columns[column] != 'r' && !last) {
             print_blanks(fill, to);
         }

@@ -100,7 +100,7 @@ static void plan_print(const struct fleet *fleet, const json_t *plan, uint64_t r
 {
     char bytes[32];
     char time[32];
-    char limit[48] = "without a limit (--rate)";
+    char limit[48] = "without a limit on the rate";
     format_bytes(field_u64(plan, "bytes"), bytes, sizeof(bytes));
     format_duration_ms(field_u64(plan, "seconds") * 1000, time, sizeof(time));
     if (rate > 0) {
@@ -141,7 +141,7 @@ static int rate_read(const struct cli *cli, uint64_t *rate)
 {
     uint64_t megabytes = 0;
     int exit = cli_number(cli, "rate", 1, 1000000, &megabytes);
-    *rate = megabytes * 1000000;
+    *rate = megabytes << 20;
     return exit;
 }
 
@@ -301,10 +301,15 @@ static int leave_show(struct cli *cli, const struct fleet *fleet, const json_t *
     else if (cli_given(cli, "dry-run"))
         cli_print_json(json_deep_copy(plan));
     json_decref(plan);
+    if (cli_given(cli, "dry-run")) {
+        if (!cli->json)
+            printf("nothing was changed (--dry-run)\n");
+        return 0;
+    }
     char question[160];
     (void)snprintf(question, sizeof(question),
                    "Move everything off %s and let it leave the cluster for ever?", name);
-    return cli_given(cli, "dry-run") ? 0 : ask(cli, question);
+    return ask(cli, question);
 }
 
 int leave_command(struct cli *cli)

@@ -127,7 +127,7 @@ static void copies_print(const json_t *status, FILE *to)
         fprintf(to, ", %llu to clean up", (unsigned long long)field_u64(transfers, "cleanup"));
     const json_t *plan = json_object_get(status, "plan");
     const char *state = field_text(plan, "state");
-    if (strcmp(state, "none") != 0)
+    if (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0)
         fprintf(to, " | plan %s: %llu of %llu moves done", state,
                 (unsigned long long)field_u64(plan, "done"),
                 (unsigned long long)field_u64(plan, "moves"));

@@ -161,7 +161,7 @@ static void range_print(uint64_t number, const struct range *range)
 {
     printf("range %llu: %s:", (unsigned long long)number, range->problem);
     for (uint32_t i = 0; i < range->copies_count; i++)
-        printf("%s %s %llu keys (%.8s%s)", i > 0 ? "," : "",
+        printf("%s %s %llu keys (%s%s)", i > 0 ? "," : "",
                field_text(range->copies[i].member, "name"),
                (unsigned long long)range->copies[i].keys, range->copies[i].digest,
                range->copies[i].damaged ? ", damaged" : "");
