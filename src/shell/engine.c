@@ -247,6 +247,8 @@ static void begin(struct engine *engine)
 void engine_tick(struct engine *engine)
 {
     engine->now = engine_clock();
+    if (engine->turn_began_us == 0)
+        engine->turn_began_us = engine->now.us;
 }
 
 static void end(struct engine *engine)

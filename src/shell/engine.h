@@ -30,7 +30,8 @@ struct engine {
     struct store *store; /* Borrowed. */
     struct node_id self;
     struct engine_hooks hooks;
-    struct moment now;         /* Of the step under way, else of the last one. */
+    struct moment now;         /* As of the last engine_tick. */
+    uint64_t turn_began_us;    /* First tick of the turn; the host sets it back to 0. */
     struct engine_task *tasks; /* Owned ring of tasks_capacity, a power of two. */
     uint32_t tasks_first;
     uint32_t tasks_count;

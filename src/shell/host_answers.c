@@ -1,0 +1,133 @@
+/* What the host tells about itself: to the cluster methods, to HTTP, to the peers. */
+#include <stdio.h>
+
+#include "base/error.h"
+#include "shell/admin_methods.h"
+#include "shell/exposition.h"
+#include "shell/host.h"
+
+void host_describe(void *arg, struct admin *ret_admin)
+{
+    struct host *host = arg;
+    engine_tick(&host->engine);
+    *ret_admin = (struct admin){
+        .node = host->engine.node,
+        .store = host->store,
+        .version = slice_string(KVRING_VERSION),
+        .insecure = host->config->insecure,
+        .started_us = host->started_us,
+        .now_us = host->engine.now.us,
+        .wall_ms = host->engine.now.wall_ms,
+        .p50_us = host->metrics.p50_us,
+        .p99_us = host->metrics.p99_us,
+        .loop_stall_us_max = host->metrics.loop_stall_us_max,
+        .ops_per_s = host->metrics.ops_per_s,
+        .cpu_permille = host->metrics.cpu_permille,
+        .connections = host->clients.sessions_count,
+        .rss_bytes = host->metrics.rss_bytes,
+    };
+}
+
+void host_set_load(struct host *host)
+{
+    const struct core *core = node_core(host->engine.node);
+    struct store_stats stats;
+    store_stats(host->store, &stats);
+    const struct load load = {
+        .id = core->self,
+        .generation = core->generation,
+        .ops_per_s = host->metrics.ops_per_s,
+        .cpu_permille = host->metrics.cpu_permille,
+        .live_bytes = stats.bytes,
+        .file_bytes = stats.file_bytes,
+        .free_bytes = stats.disk_free_bytes,
+        .queue = (uint32_t)MIN(core->counters.in_flight, (uint64_t)UINT32_MAX),
+        .p99_us = (uint32_t)MIN(host->metrics.p99_us, (uint64_t)UINT32_MAX),
+    };
+    node_set_load(host->engine.node, &load);
+}
+
+/* ------------------------------------------------------------------------ The HTTP port. */
+
+static void copy_text(char *ret_text, struct slice text)
+{
+    size_t size = MIN(text.size, (size_t)NAME_SIZE_MAX);
+    if (size > 0)
+        memcpy(ret_text, text.data, size);
+    ret_text[size] = '\0';
+}
+
+static void count_peers(struct exposition *figures, const struct node *node)
+{
+    uint32_t members = node_core(node)->members.count;
+    struct peer_status *peers = mem_alloc((members + 1) * sizeof *peers);
+    uint32_t count = node_peers(node, peers, members + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        figures->peers_up += peers[i].up;
+        figures->peers_down += !peers[i].up;
+    }
+    figures->members = members;
+    mem_free(peers);
+}
+
+static struct exposition *collect(struct host *host)
+{
+    const struct node *node = host->engine.node;
+    const struct core *core = node_core(node);
+    const struct member *self = member_find(&core->members, core->self);
+    struct exposition *figures = mem_zero(sizeof *figures);
+    figures->metrics = host->metrics;
+    figures->node = *node_counters(node);
+    store_stats(host->store, &figures->store);
+    figures->peers = host->peers.counters;
+    figures->clients = host->clients.counters;
+    figures->state = node_state(node);
+    id_format(core->self, figures->id);
+    copy_text(figures->name, self == NULL ? SLICE_NONE : self->name);
+    copy_text(figures->zone, self == NULL ? SLICE_NONE : self->zone);
+    copy_text(figures->cluster, core->cluster.name);
+    figures->connections = host->clients.sessions_count;
+    figures->bytes_in = host->conns.bytes_in;
+    figures->bytes_out = host->conns.bytes_out;
+    figures->output_bytes = host->conns.output_bytes;
+    figures->input_bytes = host->clients.input_bytes;
+    figures->started_wall_ms = host->started_wall_ms;
+    count_peers(figures, node);
+    if (!id_none(core->cluster.id)) {
+        figures->slots = ring_slots_of(&core->ring, core->self);
+        figures->ranges = ring_ranges(&core->ring);
+    }
+    return figures;
+}
+
+static void answer_call(struct host *host, struct question *question)
+{
+    struct admin admin;
+    struct admin_reply reply = {0};
+    host_describe(host, &admin);
+    admin_call(&admin, buf_slice(&question->text), buf_slice(&question->params), &reply);
+    /* The port shows; whatever would change something is not routed here. */
+    question->error = reply.outcome == ADMIN_DONE ? reply.error : ERR_UNKNOWN_METHOD;
+    buf_append(&question->answer, buf_slice(question->error == 0 ? &reply.result : &reply.text));
+    admin_reply_done(&reply);
+}
+
+void host_answer(void *arg, struct question *question)
+{
+    struct host *host = arg;
+    enum node_state state = node_state(host->engine.node);
+    switch ((enum http_question)question->kind) {
+    case HTTP_HEALTH:
+        break;
+    case HTTP_READY:
+        buf_append(&question->answer, slice_string(admin_state_name(state)));
+        question->error = state == NODE_READY ? 0 : ERR_NOT_READY;
+        break;
+    case HTTP_METRICS:
+        question->object = collect(host);
+        break;
+    case HTTP_CALL:
+        answer_call(host, question);
+        break;
+    }
+}

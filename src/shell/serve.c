@@ -1,0 +1,334 @@
+/* Starting in an order in which every refusal comes before anything is changed: arguments,
+ * directory, addresses, store, identity, node. */
+#include "shell/serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "core/node.h"
+#include "shell/host.h"
+#include "shell/listener.h"
+#include "store/disk_posix.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char cluster_name_default[] = "kvring";
+
+struct server {
+    struct config config;
+    struct host host;
+    struct disk *disk;
+    struct store *store;
+    struct store_recovered recovered;
+    char name[NAME_SIZE_MAX + 1];
+    char zone[NAME_SIZE_MAX + 1];
+    struct buf error;
+};
+
+static void random_fill(void *bytes, size_t size)
+{
+    /* Up to 256 bytes come whole once the kernel has any randomness. */
+    ASSERT(getrandom(bytes, size, 0) == (ssize_t)size);
+}
+
+static struct node_id random_id(void)
+{
+    struct node_id id = NODE_NONE;
+    while (id_none(id))
+        random_fill(&id, sizeof id);
+    return id;
+}
+
+/* Say why not, and with which exit code. */
+static int refuse(struct server *server, int exit_code)
+{
+    log_error("not started", LOG(log_slice("why", buf_slice(&server->error))));
+    return exit_code;
+}
+
+/* -------------------------------------------------------------------------- The process. */
+
+static void set_up_process(void)
+{
+    struct rlimit limit;
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* ------------------------------------------------------------------------ The directory. */
+
+static int check_directory(struct server *server)
+{
+    const struct config *config = &server->config;
+    struct stat status;
+    if (!disk_posix_exists(config->data) && !config->create && config->seeds_count == 0) {
+        buf_printf(&server->error,
+                   "%s holds no node: is its volume mounted? For a new one, found a cluster with "
+                   "--create or join one with --seed HOST:PORT",
+                   config->data);
+        return EXIT_USAGE;
+    }
+    if (stat(config->data, &status) == 0 && (status.st_mode & 077) != 0)
+        chmod(config->data, 0700);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------- The addresses. */
+
+static int bind_one(struct server *server, const char *text, uint16_t port_default,
+                    char *ret_advertised)
+{
+    struct address address;
+    struct buf advertised = {0};
+    uint16_t port = 0;
+    int fd = listener_bind(text, port_default, &port, &server->error);
+    if (fd < 0)
+        return fd;
+    ASSERT(address_parse(slice_string(text), port_default, &address) == 0);
+    const char *host = server->config.advertise != NULL ? server->config.advertise : address.host;
+    address_append(host, port, &advertised);
+    ASSERT(advertised.size <= ADDRESS_SIZE_MAX);
+    memcpy(ret_advertised, advertised.data, advertised.size);
+    ret_advertised[advertised.size] = '\0';
+    buf_done(&advertised);
+    return fd;
+}
+
+static int bind_all(struct server *server)
+{
+    struct host_listeners *listeners = &server->host.listeners;
+    const struct config *config = &server->config;
+    listeners->peer_fd = bind_one(server, config->peer, PORT_PEER, listeners->peer);
+    if (listeners->peer_fd < 0)
+        return listeners->peer_fd;
+    listeners->client_fd = bind_one(server, config->client, PORT_CLIENT, listeners->client);
+    if (listeners->client_fd < 0)
+        return listeners->client_fd;
+    if (strcmp(config->http, "off") == 0)
+        return 0;
+    listeners->http_fd = bind_one(server, config->http, PORT_HTTP, listeners->http);
+    return MIN(listeners->http_fd, 0);
+}
+
+static void close_unused(struct host_listeners *listeners)
+{
+    int *const fds[] = {&listeners->peer_fd, &listeners->client_fd, &listeners->http_fd};
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+}
+
+/* ----------------------------------------------------------------------------- The store. */
+
+static int open_store(struct server *server)
+{
+    const struct config *config = &server->config;
+    const struct disk_posix_options disk_options = {.directory = config->data,
+                                                    .map_size = config->map_bytes};
+    struct store_options options = {
+        .memory_max = config->memory_bytes,
+        .log_interval_ms = (uint32_t)config->log_interval_ms,
+        .reserve_bytes = config->reserve_bytes,
+    };
+    int result = disk_posix_open(&disk_options, &server->disk, &server->error);
+    if (result < 0)
+        return result;
+    host_store_options(&server->host, &options);
+    result = store_open(&options, server->disk, &server->store, &server->recovered, &server->error);
+    if (result == 0)
+        log_info("store opened",
+                 LOG(log_text("directory", config->data),
+                     log_number("position", server->recovered.position),
+                     log_number("replayed_bytes", server->recovered.replayed_bytes),
+                     log_text("last_stop", server->recovered.clean ? "clean" : "unclean")));
+    return result;
+}
+
+/* ---------------------------------------------------------------------------- The identity. */
+
+static void copy_name(char *ret_name, struct slice name)
+{
+    size_t size = MIN(name.size, (size_t)NAME_SIZE_MAX);
+    if (size > 0)
+        memcpy(ret_name, name.data, size);
+    ret_name[size] = '\0';
+}
+
+/* Options first, then what the directory remembers of its own member record, then the host. */
+static void choose_names(struct server *server, struct node_id self)
+{
+    const struct config *config = &server->config;
+    gethostname(server->name, sizeof server->name - 1);
+    for (uint32_t i = 0; i < server->recovered.metas_count; i++) {
+        const struct meta *meta = &server->recovered.metas[i];
+        struct member member;
+        if (meta->key.size < 1 || meta->key.data[0] != META_MEMBER || meta->value.size == 0)
+            continue;
+        struct reader reader = reader_of(meta->value);
+        member_decode(&reader, &member);
+        if (!reader_finished(&reader) || !id_equal(member.id, self))
+            continue;
+        copy_name(server->name, member.name);
+        copy_name(server->zone, member.zone);
+    }
+    if (config->name != NULL)
+        copy_name(server->name, slice_string(config->name));
+    if (config->zone != NULL)
+        copy_name(server->zone, slice_string(config->zone));
+}
+
+/* What the directory is against what it shall be. 0 or an exit code. */
+static int check_identity(struct server *server, bool known, const struct cluster *cluster)
+{
+    const struct config *config = &server->config;
+    bool joined = known && !id_none(cluster->id);
+    if (joined) {
+        if (config->cluster != NULL && !slice_equal(slice_string(config->cluster), cluster->name)) {
+            buf_printf(&server->error, "%s belongs to cluster `%.*s`, not `%s`", config->data,
+                       (int)cluster->name.size, (const char *)cluster->name.data, config->cluster);
+            return error_exit_code(ERR_REFUSED);
+        }
+        return 0;
+    }
+    if (!config->create && config->seeds_count == 0) {
+        buf_printf(&server->error,
+                   "%s belongs to no cluster yet: found one with --create or join one with --seed "
+                   "HOST:PORT",
+                   config->data);
+        return EXIT_USAGE;
+    }
+    if (known && config->create) {
+        buf_printf(&server->error,
+                   "%s was made to join a cluster and waits for a seed: start it with --seed, or "
+                   "found a cluster on an empty directory",
+                   config->data);
+        return error_exit_code(ERR_REFUSED);
+    }
+    return 0;
+}
+
+static struct cluster new_cluster(const struct config *config)
+{
+    const char *name = config->cluster != NULL ? config->cluster : cluster_name_default;
+    struct cluster cluster = {
+        .id = random_id(),
+        .name = slice_string(name),
+        .copies = (uint8_t)config->copies,
+        .range_bits = (uint8_t)__builtin_ctzll(config->ranges),
+    };
+    random_fill(&cluster.hash_seed, sizeof cluster.hash_seed);
+    return cluster;
+}
+
+/* ---------------------------------------------------------------------------------- Running. */
+
+static int found_node(struct server *server)
+{
+    const struct config *config = &server->config;
+    const struct host_listeners *listeners = &server->host.listeners;
+    struct slice seeds[SEEDS_MAX];
+    struct cluster cluster = {0};
+    struct node_options options = {
+        .self = random_id(),
+        .peer = slice_string(listeners->peer),
+        .client = slice_string(listeners->client),
+        .http = slice_string(listeners->http),
+        .capacity = (uint32_t)config->capacity,
+        .seeds = seeds,
+        .seeds_count = config->seeds_count,
+        .create = config->create,
+        .timing = timing_default,
+        .requests_max = config->requests_max,
+        .metas = server->recovered.metas,
+        .metas_count = server->recovered.metas_count,
+        .position = server->recovered.position,
+        .clean = server->recovered.clean,
+    };
+    int found = node_identity(options.metas, options.metas_count, &options.self, &cluster);
+    if (found == ERR_CORRUPT) {
+        buf_printf(&server->error, "the identity in %s is damaged", config->data);
+        return error_exit_code(ERR_CORRUPT);
+    }
+    int code = check_identity(server, found == 0, &cluster);
+    if (code != 0)
+        return code;
+    choose_names(server, options.self);
+    options.name = slice_string(server->name);
+    options.zone = slice_string(server->zone);
+    for (uint32_t i = 0; i < config->seeds_count; i++)
+        seeds[i] = slice_string(config->seeds[i]);
+    if (config->create)
+        options.cluster = new_cluster(config);
+    random_fill(&options.seed, sizeof options.seed);
+    int result = host_init(&server->host, &options);
+    if (result < 0) {
+        buf_printf(&server->error, "the state in %s is damaged", config->data);
+        host_done(&server->host);
+        return error_exit_code(result);
+    }
+    return 0;
+}
+
+static int run(struct server *server)
+{
+    int code = check_directory(server);
+    if (code != 0)
+        return refuse(server, code);
+    int result = bind_all(server);
+    if (result == 0)
+        result = open_store(server);
+    if (result < 0)
+        return refuse(server, error_exit_code(result));
+    server->host.config = &server->config;
+    server->host.disk = server->disk;
+    server->host.store = server->store;
+    code = found_node(server);
+    if (code != 0)
+        return refuse(server, code);
+    code = host_run(&server->host);
+    host_done(&server->host);
+    return code;
+}
+
+int serve(int count, char *const *arguments)
+{
+    struct server *server = mem_zero(sizeof *server);
+    server->host.listeners = (struct host_listeners){.peer_fd = -1, .client_fd = -1, .http_fd = -1};
+    server->host.arguments_count = count;
+    server->host.arguments = arguments;
+    int code = EXIT_USAGE;
+    if (config_read(count, arguments, &server->config, &server->error) < 0) {
+        fprintf(stderr, "kvnode serve: %.*s\nsee `kvnode serve --help`\n", (int)server->error.size,
+                (const char *)server->error.data);
+    } else if (server->config.help) {
+        struct buf help = {0};
+        buf_append(&help, slice_string("Usage: kvnode serve --data DIR [--create | --seed "
+                                       "HOST:PORT...] [OPTION...]\n\nRun a node.\n\n"));
+        config_help(&help);
+        fwrite(help.data, 1, help.size, stdout);
+        buf_done(&help);
+        code = 0;
+    } else {
+        logger_set(server->config.log_level, server->config.log_format);
+        set_up_process();
+        code = run(server);
+    }
+    close_unused(&server->host.listeners);
+    if (server->store != NULL)
+        store_close(server->store);
+    if (server->disk != NULL)
+        disk_close(server->disk);
+    config_done(&server->config);
+    buf_done(&server->error);
+    mem_free(server);
+    return code;
+}
