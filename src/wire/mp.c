@@ -196,16 +196,26 @@ static bool look(const struct mp_reader *reader, struct header *ret)
            ret->body <= left - ret->size && ret->values <= left - ret->size;
 }
 
-/* Take the next header and body if the value is of TYPE; a zeroed header and `bad` if not. */
-static struct header take(struct mp_reader *reader, enum mp_type type)
+/* Take the next header and body; one of type MP_END and `bad` if there is none. */
+static struct header take_any(struct mp_reader *reader)
 {
     struct header header;
-    if (!look(reader, &header) || header.type != type) {
+    if (!look(reader, &header)) {
         reader->bad = true;
-        return (struct header){0};
+        return (struct header){.type = MP_END};
     }
     reader->at += header.size + header.body;
     return header;
+}
+
+/* The same, if the value is of TYPE. */
+static struct header take(struct mp_reader *reader, enum mp_type type)
+{
+    struct header header = take_any(reader);
+    if (header.type == type)
+        return header;
+    reader->bad = true;
+    return (struct header){.type = MP_END};
 }
 
 enum mp_type mp_peek(const struct mp_reader *reader)
@@ -237,32 +247,36 @@ uint64_t mp_read_uint(struct mp_reader *reader)
 
 int64_t mp_read_int(struct mp_reader *reader)
 {
-    if (mp_peek(reader) == MP_INT)
-        return (int64_t)take(reader, MP_INT).number;
-    uint64_t number = mp_read_uint(reader);
-    if (number > INT64_MAX)
-        reader->bad = true;
-    return reader->bad ? 0 : (int64_t)number;
+    struct header header = take_any(reader);
+    if (header.type == MP_INT || (header.type == MP_UINT && header.number <= INT64_MAX))
+        return (int64_t)header.number;
+    reader->bad = true;
+    return 0;
 }
 
 double mp_read_double(struct mp_reader *reader)
 {
-    enum mp_type type = mp_peek(reader);
-    if (type == MP_UINT)
-        return (double)mp_read_uint(reader);
-    if (type == MP_INT)
-        return (double)mp_read_int(reader);
-    uint64_t bits = take(reader, MP_FLOAT).number;
+    struct header header = take_any(reader);
+    if (header.type == MP_UINT)
+        return (double)header.number;
+    if (header.type == MP_INT)
+        return (double)(int64_t)header.number;
+    if (header.type != MP_FLOAT) {
+        reader->bad = true;
+        return 0;
+    }
     double value;
-    memcpy(&value, &bits, sizeof value);
+    memcpy(&value, &header.number, sizeof value);
     return value;
 }
 
 struct slice mp_read_bytes(struct mp_reader *reader)
 {
-    enum mp_type type = mp_peek(reader);
-    struct header header = take(reader, type == MP_STRING ? MP_STRING : MP_BINARY);
-    return reader->bad ? SLICE_NONE : slice_of(reader->at - header.body, (size_t)header.body);
+    struct header header = take_any(reader);
+    if (header.type == MP_STRING || header.type == MP_BINARY)
+        return slice_of(reader->at - header.body, (size_t)header.body);
+    reader->bad = true;
+    return SLICE_NONE;
 }
 
 struct slice mp_read_extension(struct mp_reader *reader, int8_t *ret_type)
@@ -290,7 +304,7 @@ struct slice mp_skip(struct mp_reader *reader)
     const uint8_t *start = reader->at;
     /* Each container adds fewer values than bytes are left, so this cannot overflow. */
     for (uint64_t outstanding = 1; outstanding > 0 && !reader->bad; outstanding--)
-        outstanding += take(reader, mp_peek(reader)).values;
+        outstanding += take_any(reader).values;
     return reader->bad ? SLICE_NONE : slice_of(start, (size_t)(reader->at - start));
 }
 

@@ -67,10 +67,9 @@ static bool is(struct slice word, const char *text)
 
 static int take_bytes(struct decoder *decoder, const char *name, struct slice *ret)
 {
-    enum mp_type type = mp_peek(&decoder->in);
-    if (type != MP_STRING && type != MP_BINARY)
-        return fail(decoder, ERR_BAD_REQUEST, "`%s` must be a string or binary", name);
     *ret = mp_read_bytes(&decoder->in);
+    if (decoder->in.bad)
+        return fail(decoder, ERR_BAD_REQUEST, "`%s` must be a string or binary", name);
     return OK;
 }
 
