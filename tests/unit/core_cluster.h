@@ -399,7 +399,7 @@ static inline bool world_step(uint64_t until)
         uint64_t paused_until = world->nodes[arrival->to].paused_until;
         heap_remove(&world->arrivals, first);
         if (paused_until > world->now)
-            heap_set(&world->arrivals, first, paused_until);
+            heap_set(&world->arrivals, first, paused_until + 1); /* Timers come first. */
         else
             arrive(arrival);
         return true;
