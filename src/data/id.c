@@ -55,6 +55,7 @@ uint64_t key_hash(uint64_t seed, struct slice bucket, struct slice key)
         return checksum64(slice_of(joined, bucket.size + 1 + key.size), seed);
     }
     XXH3_state_t state;
+    XXH3_INITSTATE(&state); /* Else a seed left on the stack can pass for one already set up. */
     XXH3_64bits_reset_withSeed(&state, seed);
     if (bucket.size > 0)
         XXH3_64bits_update(&state, bucket.data, bucket.size);

@@ -62,8 +62,8 @@ typedef int (*log_replay)(void *arg, const struct record *record);
 
 void log_init(struct log *log, struct disk *disk);
 void log_done(struct log *log);
-/* Replay what comes after START (its segment 0: from the beginning). 0, or an error of REPLAY,
- * ERR_CORRUPT, ERR_IO with words in ERROR_TEXT. */
+/* Replay what comes after START (its segment 0: from the beginning; NULL: there must be no log). 0,
+ * or an error of REPLAY, ERR_CORRUPT, ERR_IO with words in ERROR_TEXT. */
 int log_recover(struct log *log, const struct log_point *start, log_replay replay, void *arg,
                 struct log_recovered *ret_recovered, struct buf *error_text) CHECK_RESULT;
 /* Begin a run: waits until it is synced. 0 or ERR_IO. */

@@ -179,10 +179,14 @@ static int find_start(struct recovery *recovery, const struct log_point *start,
                       struct buf *error_text)
 {
     struct log *log = recovery->log;
+    if (!start && log->segment_last != 0) {
+        buf_printf(error_text, "there is a log but its database is empty or gone");
+        return ERR_CORRUPT;
+    }
+    if (log->segment_last == 0 && (!start || start->segment == 0))
+        return ERR_NOT_FOUND;
     recovery->last = *start;
     if (start->segment == 0) {
-        if (log->segment_last == 0)
-            return ERR_NOT_FOUND;
         recovery->last = (struct log_point){1, SEGMENT_HEADER, 0, 0};
     }
     if (find_segment(recovery, recovery->last.segment))

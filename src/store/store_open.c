@@ -94,10 +94,6 @@ static int replay(void *arg, const struct record *record)
 /* A new engine gets its first state before the log gets its first record. */
 static int begin_new(struct store *store, struct buf *error_text)
 {
-    if (store->log.segment_last != 0) {
-        buf_printf(error_text, "there is a log but its database is empty or gone");
-        return ERR_CORRUPT;
-    }
     struct arena arena = {0};
     struct disk_item item = state_mark_item(store, &store->checkpoint.mark, &arena);
     disk_apply(store->disk, &item, 1);
@@ -128,7 +124,8 @@ static int recover(struct store *store, struct log_recovered *ret_recovered, str
         tree_init(&store->tree, MAX(bits, 6u));
         tree_init(&store->tree_stored, MAX(bits, 6u));
     }
-    error = log_recover(&store->log, &mark->start, replay, store, ret_recovered, error_text);
+    error = log_recover(&store->log, found ? &mark->start : NULL, replay, store, ret_recovered,
+                        error_text);
     if (error == ERR_CORRUPT && error_text->size == 0)
         buf_printf(error_text, "a record of the log makes no sense");
     if (error == 0 && !found)

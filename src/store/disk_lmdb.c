@@ -1,0 +1,387 @@
+#include "store/disk_lmdb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READERS_MAX = 16, PATH_MAX_OWN = 4096, COUNT_FREE_EVERY = 64, FREE_DBI = 0 };
+
+static const uint64_t map_size_default = 1ull << 40;
+static const uint64_t map_size_least = 1ull << 32;
+
+static const char *const table_names[DISK_TABLES] = {"objects", "metas", "state"};
+
+struct lmdb {
+    MDB_env *env;
+    MDB_dbi tables[DISK_TABLES];
+    size_t page_size;
+    MDB_txn *reader; /* Of the reading thread; reset while not `reading`. */
+    bool reading;
+    MDB_cursor *cursors[DISK_TABLES];
+    bool cursors_fresh[DISK_TABLES]; /* Belong to the present snapshot. */
+    enum disk_table walk;
+    uint32_t applied; /* Since the free pages were counted. */
+    _Atomic uint64_t free_bytes;
+};
+
+static MDB_val val_of(struct slice bytes)
+{
+    return (MDB_val){bytes.size, (void *)(uintptr_t)bytes.data};
+}
+
+static struct slice slice_of_val(MDB_val val)
+{
+    return slice_of(val.mv_data, val.mv_size);
+}
+
+static bool is_full(int code)
+{
+    return code == MDB_MAP_FULL || code == ENOSPC || code == EDQUOT;
+}
+
+/* ---------------------------------------------------------------------------------- Opening. */
+
+/* Strike from MISSING the pages that the free list names. */
+static int strike_free(MDB_txn *txn, uint64_t first, uint64_t count, uint8_t *missing)
+{
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    int code = mdb_cursor_open(txn, FREE_DBI, &cursor);
+    if (code)
+        return code;
+    while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        const size_t *pages = value.mv_data;
+        for (size_t i = 1; i <= pages[0] && i < value.mv_size / sizeof(size_t); i++)
+            if (pages[i] >= first && pages[i] < first + count)
+                missing[pages[i] - first] = 0;
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+static bool tail_is_free(struct lmdb *lmdb, uint64_t first, uint64_t count)
+{
+    MDB_txn *txn;
+    uint8_t *missing = mem_alloc(count);
+    memset(missing, 1, count);
+    bool all = false;
+    if (mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) == 0) {
+        all = strike_free(txn, first, count, missing) == 0;
+        mdb_txn_abort(txn);
+    }
+    for (uint64_t i = 0; i < count; i++)
+        all = all && missing[i] == 0;
+    mem_free(missing);
+    return all;
+}
+
+/* A file cut short opens without complaint and kills the process later (SIGBUS). It may end before
+ * the last page that was ever used, but only by pages that are free. */
+static int check_size(struct lmdb *lmdb, const char *path, struct buf *error_text)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int fd;
+    struct stat file;
+    if (mdb_env_info(lmdb->env, &info) != 0 || mdb_env_stat(lmdb->env, &stat) != 0 ||
+        mdb_env_get_fd(lmdb->env, &fd) != 0 || fstat(fd, &file) != 0)
+        return ERR_IO;
+    lmdb->page_size = stat.ms_psize;
+    uint64_t wanted = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    uint64_t size = (uint64_t)file.st_size;
+    if (size >= wanted)
+        return 0;
+    uint64_t first = size / stat.ms_psize;
+    if (first >= 2 && ftruncate(fd, (off_t)wanted) == 0 &&
+        tail_is_free(lmdb, first, wanted / stat.ms_psize - first))
+        return 0;
+    if (ftruncate(fd, (off_t)size) != 0)
+        buf_printf(error_text, "(and cannot be put back) ");
+    buf_printf(error_text,
+               "%s/data.mdb is truncated: it has %llu bytes but uses %llu; restore it from a "
+               "backup, or replace this node by one with an empty directory",
+               path, (unsigned long long)size, (unsigned long long)wanted);
+    return ERR_CORRUPT;
+}
+
+/* The largest map that is to be had: reserving it costs nothing. */
+static int env_open(struct lmdb *lmdb, const char *path, uint64_t map_size)
+{
+    uint64_t size = map_size ? map_size : map_size_default;
+    for (;;) {
+        int code = mdb_env_create(&lmdb->env);
+        if (code == 0)
+            code = mdb_env_set_mapsize(lmdb->env, size);
+        if (code == 0)
+            code = mdb_env_set_maxdbs(lmdb->env, DISK_TABLES);
+        if (code == 0)
+            code = mdb_env_set_maxreaders(lmdb->env, READERS_MAX);
+        if (code == 0)
+            code = mdb_env_open(lmdb->env, path, MDB_NOTLS, 0600);
+        if (code != ENOMEM || map_size != 0 || size <= map_size_least)
+            return code;
+        mdb_env_close(lmdb->env);
+        lmdb->env = NULL;
+        size /= 4;
+    }
+}
+
+static int tables_open(struct lmdb *lmdb)
+{
+    MDB_txn *txn;
+    int dead;
+    int code = mdb_reader_check(lmdb->env, &dead);
+    if (code == 0)
+        code = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < DISK_TABLES && code == 0; i++)
+        code = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &lmdb->tables[i]);
+    if (code) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    code = mdb_txn_commit(txn);
+    if (code == 0)
+        code = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &lmdb->reader);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < DISK_TABLES && code == 0; i++)
+        code = mdb_cursor_open(lmdb->reader, lmdb->tables[i], &lmdb->cursors[i]);
+    mdb_txn_reset(lmdb->reader);
+    return code;
+}
+
+static int sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int code = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return code;
+}
+
+static int say(int code, const char *path, struct buf *error_text)
+{
+    if (is_full(code)) {
+        buf_printf(error_text, "no room to open %s: free some space on its disk", path);
+        return ERR_DISK_FULL;
+    }
+    bool damaged = code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND ||
+                   code == MDB_VERSION_MISMATCH || code == MDB_PANIC;
+    buf_printf(error_text, "%s/data.mdb cannot be opened: %s", path, mdb_strerror(code));
+    if (damaged)
+        buf_printf(error_text, "; restore it from a backup, or replace this node by one with an "
+                               "empty directory");
+    return damaged ? ERR_CORRUPT : ERR_IO;
+}
+
+int lmdb_open(const char *directory, uint64_t map_size, struct lmdb **ret_lmdb,
+              struct buf *error_text)
+{
+    char path[PATH_MAX_OWN];
+    snprintf(path, sizeof(path), "%s/db", directory);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return say(errno, path, error_text);
+    struct lmdb *lmdb = mem_zero(sizeof(*lmdb));
+    int code = env_open(lmdb, path, map_size);
+    int error = code ? say(code, path, error_text) : check_size(lmdb, path, error_text);
+    if (error == 0) {
+        code = tables_open(lmdb);
+        if (code == 0)
+            code = sync_directory(path);
+        if (code == 0)
+            code = sync_directory(directory);
+        error = code ? say(code, path, error_text) : 0;
+    }
+    if (error) {
+        lmdb_close(lmdb);
+        return error;
+    }
+    *ret_lmdb = lmdb;
+    return 0;
+}
+
+void lmdb_close(struct lmdb *lmdb)
+{
+    if (!lmdb)
+        return;
+    for (uint32_t i = 0; i < DISK_TABLES; i++)
+        if (lmdb->cursors[i])
+            mdb_cursor_close(lmdb->cursors[i]);
+    if (lmdb->reader)
+        mdb_txn_abort(lmdb->reader);
+    if (lmdb->env)
+        mdb_env_close(lmdb->env);
+    mem_free(lmdb);
+}
+
+/* ---------------------------------------------------------------------------------- Reading. */
+
+static int read_begin(struct lmdb *lmdb)
+{
+    if (lmdb->reading)
+        return 0;
+    if (mdb_txn_renew(lmdb->reader) != 0)
+        return ERR_IO;
+    lmdb->reading = true;
+    memset(lmdb->cursors_fresh, 0, sizeof(lmdb->cursors_fresh));
+    return 0;
+}
+
+static int result(int code)
+{
+    if (code == 0)
+        return 0;
+    return code == MDB_NOTFOUND ? ERR_NOT_FOUND : ERR_IO;
+}
+
+int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key, struct slice *ret_value)
+{
+    MDB_val wanted = val_of(key);
+    MDB_val value;
+    if (read_begin(lmdb) != 0)
+        return ERR_IO;
+    int code = mdb_get(lmdb->reader, lmdb->tables[table], &wanted, &value);
+    if (code == 0)
+        *ret_value = slice_of_val(value);
+    return result(code);
+}
+
+static int walk(struct lmdb *lmdb, struct slice key, MDB_cursor_op op, struct slice *ret_key,
+                struct slice *ret_value)
+{
+    MDB_val at = val_of(key);
+    MDB_val value;
+    int code = mdb_cursor_get(lmdb->cursors[lmdb->walk], &at, &value, op);
+    if (code == 0) {
+        *ret_key = slice_of_val(at);
+        *ret_value = slice_of_val(value);
+    }
+    return result(code);
+}
+
+int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, struct slice *ret_key,
+              struct slice *ret_value)
+{
+    if (read_begin(lmdb) != 0)
+        return ERR_IO;
+    if (!lmdb->cursors_fresh[table] && mdb_cursor_renew(lmdb->reader, lmdb->cursors[table]) != 0)
+        return ERR_IO;
+    lmdb->cursors_fresh[table] = true;
+    lmdb->walk = table;
+    return walk(lmdb, key, MDB_SET_RANGE, ret_key, ret_value);
+}
+
+int lmdb_next(struct lmdb *lmdb, struct slice *ret_key, struct slice *ret_value)
+{
+    ASSERT(lmdb->reading && lmdb->cursors_fresh[lmdb->walk]);
+    return walk(lmdb, SLICE_NONE, MDB_NEXT, ret_key, ret_value);
+}
+
+void lmdb_release(struct lmdb *lmdb)
+{
+    if (!lmdb->reading)
+        return;
+    mdb_txn_reset(lmdb->reader);
+    lmdb->reading = false;
+}
+
+/* --------------------------------------------------------------------------------- Applying. */
+
+static int apply_items(struct lmdb *lmdb, MDB_txn *txn, const struct disk_item *items,
+                       uint32_t count)
+{
+    MDB_cursor *cursor = NULL;
+    enum disk_table table = DISK_OBJECTS;
+    int code = 0;
+    for (uint32_t i = 0; i < count && code == 0; i++) {
+        const struct disk_item *item = &items[i];
+        MDB_val key = val_of(item->key);
+        MDB_val value = val_of(item->value);
+        if (item->remove) {
+            code = mdb_del(txn, lmdb->tables[item->table], &key, NULL);
+            code = code == MDB_NOTFOUND ? 0 : code;
+            continue;
+        }
+        if (!cursor || table != item->table) {
+            if (cursor)
+                mdb_cursor_close(cursor);
+            cursor = NULL;
+            table = item->table;
+            code = mdb_cursor_open(txn, lmdb->tables[item->table], &cursor);
+        }
+        if (code == 0)
+            code = mdb_cursor_put(cursor, &key, &value, 0);
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return code;
+}
+
+static int apply_once(struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
+    if (code)
+        return code;
+    code = apply_items(lmdb, txn, items, count);
+    if (code) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    return mdb_txn_commit(txn);
+}
+
+static void count_free(struct lmdb *lmdb)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    uint64_t pages = 0;
+    if (mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) != 0)
+        return;
+    if (mdb_cursor_open(txn, FREE_DBI, &cursor) == 0) {
+        while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+            pages += *(const size_t *)value.mv_data;
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    atomic_store(&lmdb->free_bytes, pages * lmdb->page_size);
+}
+
+int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,
+               const char **ret_text)
+{
+    int code = apply_once(lmdb, items, count);
+    if (code == MDB_MAP_FULL) /* It can be spurious: old snapshots have ended since. */
+        code = apply_once(lmdb, items, count);
+    if (code != 0) {
+        *ret_text = mdb_strerror(code);
+        return is_full(code) ? ERR_DISK_FULL : ERR_IO;
+    }
+    if (lmdb->applied++ % COUNT_FREE_EVERY == 0)
+        count_free(lmdb);
+    return 0;
+}
+
+uint64_t lmdb_file_bytes(const struct lmdb *lmdb)
+{
+    int fd;
+    struct stat file;
+    if (mdb_env_get_fd(lmdb->env, &fd) != 0 || fstat(fd, &file) != 0)
+        return 0;
+    return (uint64_t)file.st_size;
+}
+
+uint64_t lmdb_free_bytes(const struct lmdb *lmdb)
+{
+    return atomic_load(&lmdb->free_bytes);
+}

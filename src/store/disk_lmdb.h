@@ -1,0 +1,34 @@
+/* The sorted engine of disk_posix: LMDB.
+ *
+ * One thread reads, another one applies. A read transaction lasts until lmdb_release, so that the
+ * file's old pages can be used again. */
+#ifndef DISK_LMDB_H
+#define DISK_LMDB_H
+
+#include "store/disk.h"
+
+struct lmdb;
+
+/* Open DIRECTORY/db. 0; ERR_CORRUPT, ERR_IO, ERR_DISK_FULL with words. */
+int lmdb_open(const char *directory, uint64_t map_size, struct lmdb **ret_lmdb,
+              struct buf *error_text) CHECK_RESULT;
+void lmdb_close(struct lmdb *lmdb);
+
+/* As disk_get, disk_seek, disk_next, disk_release. */
+int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key,
+             struct slice *ret_value) CHECK_RESULT;
+int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, struct slice *ret_key,
+              struct slice *ret_value) CHECK_RESULT;
+int lmdb_next(struct lmdb *lmdb, struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+void lmdb_release(struct lmdb *lmdb);
+
+/* One transaction, on the engine's thread. 0; ERR_DISK_FULL: nothing happened; ERR_IO: the end,
+ * RET_TEXT says what failed. */
+int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,
+               const char **ret_text) CHECK_RESULT;
+
+/* Bytes of the file, and of these in free pages (counted now and then, on the engine's thread). */
+uint64_t lmdb_file_bytes(const struct lmdb *lmdb);
+uint64_t lmdb_free_bytes(const struct lmdb *lmdb);
+
+#endif
