@@ -217,6 +217,14 @@ static void dial(struct link *link)
         resolve(dial, &address);
 }
 
+void link_set_address(struct link *link, struct slice address)
+{
+    if (address.size == 0 || address.size > ADDRESS_SIZE_MAX)
+        return;
+    memcpy(link->address, address.data, address.size);
+    link->address[address.size] = '\0';
+}
+
 struct buf *link_output(struct link *link, struct slice address)
 {
     if (link->self || link->peers->closed)
@@ -224,10 +232,9 @@ struct buf *link_output(struct link *link, struct slice address)
     if (link->state == LINK_BACKOFF && link->peers->engine->now.us >= link->retry_us)
         link->state = LINK_IDLE;
     if (link->state == LINK_IDLE) {
-        if (address.size == 0 || address.size > ADDRESS_SIZE_MAX)
+        link_set_address(link, address);
+        if (link->address[0] == '\0')
             return NULL;
-        memcpy(link->address, address.data, address.size);
-        link->address[address.size] = '\0';
         dial(link);
     }
     if (link->dial == NULL || conn_output(&link->dial->conn) > LINK_OUTPUT_MAX)

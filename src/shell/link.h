@@ -43,8 +43,10 @@ struct link {
     struct link *next; /* In peers->links. */
 };
 
+/* Where to dial from now on; no-op for none. */
+void link_set_address(struct link *link, struct slice address);
 /* An output buffer to append one frame to, or NULL when it must be dropped; then link_sent. ADDRESS
- * is where to dial if that is needed. */
+ * is where to dial if that is needed; empty: as it was last told. */
 struct buf *link_output(struct link *link, struct slice address);
 void link_sent(struct link *link);
 /* The peer is known to live: dial again without waiting. */

@@ -3,6 +3,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "wire/peer.h"
 
 struct inlet {
@@ -63,7 +64,7 @@ static struct link *link_to_node(struct peers *peers, struct node_id id, struct 
     /* Ids are random: two that share half their bits are a forger's, who gets nothing sent. */
     if (link != NULL)
         return id_equal(link->id, id) ? link : NULL;
-    if (address.size == 0)
+    if (address.size == 0 || peers->by_id.count >= MEMBERS_MAX)
         return NULL;
     link = link_new(peers);
     link->id = id;
@@ -155,6 +156,15 @@ static void inlet_greet(struct inlet *inlet)
         link_revive(link);
 }
 
+/* Whoever greets says where he listens: the answer goes there before he is a member. */
+static void note_address(struct inlet *inlet, const struct message *hello)
+{
+    struct slice address = hello->hello.self.peer;
+    struct link *link = link_to_node(inlet->peers, inlet->prelude.node, address);
+    if (link != NULL)
+        link_set_address(link, address);
+}
+
 static void inlet_message(struct inlet *inlet, struct slice payload)
 {
     struct peers *peers = inlet->peers;
@@ -172,6 +182,8 @@ static void inlet_message(struct inlet *inlet, struct slice payload)
         .message = {.from = inlet->prelude.node, .message = &message},
     };
     peers->counters.messages_in++;
+    if (message.type == MESSAGE_HELLO)
+        note_address(inlet, &message);
     engine_step(peers->engine, &event);
 }
 
