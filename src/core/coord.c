@@ -100,6 +100,17 @@ void coord_sweep(struct coord *coord)
     }
 }
 
+void op_rename(struct coord_op *op)
+{
+    struct coord *coord = op->coord;
+    struct recent_put *put = recent_find(&coord->recent, op->request.client, op->request.sequence);
+    map_remove(&coord->ops, op->id);
+    op->id = ++coord->ids_next;
+    map_put(&coord->ops, op->id, op);
+    if (put != NULL && op->request.client != 0)
+        put->op = op->id;
+}
+
 void op_swap_askers(struct coord_op *a, struct coord_op *b)
 {
     struct coord_op was = *a;

@@ -55,7 +55,6 @@ struct coord_op {
     struct buf object; /* Owned. PUT: what is written. GET: merged so far. */
     uint64_t hlc;      /* PUT: of our version. */
     struct dot dot;    /* PUT */
-    uint64_t position; /* PUT: of our version in the log. */
     bool local;        /* PUT: durable here. GET: our own object is merged. */
     bool rewritten;    /* PUT: written once more to read as the latest. */
     struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */
@@ -101,6 +100,8 @@ struct answer *op_answer(struct core *core, struct coord_op *op, int error);
 void op_fail(struct core *core, struct coord_op *op, int error, struct slice detail);
 /* End it, without an answer if it has none yet. */
 void op_free(struct core *core, struct coord_op *op);
+/* Give OP a new id: nothing that is under way under the old one reaches it any more. */
+void op_rename(struct coord_op *op);
 /* Whoever asked for A is answered with B's outcome, and the other way round. */
 void op_swap_askers(struct coord_op *a, struct coord_op *b);
 /* Find who coordinates OP now, and begin. */

@@ -165,11 +165,20 @@ void put_start(struct core *core, struct coord_op *op)
     update(core, op, op->request.context);
 }
 
+static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged);
+static void rewrite_refused(struct core *core, struct coord_op *op, int error);
+
 void put_stored(struct core *core, struct coord_op *op, const struct store_done *done)
 {
-    if (done->type != STORE_UPDATE)
-        return; /* The merge before a second version. */
-    if (done->error == ERR_WRONG_EPOCH && !op->rewritten) {
+    if (op->rewritten && done->error < 0) {
+        rewrite_refused(core, op, done->error);
+        return;
+    }
+    if (done->type != STORE_UPDATE) {
+        rewrite_merged(core, op, done->object);
+        return;
+    }
+    if (done->error == ERR_WRONG_EPOCH) {
         op_route(core, op);
         return;
     }
@@ -188,7 +197,6 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     op->local = false;
     buf_clear(&op->object);
     buf_append(&op->object, done->object);
-    op->position = done->position;
     op->state = OP_WRITING;
     core_when_durable(core, done->position, synced(op), token_of(OWNER_COORD, op->id));
     put_restart(core, op);
@@ -240,22 +248,22 @@ void put_send(struct core *core, struct coord_op *op)
     count(core, op);
 }
 
-/* Does a version in the object with the later stamp follow ours? Then the order is right already.
- */
-static bool overtaken(struct core *core, const struct coord_op *op)
+/* Did the writer of a version in OBJECT see ours? Then the order is right already, and ours must
+ * not come back above what overwrote it. */
+static bool overtaken(struct core *core, const struct coord_op *op, struct slice bytes)
 {
     struct object object;
-    if (object_decode(buf_slice(&op->later), &core->out->arena, &object) < 0)
+    if (object_decode(bytes, &core->out->arena, &object) < 0)
         return false;
-    for (uint32_t i = 0; i < object.count; i++) {
-        if (vector_covers(object.siblings[i].context, op->dot))
-            return true;
-    }
-    return false;
+    bool covered = vector_covers(object.history, op->dot);
+    for (uint32_t i = 0; i < object.count; i++)
+        covered = covered || vector_covers(object.siblings[i].context, op->dot);
+    return covered;
 }
 
 /* A later version than ours was seen: write once more, so that every put that begins from now on,
- * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). */
+ * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). First
+ * what was seen is merged here: our own copy may know meanwhile that ours was overwritten. */
 static void rewrite(struct core *core, struct coord_op *op)
 {
     op->rewritten = true;
@@ -270,7 +278,16 @@ static void rewrite(struct core *core, struct coord_op *op)
     merge->key = op->request.key;
     merge->object = buf_slice(&op->later);
     core->hlc = MAX(core->hlc, object_hlc(buf_slice(&op->later)));
+    op->state = OP_STORING;
+}
 
+static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged)
+{
+    if (overtaken(core, op, merged)) {
+        op->state = OP_WRITING;
+        put_send(core, op);
+        return;
+    }
     struct slice context = SLICE_NONE;
     if (op->request.context.size > 0) {
         /* What the client had seen, and our own first version. */
@@ -286,8 +303,22 @@ static void rewrite(struct core *core, struct coord_op *op)
         if (context.size == 0)
             context = op->request.context;
     }
-    op->state = OP_STORING;
     update(core, op, context);
+}
+
+/* The first version stands, and may be on other nodes: never tell the client that nothing was
+ * changed. Under a newer record it is sent, and looked at, again. */
+static void rewrite_refused(struct core *core, struct coord_op *op, int error)
+{
+    if (error == ERR_WRONG_EPOCH) {
+        op->rewritten = false;
+        op->state = OP_WRITING;
+        put_restart(core, op);
+        return;
+    }
+    remember(core, op, false, 0);
+    op_fail(core, op, ERR_TIMEOUT,
+            slice_string("the write is stored, but could not be ordered behind a later one"));
 }
 
 static void answer(struct core *core, struct coord_op *op, uint32_t got)
@@ -318,7 +349,7 @@ static void count(struct core *core, struct coord_op *op)
     if (!op->answered && got >= op->needed) {
         bool ordered = op->bucket.policy != POLICY_SIBLINGS;
         if (ordered && op->later.size > 0 && !op->rewritten && op_serves(core, op->range) &&
-            !overtaken(core, op)) {
+            !overtaken(core, op, buf_slice(&op->later))) {
             rewrite(core, op);
             return;
         }
@@ -330,8 +361,7 @@ static void count(struct core *core, struct coord_op *op)
 
 void put_durable(struct core *core, struct coord_op *op)
 {
-    /* The first of two versions may become durable while the second is not yet. */
-    if (op->state != OP_WRITING || op->position > (synced(op) ? core->synced : core->written))
+    if (op->state != OP_WRITING)
         return;
     op->local = true;
     const struct range_record *record = op_record(core, op);

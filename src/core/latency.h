@@ -12,8 +12,8 @@ struct latency {
 };
 
 void latency_add(struct latency *latency, uint64_t us);
-/* Upper edge of the bucket that holds the 99th percentile, at most a quarter too high; 0 while fewer
- * than LATENCY_SAMPLES_MIN are known. */
+/* Upper edge of the bucket that holds the 99th percentile, at most a quarter too high; 0 while
+ * fewer than LATENCY_SAMPLES_MIN are known. */
 uint64_t latency_p99_us(const struct latency *latency);
 
 #endif

@@ -245,8 +245,8 @@ uint32_t transfers_status(const struct transfers *transfers, const struct core *
     cursor = 0;
     const struct staging *staging;
     while (count < cap && (staging = map_next(&transfers->stagings, &cursor, NULL)) != NULL) {
-        if (staging->since_us == 0)
-            continue; /* Left over from before a restart. */
+        if (staging->since_us == 0 || staging->complete)
+            continue; /* Waits for a reservation, or for the record to say it is over. */
         ret[count] = (struct transfer_status){.role = TRANSFER_TARGET,
                                               .range = staging->range,
                                               .keys = staging->keys,

@@ -71,6 +71,16 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
         say_done(core, cleanup);
 }
 
+static void begin_grace(struct core *core, struct cleanup *cleanup)
+{
+    cleanup->state = CLEANUP_GRACE;
+    cleanup->sequence = 0;
+    cleanup->cursor = range_first(cleanup->range, core->ring.bits);
+    buf_clear(&cleanup->bucket);
+    buf_clear(&cleanup->key);
+    core_timer_set(core, &cleanup->timer, core->now.us + core->timing.cleanup_us);
+}
+
 void cleanup_range(struct transfers *transfers, struct core *core, uint32_t range)
 {
     struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
@@ -84,12 +94,23 @@ void cleanup_range(struct transfers *transfers, struct core *core, uint32_t rang
     cleanup = mem_zero(sizeof(*cleanup));
     cleanup->transfers = transfers;
     cleanup->range = range;
-    cleanup->due_us = core->now.us + core->timing.cleanup_us;
-    cleanup->cursor = range_first(range, core->ring.bits);
     cleanup->timer.fire = cleanup_timer;
     cleanup->timer.machine = cleanup;
     map_put(&transfers->cleanups, (uint64_t)range + 1, cleanup);
-    core_timer_set(core, &cleanup->timer, cleanup->due_us);
+    begin_grace(core, cleanup);
+}
+
+void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range)
+{
+    struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
+    if (cleanup != NULL)
+        begin_grace(core, cleanup);
+}
+
+bool cleanup_dropping(const struct transfers *transfers, uint32_t range)
+{
+    const struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
+    return cleanup != NULL && cleanup->state == CLEANUP_DROPPING;
 }
 
 void cleanup_scanned(struct transfers *transfers, struct core *core,

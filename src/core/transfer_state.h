@@ -69,7 +69,6 @@ struct stream {
 struct cleanup {
     struct transfers *transfers;
     uint32_t range;
-    uint64_t due_us;
     enum { CLEANUP_GRACE, CLEANUP_PUSHING, CLEANUP_DROPPING, CLEANUP_DONE } state;
     bool scanning;
     bool sent_last;
@@ -152,6 +151,10 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
                     const struct message *message);
 void cleanup_durable(struct transfers *transfers, struct core *core,
                      const struct transfer_wait *wait);
+/* The range may come back: begin the grace period anew. */
+void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range);
+/* Is the copy being deleted right now? */
+bool cleanup_dropping(const struct transfers *transfers, uint32_t range);
 void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup);
 
 #endif

@@ -59,6 +59,8 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
         refusal = "the target is stopping";
     else if (is_leaving(core))
         refusal = "the target is leaving the cluster";
+    else if (cleanup_dropping(transfers, message->offer.range.range))
+        refusal = "the target is deleting an earlier copy of the range";
     else if (reservation == NULL)
         refusal = "the target takes in as many transfers as it may";
     struct message *answer =
@@ -72,6 +74,7 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
     }
     reservation->transfer = message->offer.transfer;
     reservation->expires_us = core->now.us + RESERVATION_US;
+    cleanup_hold(transfers, core, message->offer.range.range);
 }
 
 /* -------------------------------------------------------------------------------------- Chunks. */
@@ -86,6 +89,19 @@ void staging_free(struct transfers *transfers, struct core *core, struct staging
     mem_free(staging);
 }
 
+/* Take or renew a reservation for what comes in. */
+static bool hold(struct core *core, struct staging *staging)
+{
+    struct reservation *reservation = reserve(staging->transfers, core, staging->transfer);
+    if (reservation == NULL)
+        return false;
+    reservation->transfer = staging->transfer;
+    reservation->expires_us = core->now.us + RESERVATION_US;
+    if (staging->since_us == 0)
+        staging->since_us = core->now.us;
+    return true;
+}
+
 static void ask(struct core *core, struct staging *staging)
 {
     const struct range_record *record = held_record(core, staging->range);
@@ -93,6 +109,8 @@ static void ask(struct core *core, struct staging *staging)
     if (slot == NULL)
         return;
     core_timer_set(core, &staging->timer, core->now.us + core->timing.retry_us);
+    if (!staging->complete && !hold(core, staging))
+        return; /* Others hold all reservations: ours had run out, or a restart forgot it. */
     if (staging->complete) {
         /* To every voter: whoever drives the range now. */
         struct node_id voters[SLOTS_MAX];
@@ -151,8 +169,6 @@ void target_range(struct transfers *transfers, struct core *core, uint32_t range
         staging = staging_new(transfers, range, holding->record.transfer);
         staging->cursor = range_first(range, core->ring.bits);
     }
-    if (staging->since_us == 0)
-        staging->since_us = core->now.us;
     if (!staging->storing)
         ask(core, staging);
 }
