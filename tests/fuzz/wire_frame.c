@@ -35,7 +35,7 @@ static void receive_sent(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return;
-    size_t step = 1 + (data[0] & 15), portion = 1 + (data[0] >> 4) * 7;
+    size_t step = 1u + (data[0] & 15u), portion = 1u + (data[0] >> 4) * 7u;
     struct buf sent = {0};
     for (size_t at = 0; at < size; at += step) {
         size_t start = frame_begin(&sent);
