@@ -67,8 +67,10 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
 
 /* A retry of a put that this node coordinates, or coordinated: answers it and returns true. Who
  * asked first hears that the retry took over. */
-static bool answer_retry(struct core *core, struct coord_op *op)
+bool put_is_retry(struct core *core, struct coord_op *op)
 {
+    if (op->request.client == 0)
+        return false;
     struct recent *recent = &op->coord->recent;
     struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
     if (put == NULL)
@@ -86,8 +88,6 @@ static bool answer_retry(struct core *core, struct coord_op *op)
         recent_remove(recent, op->request.client, op->request.sequence);
         return false;
     }
-    if (first == op)
-        return false; /* Started again under a newer record. */
     if (first->remote && op->remote && id_equal(first->from, op->from) &&
         first->from_id == op->from_id) {
         op_free(core, op); /* The same message, repeated. */
@@ -130,8 +130,6 @@ static void remember(struct core *core, struct coord_op *op, bool success, uint3
 
 void put_start(struct core *core, struct coord_op *op)
 {
-    if (op->request.client != 0 && answer_retry(core, op))
-        return;
     const struct range_record *record = op_record(core, op);
     uint32_t up = slots_up(core, record);
     if (up < op->needed) {

@@ -9,7 +9,7 @@
  *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more
  *   NoInventedSibling  every version ever returned was sent, whole, for that key
  *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
- *   PutOnce            one put shows as one version
+ *   PutOnce            under siblings, one put shows as one version
  *   RequestsAnswered   a node that lives answers every request soon after its deadline */
 #ifndef SIM_LEDGER_H
 #define SIM_LEDGER_H
