@@ -59,6 +59,10 @@ struct cluster_world {
     struct heap arrivals;
     double loss;
     bool detect; /* Use the detector's verdicts; else all that run and are connected are up. */
+    /* Pass a message through a codec: returns it as it arrives, in ARENA, and its bytes. NULL: as
+     * it is, with an estimate. */
+    const struct message *(*wire)(const struct message *message, struct arena *arena,
+                                  uint64_t *ret_size);
     bool (*cut)(uint32_t from, uint32_t to); /* Is the way cut? NULL: no. */
     uint8_t range_bits;
 };
@@ -196,6 +200,8 @@ static inline void carry_out_send(struct cluster_node *node, const struct effect
     uint32_t to =
         id_none(effect->send.to) ? find_address(effect->send.address) : index_of(effect->send.to);
     uint64_t size = message_size(message);
+    if (world->wire)
+        message = world->wire(message, &node->memory->effects.arena, &size);
     cr_assert(size_allowed(message, size), "type %d of %lu bytes", message->type, size);
     node->bytes_sent += size;
     node->sent[message->type]++;
