@@ -11,7 +11,7 @@
 
 enum plan_state { PLAN_RUNNING = 0, PLAN_PAUSED = 1, PLAN_CANCELLED = 2 };
 
-/* Slot SLOT of RANGE goes from FROM (NODE_NONE: a new slot, LEARN) to TO. */
+/* Slot SLOT of RANGE goes from FROM (NODE_NONE: a new slot, LEARN) to TO (NODE_NONE: it goes). */
 struct plan_move {
     uint32_t range;
     uint8_t slot;
@@ -24,7 +24,7 @@ struct plan {
     enum plan_state state;
     uint64_t rate; /* Bytes per second and source node, 0 unlimited. */
     uint32_t count;
-    struct plan_move *moves; /* Owned; by range, then slot. */
+    struct plan_move *moves; /* Owned; by range, then in the order in which they are made. */
 };
 
 enum plan_by { PLAN_BY_COUNT, PLAN_BY_BYTES, PLAN_BY_LOAD };
@@ -65,7 +65,13 @@ void plan_done(struct plan *plan);
 void plan_encode(const struct plan *plan, struct buf *out);
 /* Untrusted input: 0 or ERR_CORRUPT. */
 int plan_decode(struct slice bytes, struct plan *ret_plan) CHECK_RESULT;
-/* The first move of RANGE that RING does not show done yet, or NULL. */
+enum plan_fate {
+    PLAN_MOVE_OPEN,      /* Still to be made, or under way. */
+    PLAN_MOVE_DONE,      /* The slot is its target's, or gone if it was to go. */
+    PLAN_MOVE_OVERTAKEN, /* Its source has the slot no more, or its target has another one. */
+};
+enum plan_fate plan_move_fate(const struct plan_move *move, const struct range_record *record);
+/* The first move of RANGE that RING shows open, or NULL. */
 const struct plan_move *plan_next_move(const struct plan *plan, const struct ring *ring,
                                        uint32_t range);
 
