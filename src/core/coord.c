@@ -403,6 +403,9 @@ static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
         refuse(core, op);
         return;
     }
+    bool write = op->request.method == METHOD_PUT || op->request.method == METHOD_DELETE;
+    if (write && put_is_retry(core, op))
+        return;
     op_route(core, op);
 }
 

@@ -112,6 +112,9 @@ void op_schedule(struct core *core, struct coord_op *op);
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
                         struct node_id node, uint8_t slot);
 
+/* Is OP a retry of a put that this node coordinates, or coordinated? Then it is answered for that
+ * one, and OP is over. Before routing: the range may have moved since. */
+bool put_is_retry(struct core *core, struct coord_op *op);
 void put_start(struct core *core, struct coord_op *op);
 void put_stored(struct core *core, struct coord_op *op, const struct store_done *done);
 void put_durable(struct core *core, struct coord_op *op);
