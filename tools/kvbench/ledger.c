@@ -78,14 +78,16 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, uint64_t key, uint
     if (!found)
         return floor == 0 ? LEDGER_RIGHT : LEDGER_STALE;
     char head[LEDGER_VALUE_MIN + 1] = {0};
-    memcpy(head, value.data, MIN(value.size, sizeof(head) - 1));
+    if (value.size < LEDGER_VALUE_MIN)
+        return LEDGER_WRONG;
+    memcpy(head, value.data, LEDGER_VALUE_MIN);
     uint64_t run = 0;
     uint64_t named = 0;
     uint32_t sequence = 0;
     size_t size = 0;
     int fields = sscanf(head, "%16" SCNx64 " %10" SCNu64 " %10" SCNu32 " %8zx", &run, &named,
                         &sequence, &size);
-    if (fields != 4 || named != key || size != value.size || size < LEDGER_VALUE_MIN)
+    if (fields != 4 || named != key || size != value.size)
         return LEDGER_WRONG;
     if (run != ledger->run) /* Left over from an earlier run: right until we wrote the key. */
         return floor == 0 ? LEDGER_RIGHT : LEDGER_STALE;
