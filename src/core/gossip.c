@@ -158,14 +158,27 @@ static void begin_rounds(struct gossip *gossip, struct core *core)
         begin_with_seed(gossip, core);
 }
 
-/* Tell one live node the newest rumours, as many as fit into a message. */
-static void tell_rumours(struct gossip *gossip, struct core *core)
+/* COUNT live nodes, or as many as there are, from a random one on. Returns how many. */
+static uint32_t pick_up(struct core *core, uint32_t count, struct node_id *ret_nodes)
+{
+    uint32_t up = count_up(core);
+    if (up == 0)
+        return 0;
+    count = MIN(count, up);
+    uint64_t first = prng_below(&core->prng, up);
+    for (uint32_t i = 0; i < count; i++)
+        ret_nodes[i] = nth_peer(core, true, (first + i) % up);
+    return count;
+}
+
+/* Tell COUNT live nodes the newest rumours, as many as fit into a message. */
+static void tell_rumours(struct gossip *gossip, struct core *core, uint32_t count)
 {
     struct rumours *rumours = &gossip->rumours;
-    uint32_t up = rumours->count > 0 ? count_up(core) : 0;
-    if (up == 0)
+    struct node_id to[TOLD_AT_ONCE];
+    count = rumours->count > 0 ? pick_up(core, count, to) : 0;
+    if (count == 0)
         return; /* Nobody to tell: they are kept. */
-    struct node_id to = nth_peer(core, true, prng_below(&core->prng, up));
     size_t size = PAGE_HEAD_SIZE;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < rumours->count; i++) {
@@ -182,7 +195,19 @@ static void tell_rumours(struct gossip *gossip, struct core *core)
             rumours->items[kept++] = *rumour;
     }
     rumours->count = kept;
-    pages_send_rumour(&gossip->pages, core, &to, 1);
+    pages_send_rumour(&gossip->pages, core, to, count);
+}
+
+void gossip_tell_now(struct gossip *gossip, struct core *core, bool large)
+{
+    if (!gossip->started || gossip->halted)
+        return;
+    struct node_id to[TOLD_AT_ONCE];
+    uint32_t count = large ? pick_up(core, TOLD_AT_ONCE, to) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        begin(gossip, core, to[i], SLICE_NONE);
+    if (!large)
+        tell_rumours(gossip, core, TOLD_AT_ONCE);
 }
 
 static void fire(struct core *core, void *machine, struct timer *timer)
@@ -194,7 +219,7 @@ static void fire(struct core *core, void *machine, struct timer *timer)
     core_timer_set(core, timer, core->now.us + next);
     core->counters.gossip_rounds++;
     begin_rounds(gossip, core);
-    tell_rumours(gossip, core);
+    tell_rumours(gossip, core, 1);
 }
 
 void gossip_start(struct gossip *gossip, struct core *core)
@@ -355,6 +380,7 @@ void gossip_publish(struct gossip *gossip, struct core *core, enum member_status
     member_merge(&core->members, &gossip->self);
     rumour_add(&gossip->rumours, core, &(struct digest){.kind = DIGEST_MEMBER, .id = core->self});
     core_signal(core, SIGNAL_MEMBERS);
+    gossip_tell_now(gossip, core, false);
 }
 
 void gossip_spread_record(struct gossip *gossip, struct core *core, uint32_t range)

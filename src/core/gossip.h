@@ -19,7 +19,7 @@
 #include "core/news.h"
 #include "core/pages.h"
 
-enum { ROUNDS_MAX = 8, ANSWERED_MAX = 32, PENDINGS_MAX = 8, SEEDS_MAX = 64 };
+enum { ROUNDS_MAX = 8, ANSWERED_MAX = 32, TOLD_AT_ONCE = 3, PENDINGS_MAX = 8, SEEDS_MAX = 64 };
 
 /* An exchange under way. */
 struct round {
@@ -94,6 +94,11 @@ void gossip_message(struct gossip *gossip, struct core *core, struct node_id fro
 void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token);
 /* or the store refused it. */
 void gossip_refused(struct gossip *gossip, struct core *core, const struct store_done *done);
+
+/* Do not wait for the next round to tell of a change made here: tell TOLD_AT_ONCE live nodes the
+ * newest rumours or, if it is too LARGE for one, compare tables with them. In a small cluster all
+ * then know it at once, and a node that stops has told somebody that it does. */
+void gossip_tell_now(struct gossip *gossip, struct core *core, bool large);
 
 /* Write a new version of the own member record and spread it. */
 void gossip_publish(struct gossip *gossip, struct core *core, enum member_status status);

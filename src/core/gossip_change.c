@@ -127,7 +127,10 @@ static bool announce_setting(struct gossip *gossip, struct core *core,
         store_setting(core, pending);
         return false;
     }
-    if (news_setting(&gossip->rumours, core, &setting))
+    bool news = news_setting(&gossip->rumours, core, &setting);
+    if (news)
+        gossip_tell_now(gossip, core, setting.value.size > RUMOUR_SIZE_MAX);
+    if (news)
         answer(core, pending->client, OK, "");
     else
         answer(core, pending->client, ERR_CONFLICT, "another node changed it at the same moment");
@@ -145,6 +148,7 @@ void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token)
     } else {
         gossip_learn(gossip, core,
                      &(struct delta){.departures = &pending->departure, .departures_count = 1});
+        gossip_tell_now(gossip, core, false);
         answer(core, pending->client, OK, "");
     }
     end_pending(pending);
