@@ -15,7 +15,7 @@
 enum {
     ROUNDS_MAX = 8,
     STRIDE = 40503, /* Odd, so that every range comes once; 65536 over the golden ratio. */
-    LOOKS_MAX = 64, /* Possible slots that are passed over in the hope of a better one. */
+    LOOKS_MAX = 12, /* Possible slots that are passed over in the hope of a better one. */
 };
 
 struct place {
