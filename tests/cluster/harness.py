@@ -25,7 +25,10 @@ PATIENCE_S = 60
 
 
 def program(name):
-    return os.path.join(BIN, name)
+    path = os.path.join(BIN, name)
+    if not os.path.exists(path):
+        sys.exit(f"there is no {path}: set KVRING_BIN to the folder with the programs")
+    return path
 
 
 # --------------------------------------------------------------------------- MessagePack

@@ -73,7 +73,9 @@ class BadInput(ClusterTest):
         good = pack([0, 1, "mput", {"items": [{"key": b"k", "value": b"v"}] * 3}])
         for size in range(1, len(good)):
             self.assertEqual([a for a in self.ends(good[:size]) if a[2] is None], [])
-        self.assertEqual(len(self.ends(good)), 1)
+        with self.node.rpc() as rpc:
+            rpc.send(good)
+            self.assertIsNone(rpc.read()[2])
 
     def test_huge_declared_lengths(self):
         for head in (b"\xdd\x10\x00\x00\x00", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff",
@@ -87,13 +89,16 @@ class BadInput(ClusterTest):
         self.assert_refused(b"\x94\x00\x01\xa3put" + b"\x81\xa1k" * 1000)
 
     def test_not_a_request(self):
-        for value in ([0, 1, "ping"], [2, 1, "ping", {}], [0, -1, "ping", {}], [0, 1, 7, {}],
-                      [0, 1, "ping", []], [0, 1 << 40, "ping", {}]):
-            data = pack(value)
-            if data[0] == 0x94:
-                self.assert_refused(data)
-            else:
-                self.ends(data)
+        for value in ([2, 1, "ping", {}], [0, -1, "ping", {}], [0, 1 << 40, "ping", {}]):
+            self.assert_refused(pack(value))
+        # What has an id is answered under it.
+        for value in ([0, 1, 7, {}], [0, 1, "ping", []]):
+            with self.node.rpc() as rpc:
+                rpc.send(pack(value))
+                answer = rpc.read()
+                self.assertEqual(answer[:2], [1, 1])
+                self.assertEqual(answer[2]["code"], "BAD_REQUEST")
+        self.ends(pack([0, 1, "ping"]))
 
     def test_http_is_refused(self):
         for text in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /v1 HTTP/1.1\r\n\r\n"):

@@ -353,9 +353,16 @@ static void import_lines(struct import *import)
 static int report_failure(const struct import *import)
 {
     struct kvr_error error = import->error;
-    snprintf(error.message, sizeof(error.message), "line %llu: %.200s; %llu lines were stored",
-             (unsigned long long)import->failed_line, import->error.message,
-             (unsigned long long)import->stored);
+    int used = snprintf(error.message, sizeof(error.message), "line %llu: %.200s; ",
+                        (unsigned long long)import->failed_line, import->error.message);
+    if (import->stored == 0) {
+        snprintf(error.message + used, sizeof(error.message) - (size_t)used, "nothing was stored");
+    } else {
+        /* Lines behind it may have been under way already. */
+        snprintf(error.message + used, sizeof(error.message) - (size_t)used,
+                 "all before it were stored, %llu lines in all",
+                 (unsigned long long)import->stored);
+    }
     int exit_code = cli_fail_error(import->cli, &error);
     return import->stored > 0 ? error_exit_code(ERR_PARTLY) : exit_code;
 }
