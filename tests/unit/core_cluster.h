@@ -6,6 +6,7 @@
 
 #include "core/detector.h"
 #include "core/gossip.h"
+#include "core_sizes.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,59 +89,6 @@ static inline bool reachable(uint32_t a, uint32_t b)
 static inline bool plain_is_up(const struct core *core, struct node_id id)
 {
     return id_equal(id, core->self) || reachable(index_of(core->self), index_of(id));
-}
-
-/* -- Estimated bytes on the wire. */
-
-static inline uint64_t delta_size(const struct delta *delta)
-{
-    struct buf buf = {0};
-    for (uint32_t i = 0; i < delta->departures_count; i++)
-        departure_encode(&delta->departures[i], &buf);
-    for (uint32_t i = 0; i < delta->members_count; i++)
-        member_encode(&delta->members[i], &buf);
-    for (uint32_t i = 0; i < delta->settings_count; i++)
-        setting_encode(&delta->settings[i], &buf);
-    for (uint32_t i = 0; i < delta->records_count; i++)
-        record_encode(&delta->records[i], &buf);
-    uint64_t size = buf.size + 4 * (delta->departures_count + delta->members_count +
-                                    delta->settings_count + delta->records_count);
-    buf_done(&buf);
-    return size;
-}
-
-static inline uint64_t message_size(const struct message *m)
-{
-    uint64_t size = 24;
-    switch (m->type) {
-    case MESSAGE_SYN:
-        for (uint32_t i = 0; i < m->syn.loads_count; i++)
-            size += load_size(&m->syn.loads[i]);
-        return size + 80 * 9;
-    case MESSAGE_ACK:
-        for (uint32_t i = 0; i < m->ack.loads_count; i++)
-            size += load_size(&m->ack.loads[i]);
-        for (uint32_t i = 0; i < m->ack.digests_count; i++)
-            size += digest_size(&m->ack.digests[i]);
-        return size + 12;
-    case MESSAGE_ACK2:
-        for (uint32_t i = 0; i < m->ack2.wants_count; i++)
-            size += digest_size(&m->ack2.wants[i]);
-        return size + delta_size(&m->ack2.delta);
-    case MESSAGE_BULK:
-        return size + delta_size(&m->bulk.delta);
-    default:
-        return size + 100;
-    }
-}
-
-/* No more than a packet, unless it brings a single item that is larger. */
-static inline bool size_allowed(const struct message *m, uint64_t size)
-{
-    const struct delta *delta = m->type == MESSAGE_BULK ? &m->bulk.delta : NULL;
-    return size <= GOSSIP_SIZE_MAX ||
-           (delta && delta->settings_count == 1 &&
-            delta->members_count + delta->records_count + delta->departures_count == 0);
 }
 
 /* -- Steps. */
@@ -465,6 +413,59 @@ static inline void world_start_all(void)
         for (uint32_t j = 0; j < world->count; j++)
             if (i != j)
                 introduce(i, j);
+}
+
+/* -- What happens to nodes. */
+
+static inline void change_setting(uint32_t n, const char *name, struct slice value)
+{
+    struct cluster_node *node = &world->nodes[n];
+    struct command command = {.type = COMMAND_SET, .name = slice_string(name), .value = value};
+    begin_step(node);
+    gossip_set(&node->gossip, &node->core, 1, &command);
+    end_step(node);
+}
+
+static inline void publish(uint32_t n, enum member_status status)
+{
+    struct cluster_node *node = &world->nodes[n];
+    begin_step(node);
+    gossip_publish(&node->gossip, &node->core, status);
+    end_step(node);
+}
+
+static inline struct range_record record_of(uint32_t range, uint64_t epoch, uint32_t owner)
+{
+    struct range_record record = {.range = range, .epoch = epoch, .slots_count = 1};
+    record.slots[0] = (struct slot){0, STAGE_STABLE, node_of(owner), NODE_NONE};
+    return record;
+}
+
+/* As the register does when a record is chosen. */
+static inline void choose_record(uint32_t n, uint32_t range, uint64_t epoch)
+{
+    struct cluster_node *node = &world->nodes[n];
+    struct range_record record = record_of(range, epoch, n);
+    begin_step(node);
+    cr_assert(ring_merge(&node->core.ring, &record));
+    gossip_spread_record(&node->gossip, &node->core, range);
+    end_step(node);
+}
+
+static inline void declare_departed(uint32_t n, uint32_t who, enum departure_kind kind)
+{
+    struct cluster_node *node = &world->nodes[n];
+    begin_step(node);
+    gossip_depart(&node->gossip, &node->core, 2, node_of(who), kind);
+    end_step(node);
+}
+
+static inline bool all_have_setting(void)
+{
+    for (uint32_t i = 0; i < world->count; i++)
+        if (setting_value(&world->nodes[i].core.settings, slice_string("config/x")).size == 0)
+            return false;
+    return true;
 }
 
 #endif

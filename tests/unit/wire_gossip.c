@@ -18,7 +18,7 @@ static const struct message *through_codec(const struct message *message, struct
     return decoded;
 }
 
-static struct range_record record_of(uint32_t range, uint32_t owner)
+static struct range_record full_record_of(uint32_t range, uint32_t owner)
 {
     struct range_record record = {.range = range, .epoch = 1 + range % 300, .slots_count = 3};
     for (uint32_t i = 0; i < 3; i++)
@@ -35,7 +35,7 @@ Test(gossip, packets_keep_their_bound)
     for (uint32_t i = 0; i < 10; i++)
         node_start(i, 1, NULL, 0);
     for (uint32_t range = 0; range < 1024; range++) {
-        struct range_record record = record_of(range, range % 7);
+        struct range_record record = full_record_of(range, range % 7);
         ring_merge(&world->nodes[0].core.ring, &record);
     }
     for (uint32_t i = 1; i < 10; i++) {
