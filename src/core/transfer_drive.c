@@ -434,9 +434,13 @@ void drive_pump(struct transfers *transfers, struct core *core)
 void transfers_peer_installed(struct transfers *transfers, struct core *core,
                               const struct signal *signal)
 {
-    struct drive *drive = map_get(&transfers->drives, (uint64_t)signal->range + 1);
-    if (drive == NULL || drive->epoch.epoch != signal->epoch || drive->epoch.fork != signal->fork)
+    const struct range_record *record = held_record(core, signal->range);
+    if (record->epoch != signal->epoch || record->fork != signal->fork ||
+        moving_slot(record) == NULL || !is_driver(core, record))
         return;
+    /* A peer's disk may be faster than ours: the fact is kept while our own install is not durable.
+     */
+    struct drive *drive = drive_get(transfers, core, signal->range);
     if (has_installed(core, drive, signal->node) || drive->installed_count == INSTALLED_MAX)
         return;
     drive->installed[drive->installed_count++] = signal->node;

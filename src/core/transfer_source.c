@@ -51,7 +51,7 @@ static void stream_timer(struct core *core, void *machine, struct timer *timer)
 {
     (void)timer;
     struct stream *stream = machine;
-    if (!stream->scanning)
+    if (!stream->scanning && core->holdings[stream->range].durable)
         scan(core, stream);
 }
 
@@ -80,14 +80,14 @@ void source_asked(struct transfers *transfers, struct core *core, struct node_id
 {
     uint32_t range = message->chunk.range.range;
     const struct holding *holding = &core->holdings[range];
-    if (!holding->durable || !holding->ready ||
-        message->chunk.transfer != holding->record.transfer ||
+    if (!holding->ready || message->chunk.transfer != holding->record.transfer ||
         !is_source(core, &holding->record, from))
         return;
     struct stream *stream = stream_get(transfers, core, range, message->chunk.transfer, from);
     uint64_t sequence = message->chunk.sequence + 1;
-    if (stream->scanning || (stream->sequence == sequence &&
-                             core->now.us < stream->asked_us + core->timing.retry_us / 2))
+    if (stream->scanning || stream->waiting ||
+        (stream->sequence == sequence &&
+         core->now.us < stream->asked_us + core->timing.retry_us / 2))
         return; /* Asked twice: the answer is on its way. */
     stream->sequence = sequence;
     stream->asked_us = core->now.us;
@@ -98,8 +98,10 @@ void source_asked(struct transfers *transfers, struct core *core, struct node_id
     buf_append(&stream->key, message->chunk.cursor_key);
     if (transfers->send_free_us > core->now.us)
         core_timer_set(core, &stream->timer, transfers->send_free_us);
-    else
+    else if (holding->durable)
         scan(core, stream);
+    else
+        stream->waiting = true; /* The target's disk was faster than ours: source_range goes on. */
 }
 
 static size_t bytes_of(const struct entry *entries, uint32_t count)
@@ -142,6 +144,10 @@ void source_range(struct transfers *transfers, struct core *core, uint32_t range
     struct stream *stream = map_get(&transfers->streams, (uint64_t)range + 1);
     const struct range_record *record = held_record(core, range);
     if (stream != NULL &&
-        (record->transfer != stream->transfer || !is_source(core, record, stream->to)))
+        (record->transfer != stream->transfer || !is_source(core, record, stream->to))) {
         stream_free(transfers, core, stream);
+    } else if (stream != NULL && stream->waiting && core->holdings[range].durable) {
+        stream->waiting = false;
+        scan(core, stream);
+    }
 }

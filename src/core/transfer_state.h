@@ -44,6 +44,7 @@ struct staging {
     uint64_t keys;
     uint64_t bytes;
     uint64_t since_us;
+    uint32_t asked; /* How often since the last chunk came. */
     struct timer timer;
 };
 
@@ -59,6 +60,7 @@ struct stream {
     struct buf bucket; /* Owned. */
     struct buf key;    /* Owned. */
     bool scanning;
+    bool waiting; /* Asked for before our own install was durable. */
     uint64_t keys;
     uint64_t bytes;
     uint64_t since_us;

@@ -108,7 +108,10 @@ static void ask(struct core *core, struct staging *staging)
     const struct slot *slot = target_slot(core, record);
     if (slot == NULL)
         return;
-    core_timer_set(core, &staging->timer, core->now.us + core->timing.retry_us);
+    /* The first times soon: the source may only be a moment behind in installing the record. */
+    uint32_t early = staging->asked < 4 ? 4 - staging->asked : 0;
+    staging->asked++;
+    core_timer_set(core, &staging->timer, core->now.us + (core->timing.retry_us >> early));
     if (!staging->complete && !hold(core, staging))
         return; /* Others hold all reservations: ours had run out, or a restart forgot it. */
     if (staging->complete) {
@@ -276,6 +279,7 @@ void target_durable(struct transfers *transfers, struct core *core,
     if (staging == NULL || staging->transfer != wait->transfer)
         return;
     staging->storing = false;
+    staging->asked = 0;
     staging->sequence = wait->sequence;
     staging->cursor = wait->cursor;
     buf_clear(&staging->bucket);
