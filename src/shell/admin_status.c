@@ -235,7 +235,9 @@ static void judge_members(const struct admin *admin, struct picture *picture)
             char since[32] = "";
             if (view->since_us > 0 && admin->now_us > view->since_us)
                 duration_text(admin->now_us - view->since_us, since, sizeof(since));
-            REASON(picture, "%.*s down%s%s", size, name, since[0] != '\0' ? " " : "", since);
+            REASON(picture, "%.*s %s%s%s", size, name,
+                   view->member->status == MEMBER_MAINTENANCE ? "stopped" : "down",
+                   since[0] != '\0' ? " " : "", since);
             ADVISE(picture, "start %.*s", size, name);
         } else if (view->member->status == MEMBER_MAINTENANCE) {
             REASON(picture, "%.*s is stopping", size, name);

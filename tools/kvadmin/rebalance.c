@@ -131,6 +131,8 @@ static int call_patiently(struct cli *cli, const char *method, const json_t *par
         error = cli_call(cli, method, json_deep_copy(params), repeatable, ret_result);
         if (error != ERR_UNAVAILABLE && error != ERR_NOT_READY)
             return error;
+        if (i == 0)
+            cli_note(cli, "%s; waiting up to 10 s for that", cli->error.message);
         struct timespec pause = {.tv_nsec = 500000000};
         (void)nanosleep(&pause, NULL);
     }

@@ -25,6 +25,7 @@ struct range {
     uint32_t copies_count;
     uint32_t owners; /* That the ring names. */
     const char *problem;
+    bool incomplete; /* Only because an owner could not be asked; those who answered agree. */
 };
 
 struct verify {
@@ -32,7 +33,7 @@ struct verify {
     struct voice *voices; /* Owned; one a member. */
     struct range *ranges; /* Owned. */
     uint64_t first, last;
-    uint64_t bad, damaged;
+    uint64_t bad, incomplete;
     const json_t *silent; /* A member that could not be asked. */
     char silence[400];    /* Its words. */
 };
@@ -117,14 +118,34 @@ static const char *range_problem(const struct range *range)
         if (range->copies[i].damaged)
             return "damaged";
     }
-    if (range->copies_count != range->owners)
-        return "not all owners answered";
     for (uint32_t i = 1; i < range->copies_count; i++) {
         if (range->copies[i].keys != range->copies[0].keys ||
             strcmp(range->copies[i].digest, range->copies[0].digest) != 0)
             return "the owners differ";
     }
+    if (range->copies_count != range->owners)
+        return "not all owners answered";
     return range->owners == 0 ? "nobody owns it" : NULL;
+}
+
+/* Judge range AT, asking again while its owners differ: under writes they may, for a moment. */
+static int settle(struct cli *cli, struct verify *verify, uint64_t at)
+{
+    struct range *range = &verify->ranges[at];
+    for (int i = 1;; i++) {
+        range->problem = range_problem(range);
+        range->incomplete = range->problem != NULL && verify->silent != NULL &&
+                            strcmp(range->problem, "not all owners answered") == 0;
+        if (range->problem == NULL || range->incomplete || i == ATTEMPTS_MAX)
+            return 0;
+        struct timespec pause = {.tv_nsec = 200000000};
+        if (verify->bad < SHOWN_MAX)
+            (void)nanosleep(&pause, NULL);
+        int exit = owners_load(cli, verify, at, at);
+        if (exit != 0)
+            return exit;
+        ask_all(cli, verify, at, at);
+    }
 }
 
 /* One pass over all ranges, by pieces, then a few more over those that differ. */
@@ -138,18 +159,10 @@ static int verify_ranges(struct cli *cli, struct verify *verify)
         progress_set(&progress, at - verify->first, NULL);
     }
     for (uint64_t at = verify->first; exit == 0 && at <= verify->last; at++) {
+        exit = settle(cli, verify, at);
         struct range *range = &verify->ranges[at];
-        range->problem = range_problem(range);
-        for (int i = 1; i < ATTEMPTS_MAX && range->problem != NULL && exit == 0; i++) {
-            struct timespec pause = {.tv_nsec = 200000000};
-            if (verify->bad < SHOWN_MAX)
-                (void)nanosleep(&pause, NULL);
-            exit = owners_load(cli, verify, at, at);
-            ask_all(cli, verify, at, at);
-            range->problem = range_problem(range);
-        }
-        verify->bad += range->problem != NULL;
-        verify->damaged += range->problem != NULL && strcmp(range->problem, "damaged") == 0;
+        verify->incomplete += range->incomplete;
+        verify->bad += range->problem != NULL && !range->incomplete;
     }
     progress_clear(&progress);
     return exit;
@@ -193,7 +206,7 @@ static int verify_report(const struct cli *cli, const struct verify *verify)
         const struct range *range = &verify->ranges[at];
         keys += range->copies_count > 0 ? range->copies[0].keys : 0;
         copies += range->copies_count;
-        if (range->problem == NULL)
+        if (range->problem == NULL || range->incomplete)
             continue;
         json_array_append_new(problems, range_json(at, range));
         if (!cli->json && shown++ < SHOWN_MAX)
@@ -201,31 +214,32 @@ static int verify_report(const struct cli *cli, const struct verify *verify)
     }
     uint64_t ranges = verify->last - verify->first + 1;
     if (cli->json) {
-        cli_print_json(json_pack("{s:I,s:I,s:I,s:b,s:o}", "ranges", (json_int_t)ranges, "keys",
-                                 (json_int_t)keys, "copies", (json_int_t)copies, "good",
-                                 (int)(verify->bad == 0 && verify->silent == NULL), "problems",
-                                 problems));
+        cli_print_json(json_pack(
+            "{s:I,s:I,s:I,s:I,s:b,s:o}", "ranges", (json_int_t)ranges, "keys", (json_int_t)keys,
+            "copies", (json_int_t)copies, "incomplete", (json_int_t)verify->incomplete, "good",
+            (int)(verify->bad == 0 && verify->silent == NULL), "problems", problems));
     } else {
         if (shown > SHOWN_MAX)
             printf("... and %llu more\n", (unsigned long long)(shown - SHOWN_MAX));
-        if (verify->bad == 0)
+        if (verify->bad == 0 && verify->silent == NULL)
             printf("every owner holds every key of its slots: %llu ranges, %llu keys, %llu "
                    "copies of ranges compared\n",
                    (unsigned long long)ranges, (unsigned long long)keys,
                    (unsigned long long)copies);
         json_decref(problems);
     }
-    if (verify->damaged > 0)
-        return 1;
-    if (verify->silent != NULL)
-        return cli->json ? 3
-                         : cli_fail(cli, ERR_UNAVAILABLE, "start it, then verify again",
-                                    "%s could not be asked: %s", field_text(verify->silent, "name"),
-                                    verify->silence);
     if (verify->bad > 0 && !cli->json)
         fprintf(stderr, "%llu of %llu ranges are not the same on all owners\n",
                 (unsigned long long)verify->bad, (unsigned long long)ranges);
-    return verify->bad > 0 ? 1 : 0;
+    if (verify->bad > 0)
+        return 1;
+    if (verify->silent == NULL || cli->json)
+        return verify->silent == NULL ? 0 : 3;
+    return cli_fail(cli, ERR_UNAVAILABLE, "start it, then verify again",
+                    "%s could not be asked: %s; the other owners agree, but %llu ranges were not "
+                    "compared in full",
+                    field_text(verify->silent, "name"), verify->silence,
+                    (unsigned long long)verify->incomplete);
 }
 
 /* The ranges asked for: all, or --range N or N-M. */
