@@ -17,9 +17,13 @@ struct ballot_box {
     struct range_record proposal; /* What we propose under `ballot`. */
     uint32_t answered;            /* Bits: voters that promised or accepted. */
     uint64_t number_seen;         /* The highest ballot number met. */
+    bool outbid;                  /* A voter has promised a higher ballot than ours. */
     bool zero_used;               /* Ballot 0 has carried a value: never another one. */
     struct timer retry;
 };
+
+/* Ballots of one life of a node before they could be taken for those of its next one. */
+enum { BALLOT_LIFE_BITS = 20 };
 
 /* A message that may leave once its state is synced. */
 struct pending {
@@ -329,8 +333,13 @@ static void broadcast(struct core *core, struct ballot_box *box)
 static void prepare(struct core *core, struct ballot_box *box)
 {
     box->phase = PHASE_PREPARE;
-    box->ballot = (struct ballot){MAX(box->number_seen, box->promised.number) + 1, core->self};
+    /* Above all numbers of earlier lives of this node: what they proposed may still be under way,
+     * and was not noted down here before it left. */
+    uint64_t least = core->generation << BALLOT_LIFE_BITS;
+    uint64_t seen = MAX(box->number_seen, box->promised.number);
+    box->ballot = (struct ballot){MAX(seen, least) + 1, core->self};
     box->number_seen = box->ballot.number;
+    box->outbid = false;
     box->has_best = false;
     box->answered = 0;
     broadcast(core, box);
@@ -377,7 +386,7 @@ static void retry_fire(struct core *core, void *machine, struct timer *timer)
         if (!(box->answered & 1u << i) && !id_equal(voters[i], core->self))
             send_chosen(core, voters[i], base);
     }
-    if (box->number_seen > box->ballot.number ||
+    if (box->outbid || box->number_seen > box->ballot.number ||
         (box->ballot.number == 0 && box->promised.number > 0))
         prepare(core, box);
     else
@@ -429,6 +438,7 @@ static void on_vote(struct core *core, struct ballot_box *box, struct node_id fr
         /* Lost to a higher ballot: come back above it, after a random pause. */
         core->counters.ballots_lost++;
         box->number_seen = MAX(box->number_seen, message->vote.ballot.number);
+        box->outbid = box->outbid || ballot_compare(&message->vote.ballot, &box->ballot) > 0;
         schedule_retry(core, box);
         return;
     }

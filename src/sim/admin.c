@@ -347,6 +347,24 @@ static bool plan_finished(const struct core *core)
     return finished;
 }
 
+/* The first move that CORE's plan has left. */
+static void describe_move(const struct world *world, const struct core *core, struct buf *out)
+{
+    struct plan plan;
+    if (plan_decode(setting_value(&core->settings, slice_string("plan")), &plan) < 0)
+        return;
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
+        const struct plan_move *move = plan_next_move(&plan, &core->ring, range);
+        if (move == NULL)
+            continue;
+        buf_printf(out, " %u.%u %s>%s of", range, move->slot, world_name(world, move->from),
+                   world_name(world, move->to));
+        describe_record(world, ring_get(&core->ring, range), out);
+        break;
+    }
+    plan_done(&plan);
+}
+
 static bool all_stable(const struct core *core)
 {
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
@@ -389,8 +407,11 @@ void admin_describe(struct world *world, struct buf *out)
         const struct node *node = host_node(world->hosts[i]);
         if (node == NULL || node_core(node)->holdings == NULL)
             buf_printf(out, " %s is no member yet;", world_host_name(i));
-        else if (!plan_finished(node_core(node)))
-            buf_printf(out, " %s has moves left;", world_host_name(i));
+        else if (!plan_finished(node_core(node))) {
+            buf_printf(out, " %s has moves left:", world_host_name(i));
+            describe_move(world, node_core(node), out);
+            return;
+        }
     }
 }
 

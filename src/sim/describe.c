@@ -88,7 +88,9 @@ static void describe_vote(const struct world *world, const struct message *messa
 {
     describe_range(&message->vote.range, out);
     if (message->type != MESSAGE_CHOSEN && message->type != MESSAGE_INSTALLED)
-        buf_printf(out, " ballot %llu.%s", (unsigned long long)message->vote.ballot.number,
+        /* The upper part is the proposer's generation (core/register.c). */
+        buf_printf(out, " ballot %llu.%s",
+                   (unsigned long long)message->vote.ballot.number & ((1u << 20) - 1),
                    world_name(world, message->vote.ballot.node));
     if (message->vote.refused)
         buf_printf(out, " refused");
