@@ -95,7 +95,7 @@ struct core {
     uint32_t signals_capacity;
     /* Is the peer believed to be up? Kept by the detector, read by all. True for self. */
     bool (*peer_is_up)(const struct core *core, struct node_id id);
-    /* A message was sent that the peer answers if it is alive. Kept by the detector; may be NULL. */
+    /* A message was sent that a living peer answers. Kept by the detector; may be NULL. */
     void (*peer_asked)(struct core *core, struct node_id id);
     void *detector; /* Borrowed: for peer_is_up and peer_asked. */
 };
