@@ -167,18 +167,37 @@ static bool drop_range(struct store *store, uint32_t range, int *ret_error)
     return error == ERR_NOT_FOUND || (error == 0 && load_u64_be(key.data) > last);
 }
 
-/* A range is empty in the engine: so are its figures and leaves. */
-static void drop_figures(struct store *store, uint32_t range, uint32_t *group_next)
+/* Add the leaves of RANGE, from group *GROUP_NEXT on: ranges may share one. */
+static void drop_leaves(struct store *store, uint32_t range, uint32_t *group_next)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    store->ranges[range].stored = (struct range_stat){0};
-    tree_clear_range(&store->tree_stored, range, store->range_bits);
-    uint32_t leaves_bits = store->tree_stored.bits - store->range_bits;
-    uint32_t group = (uint32_t)(((uint64_t)range << leaves_bits) / LEAF_GROUP);
-    uint32_t last = (uint32_t)(((((uint64_t)range + 1) << leaves_bits) - 1) / LEAF_GROUP);
-    for (group = MAX(group, *group_next); group <= last; group++)
+    uint32_t bits = store->tree_stored.bits - store->range_bits;
+    uint64_t first = (uint64_t)range << bits;
+    uint32_t last = (uint32_t)((first + (1ull << bits) - 1) / LEAF_GROUP);
+    uint32_t group = MAX((uint32_t)(first / LEAF_GROUP), *group_next);
+    for (; group <= last; group++)
         item_add(checkpoint, state_leaves_item(store, group, &checkpoint->arena));
     *group_next = last + 1;
+}
+
+/* Ranges from FIRST up to END are empty in the engine as far as they are due: so are their figures
+ * and leaves. */
+static void drop_figures(struct store *store, uint32_t first, uint32_t end)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint32_t group_next = 0;
+    for (uint32_t i = first; i < end; i++) {
+        if (!store->ranges[i].drop_due)
+            continue;
+        store->ranges[i].stored = (struct range_stat){0};
+        tree_clear_range(&store->tree_stored, i, store->range_bits);
+        item_add(checkpoint, state_range_item(store, i, &checkpoint->arena));
+    }
+    for (uint32_t i = first; i < end; i++) {
+        if (store->ranges[i].drop_due)
+            drop_leaves(store, i, &group_next);
+        store->ranges[i].drop_due = false;
+    }
 }
 
 static int build_drops(struct store *store)
@@ -194,18 +213,7 @@ static int build_drops(struct store *store)
     if (error)
         return error;
     checkpoint->range = end;
-    for (uint32_t i = first; i < end; i++) {
-        if (!store->ranges[i].drop_due)
-            continue;
-        store->ranges[i].stored = (struct range_stat){0};
-        item_add(checkpoint, state_range_item(store, i, &checkpoint->arena));
-    }
-    uint32_t group_next = 0;
-    for (uint32_t i = first; i < end; i++)
-        if (store->ranges[i].drop_due)
-            drop_figures(store, i, &group_next);
-    for (uint32_t i = first; i < end; i++)
-        store->ranges[i].drop_due = false;
+    drop_figures(store, first, end);
     if (end == store_ranges_count(store))
         checkpoint->next.drops = checkpoint->mark.freeze.position;
     return 0;

@@ -341,6 +341,8 @@ int log_start(struct log *log)
         struct disk_event event;
         while (disk_poll(log->disk, &event))
             log_take(log, &event);
+        if (log->starved && log->unissued)
+            return ERR_DISK_FULL;
         if (log->synced < log->position && !log->failed)
             disk_wait(log->disk);
     }

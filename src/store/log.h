@@ -66,7 +66,7 @@ void log_done(struct log *log);
  * or an error of REPLAY, ERR_CORRUPT, ERR_IO with words in ERROR_TEXT. */
 int log_recover(struct log *log, const struct log_point *start, log_replay replay, void *arg,
                 struct log_recovered *ret_recovered, struct buf *error_text) CHECK_RESULT;
-/* Begin a run: waits until it is synced. 0 or ERR_IO. */
+/* Begin a run: waits until it is synced. 0, ERR_IO, or ERR_DISK_FULL where it needs a segment. */
 int log_start(struct log *log) CHECK_RESULT;
 
 /* Build a record: the payload is appended to what log_begin returns, then committed or cancelled.

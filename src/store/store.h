@@ -36,8 +36,8 @@ struct store_recovered {
     uint64_t replayed_bytes;
 };
 
-/* Open over DISK (borrowed, opened) and recover. 0, ERR_CORRUPT, ERR_IO with words in ERROR_TEXT.
- */
+/* Open over DISK (borrowed, opened) and recover. 0, ERR_CORRUPT, ERR_IO, ERR_DISK_FULL with words
+ * in ERROR_TEXT. */
 int store_open(const struct store_options *options, struct disk *disk, struct store **ret_store,
                struct store_recovered *ret_recovered, struct buf *error_text) CHECK_RESULT;
 /* Drop everything in memory, as a crash would; in-flight disk work is waited for. */

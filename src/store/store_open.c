@@ -154,9 +154,12 @@ static int start(struct store *store, struct buf *error_text)
                    bits);
         return ERR_CORRUPT;
     }
-    if (log_start(&store->log) != 0) {
-        buf_printf(error_text, "the log cannot be written: %s", store->log.failed);
-        return ERR_IO;
+    int error = log_start(&store->log);
+    if (error) {
+        buf_printf(error_text, "the log cannot be written: %s",
+                   error == ERR_DISK_FULL ? "no room for a segment; free some space on its disk"
+                                          : store->log.failed);
+        return error;
     }
     if (bits != 0)
         store_set_ranges(store, bits);
