@@ -307,10 +307,17 @@ void session_sent(struct session *session)
     session_relax(session);
 }
 
+static bool busy(const struct session *session)
+{
+    return session->calls_count > 0 || session->verifies > 0 || conn_output(&session->conn) > 0;
+}
+
 void session_relax(struct session *session)
 {
     if (session->state == SESSION_REFUSED)
         finish_when_idle(session);
+    if (session->state == SESSION_ENDING && !busy(session))
+        session_close(session);
     if (!session->paused || session->resumable || session->conn.closing ||
         session->calls_count > SESSION_CALLS_MAX / 2 ||
         conn_output(&session->conn) > SESSION_OUTPUT_SOFT / 2)
@@ -354,10 +361,19 @@ void session_expired(struct session *session)
 
 /* ----------------------------------------------------------------------------- Lifetime. */
 
+/* Somebody who has said all he wanted may still wait for the answers. */
 static void on_end(struct conn *conn, int error)
 {
-    (void)error;
-    session_close((struct session *)(void *)conn);
+    struct session *session = (struct session *)(void *)conn;
+    if (error != 0 || session->state != SESSION_RPC || !busy(session)) {
+        session_close(session);
+        return;
+    }
+    session->state = SESSION_ENDING;
+    unwatch(session);
+    conn_read_stop(conn);
+    buf_done(&session->in);
+    count_input(session);
 }
 
 static void on_closed(struct conn *conn)

@@ -21,6 +21,7 @@ enum {
 enum session_state {
     SESSION_NEW = 0, /* Nothing came yet. */
     SESSION_RPC,
+    SESSION_ENDING,  /* All requests have come: closed after the last answer. */
     SESSION_REFUSED, /* The error is on its way; what comes in is thrown away. */
 };
 
@@ -32,6 +33,7 @@ struct session {
     size_t counted; /* Of `in`, in clients->input_bytes. */
     struct mp_scan scan;
     uint32_t calls_count;
+    uint32_t verifies;                          /* Under way. */
     struct call *calls;                         /* Under way. */
     bool paused;                                /* Reading has stopped. */
     bool resumable;                             /* In clients->resumable. */

@@ -47,6 +47,7 @@ void verify_begin(struct session *session, uint32_t id, uint32_t first, uint32_t
     struct verify *verify = mem_zero(sizeof *verify);
     verify->number = clients->verifies == NULL ? 1 : clients->verifies->number + 1;
     verify->session = session;
+    session->verifies++;
     verify->id = id;
     choose(verify, node_core(clients->engine->node), first, last);
     verify->next = clients->verifies;
@@ -86,6 +87,7 @@ static void finish(struct clients *clients, struct verify *verify)
         clients->hooks.describe(clients->hooks.arg, &admin);
         admin_verified(&admin, verify->ranges, verify->count, &result);
         rpc_result(verify->id, buf_slice(&result), conn_out(&verify->session->conn));
+        verify->session->verifies--;
         session_sent(verify->session);
         buf_done(&result);
     }
@@ -131,6 +133,7 @@ void verify_forget(struct session *session)
     for (struct verify *verify = session->clients->verifies; verify != NULL; verify = verify->next)
         if (verify->session == session)
             verify->session = NULL;
+    session->verifies = 0;
 }
 
 void verify_free_all(struct clients *clients)
