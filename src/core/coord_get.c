@@ -1,7 +1,10 @@
 /* Gets: r readers are asked under one epoch, this node first; what differs is merged. */
 #include "core/coord_op.h"
 
-enum { DIGEST_SIZE_MIN = 1024 }; /* From this size on a digest is asked for before the object. */
+enum {
+    DIGEST_SIZE_MIN = 1024, /* From this size on a digest is asked for before the object. */
+    HEDGE_US_MIN = 2000,    /* Asking one more costs more than so short a wait. */
+};
 
 static uint32_t answers(const struct coord_op *op)
 {
@@ -13,6 +16,7 @@ static uint32_t ask(struct core *core, struct coord_op *op, uint32_t count)
 {
     const struct range_record *record = op_record(core, op);
     uint32_t asked = 0;
+    uint64_t slow_us = 0;
     for (uint32_t i = 0; i < record->slots_count && asked < count; i++) {
         struct node_id reader = slot_reader(&record->slots[i]);
         if (op->asked & 1u << i || id_none(reader) || id_equal(reader, core->self) ||
@@ -21,10 +25,15 @@ static uint32_t ask(struct core *core, struct coord_op *op, uint32_t count)
         op->asked |= (uint8_t)(1u << i);
         op_send(core, op, MESSAGE_READ, reader, record->slots[i].number)->write.digest =
             op->digests;
+        slow_us = MAX(slow_us, core->peer_p99_us(core, reader));
         asked++;
     }
-    if (asked > 0 && op->hedge_at_us == 0)
-        op->hedge_at_us = core->now.us + core->timing.hedge_us;
+    if (asked > 0) {
+        op->asked_us = core->now.us;
+        if (op->hedge_at_us == 0)
+            op->hedge_at_us = core->now.us + (slow_us == 0 ? core->timing.hedge_us
+                                                           : MAX(slow_us, (uint64_t)HEDGE_US_MIN));
+    }
     op_schedule(core, op);
     return asked;
 }
@@ -154,6 +163,7 @@ void get_reply(struct core *core, struct coord_op *op, struct node_id from,
         op->object = merged;
     }
     op->got |= bit;
+    core->peer_answered(core, from, core->now.us - op->asked_us);
     if (answers(op) >= op->needed)
         answer(core, op);
 }

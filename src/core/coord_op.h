@@ -61,6 +61,7 @@ struct coord_op {
     uint8_t acked[SLOTS_MAX]; /* PUT: bits by writer; index as in the record. */
     uint8_t asked;            /* GET, SCAN: bits by slot index. */
     uint8_t got;              /* GET: bits by slot index. */
+    uint64_t asked_us;        /* GET: when the last readers were asked. */
     bool digests;             /* GET: digests are asked for first. */
 
     struct scan_part *parts; /* Owned. SCAN: SLOTS_MAX of them. */

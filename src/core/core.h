@@ -97,7 +97,10 @@ struct core {
     bool (*peer_is_up)(const struct core *core, struct node_id id);
     /* A message was sent that a living peer answers. Kept by the detector; may be NULL. */
     void (*peer_asked)(struct core *core, struct node_id id);
-    void *detector; /* Borrowed: for peer_is_up and peer_asked. */
+    /* A request to the peer was answered after so long; the 99th percentile of that, 0 unknown. */
+    void (*peer_answered)(const struct core *core, struct node_id id, uint64_t us);
+    uint64_t (*peer_p99_us)(const struct core *core, struct node_id id);
+    void *detector; /* Borrowed: for these callbacks. */
 };
 
 /* A timer that calls back within core_step. */

@@ -331,8 +331,20 @@ static void peer_asked(struct core *core, struct node_id node)
     detector_asked(core->detector, core, node);
 }
 
+static void peer_answered(const struct core *core, struct node_id node, uint64_t us)
+{
+    detector_answered(core->detector, node, us);
+}
+
+static uint64_t peer_p99_us(const struct core *core, struct node_id node)
+{
+    return detector_p99_us(core->detector, node);
+}
+
 void detector_start(struct detector *detector, struct core *core)
 {
+    core->peer_answered = peer_answered;
+    core->peer_p99_us = peer_p99_us;
     core->detector = detector;
     core->peer_is_up = detector_is_up;
     core->peer_asked = peer_asked;

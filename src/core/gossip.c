@@ -252,7 +252,7 @@ static bool ends_us(struct gossip *gossip, struct core *core, const struct delta
             continue;
         char by[NODE_ID_TEXT];
         id_format(departure->by, by);
-        halt(gossip, core, ERR_NOT_MEMBER,
+        halt(gossip, core, departure->kind == DEPARTURE_LEFT ? OK : ERR_NOT_MEMBER,
              core_printf(core,
                          "this node %s its cluster at an administrator's command given to node "
                          "%.8s; it can only come back as a new node with an empty directory",

@@ -198,6 +198,10 @@ static void propose_stage(struct core *core, uint32_t range, const struct slot *
         next->transfer = 0;
         if (!id_none(goes))
             former_add(next, goes);
+        if (forward)
+            core->counters.transfers_done++;
+        else
+            core->counters.transfers_aborted++;
     }
     propose(core, next);
 }
