@@ -13,8 +13,9 @@
 
 enum {
     TRANSACTION_ENTRIES = 2000,
+    TRANSACTION_ENTRIES_MIN = 4,
     TRANSACTION_BYTES = 8 << 20,
-    TRANSACTION_DELETES = 1000,
+    MEMORY_PER_ENTRY = 16 << 10, /* A store with little memory takes smaller transactions. */
     PAUSE_US_MAX = 100 * 1000,
     RETRY_US = 500 * 1000,
     DELAY_US_MAX = 100 * 1000,
@@ -39,6 +40,25 @@ uint64_t checkpoint_log_bytes(const struct store *store)
 static uint64_t memory_share(const struct store *store)
 {
     return store->options.memory_max / 2;
+}
+
+static uint32_t transaction_entries(const struct store *store)
+{
+    uint64_t entries = store->options.memory_max / MEMORY_PER_ENTRY;
+    return (uint32_t)MAX(MIN(entries, (uint64_t)TRANSACTION_ENTRIES),
+                         (uint64_t)TRANSACTION_ENTRIES_MIN);
+}
+
+/* Deletes touch more pages than sorted writes. */
+static uint32_t transaction_deletes(const struct store *store)
+{
+    return transaction_entries(store) / 2;
+}
+
+static bool transaction_is_full(const struct store *store, uint64_t bytes)
+{
+    return store->checkpoint.items_count >= transaction_entries(store) ||
+           bytes >= TRANSACTION_BYTES;
 }
 
 bool checkpoint_behind(const struct store *store)
@@ -157,7 +177,7 @@ static bool drop_range(struct store *store, uint32_t range, int *ret_error)
     int error = disk_seek(store->disk, DISK_OBJECTS, buf_slice(&first), &key, &value);
     buf_done(&first);
     while (error == 0 && load_u64_be(key.data) <= last &&
-           checkpoint->items_count < TRANSACTION_DELETES) {
+           checkpoint->items_count < transaction_deletes(store)) {
         item_add(checkpoint, (struct disk_item){.table = DISK_OBJECTS,
                                                 .remove = true,
                                                 .key = arena_copy(&checkpoint->arena, key)});
@@ -270,8 +290,7 @@ static int build_cells(struct store *store, uint64_t *bytes)
     struct cell *cell = checkpoint->cell;
     uint64_t hash_before = 0;
     while (cell) {
-        bool full = checkpoint->items_count >= TRANSACTION_ENTRIES || *bytes >= TRANSACTION_BYTES;
-        if (full && cell->hash != hash_before)
+        if (transaction_is_full(store, *bytes) && cell->hash != hash_before)
             break;
         struct disk_item item = {.table = DISK_OBJECTS, .value = engine_value(cell)};
         int error = cell_key_in_engine(store, cell, &item.key);
@@ -295,7 +314,7 @@ static void build_metas(struct store *store, uint64_t *bytes)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     while (checkpoint->metas_done < checkpoint->metas_count) {
-        if (checkpoint->items_count >= TRANSACTION_ENTRIES || *bytes >= TRANSACTION_BYTES)
+        if (transaction_is_full(store, *bytes))
             return;
         const struct meta *meta = &checkpoint->metas[checkpoint->metas_done++];
         *bytes += meta->key.size + meta->value.size;
