@@ -395,7 +395,8 @@ void put_reply(struct core *core, struct coord_op *op, struct node_id from,
                 op->acked[i] |= (uint8_t)(1u << k);
         }
     }
-    if (message->reply.hlc > op->hlc && message->reply.object.size > 0) {
+    /* It has a version with a later stamp than any that was sent to it, ours among them. */
+    if (message->reply.object.size > 0) {
         struct buf merged = {0};
         object_merge(buf_slice(&op->later), message->reply.object, &merged);
         buf_done(&op->later);

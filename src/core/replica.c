@@ -8,7 +8,7 @@ struct replica_pending {
     uint64_t id;
     struct range_epoch range;
     uint64_t hash;
-    uint64_t hlc; /* WRITE: of the object as sent, then as merged. */
+    struct stamp stamp; /* WRITE: of the object as sent, then as merged. */
     uint8_t slot;
     bool sync;
     bool digest;
@@ -125,8 +125,8 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     int error = admit(core, range, &show);
     if (error == 0 && !writes_slot(core, range->range, message->write.slot))
         error = ERR_WRONG_EPOCH;
-    uint64_t hlc = object_hlc(message->write.object);
-    if (error == 0 && !core_hlc_seen(core, hlc))
+    struct stamp stamp = object_stamp(message->write.object);
+    if (error == 0 && !core_hlc_seen(core, stamp.hlc))
         error = ERR_CLOCK_SKEW;
     if (error < 0) {
         refuse(core, from, message->write.id, range, message->write.slot, error, show);
@@ -137,7 +137,7 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     struct replica_pending *pending =
         pending_add(replica, from, message->write.id, range, MESSAGE_WRITE, &token);
     pending->slot = message->write.slot;
-    pending->hlc = hlc;
+    pending->stamp = stamp;
     pending->sync = acknowledges_synced(core, message);
     struct store_op *op = core_store(core, STORE_MERGE, token);
     op->range = range->range;
@@ -236,10 +236,10 @@ void replica_message(struct replica *replica, struct core *core, struct node_id 
 static void write_stored(struct replica *replica, struct core *core,
                          struct replica_pending *pending, const struct store_done *done)
 {
-    uint64_t merged = object_hlc(done->object);
-    if (merged > pending->hlc)
+    struct stamp merged = object_stamp(done->object);
+    if (stamp_after(merged, pending->stamp))
         buf_append(&pending->object, done->object);
-    pending->hlc = merged;
+    pending->stamp = merged;
     (void)replica;
     core_when_durable(core, done->position, pending->sync, done->token);
 }
@@ -299,7 +299,7 @@ void replica_durable(struct replica *replica, struct core *core, uint64_t token)
      * log, and the coordinator counts it for that epoch only. */
     struct message *message =
         reply(core, pending->from, pending->id, &pending->range, pending->slot, 0);
-    message->reply.hlc = pending->hlc;
+    message->reply.hlc = pending->stamp.hlc;
     if (pending->object.size > 0)
         message->reply.object = core_copy(core, buf_slice(&pending->object));
     pending_free(pending);

@@ -79,14 +79,21 @@ uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, str
     return digest != 0 ? digest : 1;
 }
 
-uint64_t object_hlc(struct slice object)
+struct stamp object_stamp(struct slice object)
 {
     struct versions versions;
     versions_init(&versions);
     int error = versions_parse(object, &versions);
     ASSERT(error == 0);
     const struct version *latest = versions_latest(&versions);
-    uint64_t hlc = latest == NULL ? 0 : latest->sibling.hlc;
+    struct stamp stamp = {0};
+    if (latest != NULL)
+        stamp = (struct stamp){latest->sibling.hlc, latest->sibling.dot};
     versions_done(&versions);
-    return hlc;
+    return stamp;
+}
+
+uint64_t object_hlc(struct slice object)
+{
+    return object_stamp(object).hlc;
 }

@@ -118,6 +118,22 @@ uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, str
 /* The highest hlc of any sibling, 0 for an empty object. */
 uint64_t object_hlc(struct slice object);
 
+/* What orders versions in time: two coordinators may issue one hlc, then the dot decides. */
+struct stamp {
+    uint64_t hlc;
+    struct dot dot;
+};
+
+/* The highest stamp of any sibling, all zero for an empty object. */
+struct stamp object_stamp(struct slice object);
+
+static inline bool stamp_after(struct stamp a, struct stamp b)
+{
+    if (a.hlc != b.hlc)
+        return a.hlc > b.hlc;
+    return a.dot.actor != b.dot.actor ? a.dot.actor > b.dot.actor : a.dot.counter > b.dot.counter;
+}
+
 /* Is this sibling dead (tombstone, expired at NOW, or written before the bucket's last drop)? */
 bool sibling_dead(const struct sibling *sibling, uint64_t now_hlc, uint32_t drops);
 
