@@ -265,6 +265,7 @@ static bool overtaken(struct core *core, const struct coord_op *op, struct slice
 static void rewrite(struct core *core, struct coord_op *op)
 {
     op->rewritten = true;
+    op_rename(op); /* What acknowledges the first version says nothing of the second. */
     struct store_op *merge = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
     const struct holding *holding = &core->holdings[op->range];
     merge->range = op->range;
@@ -348,7 +349,8 @@ static void count(struct core *core, struct coord_op *op)
         bool ordered = op->bucket.policy != POLICY_SIBLINGS;
         if (ordered && op->later.size > 0 && !op->rewritten && op_serves(core, op->range) &&
             !overtaken(core, op, buf_slice(&op->later))) {
-            rewrite(core, op);
+            if (op->local)
+                rewrite(core, op);
             return;
         }
         answer(core, op, got);
