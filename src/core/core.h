@@ -186,6 +186,7 @@ enum meta_kind {
     META_VOTE = 'v',      /* + range: promised and accepted. */
     META_STAGING = 't',   /* + range: a transfer coming in: id, sequence, cursor. */
     META_CHOSEN = 'k',    /* + range: a chosen record of a range this node is no member of. */
+    META_HOST = 'h',      /* Of the host; the core passes it over. */
 };
 
 #endif

@@ -35,7 +35,11 @@ static void on_reply(void *arg, uint64_t client, const struct answer *answer)
 static void on_done(void *arg, const struct store_done *done)
 {
     struct host *host = arg;
-    verify_done(&host->clients, done);
+    if (done->token != HOST_TOKEN_NAMES)
+        verify_done(&host->clients, done);
+    else if (done->error != 0)
+        log_warning("name and zone of the node are not remembered",
+                    LOG(log_text("why", error_word(done->error))));
 }
 
 static void on_halt(void *arg, int error, struct slice detail)

@@ -19,6 +19,9 @@
 
 enum host_phase { HOST_STARTING = 0, HOST_SERVING, HOST_DRAINING, HOST_STOPPING, HOST_CLOSING };
 
+/* Tokens of the host's own store operations; verify.c numbers its own below. */
+#define HOST_TOKEN_NAMES (UINT64_C(1) << 55)
+
 /* Bound sockets, -1 for none, and the addresses they have. */
 struct host_listeners {
     int peer_fd, client_fd, http_fd;

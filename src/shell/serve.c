@@ -163,27 +163,47 @@ static void copy_name(char *ret_name, struct slice name)
     ret_name[size] = '\0';
 }
 
-/* Options first, then what the directory remembers of its own member record, then the host. */
-static void choose_names(struct server *server, struct node_id self)
+/* META_HOST: the names that this node was last started with. */
+static bool names_decode(const struct meta *meta, struct slice *ret_name, struct slice *ret_zone)
+{
+    struct reader reader = reader_of(meta->value);
+    if (meta->key.size != 1 || meta->key.data[0] != META_HOST)
+        return false;
+    *ret_name = read_string(&reader);
+    *ret_zone = read_string(&reader);
+    return reader_finished(&reader);
+}
+
+/* Options first, then what the directory remembers, then the host's name. */
+static void choose_names(struct server *server)
 {
     const struct config *config = &server->config;
+    struct slice name, zone;
     gethostname(server->name, sizeof server->name - 1);
     for (uint32_t i = 0; i < server->recovered.metas_count; i++) {
-        const struct meta *meta = &server->recovered.metas[i];
-        struct member member;
-        if (meta->key.size < 1 || meta->key.data[0] != META_MEMBER || meta->value.size == 0)
+        if (!names_decode(&server->recovered.metas[i], &name, &zone))
             continue;
-        struct reader reader = reader_of(meta->value);
-        member_decode(&reader, &member);
-        if (!reader_finished(&reader) || !id_equal(member.id, self))
-            continue;
-        copy_name(server->name, member.name);
-        copy_name(server->zone, member.zone);
+        copy_name(server->name, name);
+        copy_name(server->zone, zone);
     }
     if (config->name != NULL)
         copy_name(server->name, slice_string(config->name));
     if (config->zone != NULL)
         copy_name(server->zone, slice_string(config->zone));
+}
+
+/* Not waited for: a crash right now forgets names that the next start may be told again. */
+static void remember_names(struct server *server)
+{
+    static const uint8_t key = META_HOST;
+    struct buf value = {0};
+    write_string(&value, slice_string(server->name));
+    write_string(&value, slice_string(server->zone));
+    const struct meta meta = {slice_of(&key, 1), buf_slice(&value)};
+    const struct store_op op = {
+        .type = STORE_META, .token = HOST_TOKEN_NAMES, .batch = {.metas = &meta, .metas_count = 1}};
+    engine_submit(&server->host.engine, &op);
+    buf_done(&value);
 }
 
 /* What the directory is against what it shall be. 0 or an exit code. */
@@ -261,7 +281,7 @@ static int found_node(struct server *server)
     int code = check_identity(server, found == 0, &cluster);
     if (code != 0)
         return code;
-    choose_names(server, options.self);
+    choose_names(server);
     options.name = slice_string(server->name);
     options.zone = slice_string(server->zone);
     for (uint32_t i = 0; i < config->seeds_count; i++)
@@ -275,6 +295,7 @@ static int found_node(struct server *server)
         host_done(&server->host);
         return error_exit_code(result);
     }
+    remember_names(server);
     return 0;
 }
 
