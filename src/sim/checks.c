@@ -139,14 +139,35 @@ static void check_install(struct world *world, uint32_t host, const struct store
     install->token = op->token;
 }
 
+static bool has(const struct range_record *record, struct node_id node)
+{
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
+        if (id_equal(record->slots[i].owner, node) || id_equal(record->slots[i].target, node))
+            return true;
+    return false;
+}
+
+/* Is NODE counted on for what it holds? A target is only once it takes its transfer in. */
+static bool counted(const struct range_record *record, struct node_id node)
+{
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        bool target = slot->stage == STAGE_CUT || slot->stage == STAGE_BACK;
+        if (id_equal(slot->owner, node) || (target && id_equal(slot->target, node)))
+            return true;
+    }
+    return false;
+}
+
 static void check_drop(struct world *world, uint32_t host, const struct store_op *op)
 {
-    const struct range_record *record = checks_newest(world, op->range);
+    const struct checks *checks = world->checks;
     struct node_id self = host_id(world->hosts[host]);
-    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
-        if (id_equal(record->slots[i].owner, self) || id_equal(record->slots[i].target, self))
-            world_violate(world, "CleanupSafe", "%s drops range %u, of which it is a member",
-                          world_host_name(host), op->range);
+    const struct install *install = install_of(checks, host, op->range);
+    if (counted(checks_newest(world, op->range), self) ||
+        has(checks_find(checks, &install->submitted), self))
+        world_violate(world, "CleanupSafe", "%s drops range %u, of which it is a member",
+                      world_host_name(host), op->range);
     world->coverage.drops++;
 }
 

@@ -11,7 +11,8 @@
  *   NoOldEpochInstall   no data of an older epoch enters a log after the install of a newer one
  *   ReadImpliesComplete who becomes reader of a slot holds all that the slot ever acknowledged
  *   NoDotTwice          (range, dot) names one version
- *   CleanupSafe         who drops a range is no member of its newest chosen record
+ *   CleanupSafe         who drops a range is no member of what it installed, and no reader or
+ *                       owner in the newest chosen record
  *   GenerationFresh     a generation is spoken of in one life of a process only
  *   HopBound            a request is handed on at most HOPS_MAX times
  *   PacketBound         gossip fits its bound
