@@ -111,6 +111,9 @@ static void ask_all(struct cli *cli, struct verify *verify, uint64_t first, uint
     }
 }
 
+/* Compared by address: the one problem that may be ours, not the data's. */
+static const char unanswered[] = "not all owners answered";
+
 /* What is wrong with a range, NULL if nothing is. */
 static const char *range_problem(const struct range *range)
 {
@@ -124,7 +127,7 @@ static const char *range_problem(const struct range *range)
             return "the owners differ";
     }
     if (range->copies_count != range->owners)
-        return "not all owners answered";
+        return unanswered;
     return range->owners == 0 ? "nobody owns it" : NULL;
 }
 
@@ -134,8 +137,8 @@ static int settle(struct cli *cli, struct verify *verify, uint64_t at)
     struct range *range = &verify->ranges[at];
     for (int i = 1;; i++) {
         range->problem = range_problem(range);
-        range->incomplete = range->problem != NULL && verify->silent != NULL &&
-                            strcmp(range->problem, "not all owners answered") == 0;
+        range->incomplete =
+            range->problem != NULL && verify->silent != NULL && range->problem == unanswered;
         if (range->problem == NULL || range->incomplete || i == ATTEMPTS_MAX)
             return 0;
         struct timespec pause = {.tv_nsec = 200000000};
