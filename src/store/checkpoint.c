@@ -13,7 +13,7 @@
 
 enum {
     TRANSACTION_ENTRIES = 2000,
-    TRANSACTION_ENTRIES_MIN = 4,
+    TRANSACTION_ENTRIES_MIN = 16,
     TRANSACTION_BYTES = 8 << 20,
     MEMORY_PER_ENTRY = 16 << 10, /* A store with little memory takes smaller transactions. */
     PAUSE_US_MAX = 100 * 1000,

@@ -8,7 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READERS_MAX = 16, PATH_MAX_OWN = 4096, COUNT_FREE_EVERY = 64, FREE_DBI = 0 };
+enum {
+    READERS_MAX = 16,
+    PATH_MAX_OWN = 4096,
+    COUNT_FREE_EVERY = 64,
+    FREE_DBI = 0,
+    RESERVE_PAGES = 64,
+    RESERVE_AHEAD_MAX = 64 << 20,
+};
 
 static const uint64_t map_size_default = 1ull << 40;
 static const uint64_t map_size_least = 1ull << 32;
@@ -24,7 +31,8 @@ struct lmdb {
     MDB_cursor *cursors[DISK_TABLES];
     bool cursors_fresh[DISK_TABLES]; /* Belong to the present snapshot. */
     enum disk_table walk;
-    uint32_t applied; /* Since the free pages were counted. */
+    uint32_t applied;      /* Since the free pages were counted. */
+    uint64_t reserved_end; /* The file has blocks up to here. */
     _Atomic uint64_t free_bytes;
 };
 
@@ -339,6 +347,45 @@ static int apply_once(struct lmdb *lmdb, const struct disk_item *items, uint32_t
     return mdb_txn_commit(txn);
 }
 
+/* More than COUNT items take in the file: a leaf page each, splits, branches, overflow pages. */
+static uint64_t bytes_needed(const struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
+{
+    uint64_t bytes = (uint64_t)RESERVE_PAGES * lmdb->page_size;
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += 2 * lmdb->page_size;
+        if (!items[i].remove)
+            bytes += items[i].key.size + items[i].value.size;
+    }
+    return bytes;
+}
+
+/* Have blocks for what the transaction may add to the file. LMDB reports a disk that fills up
+ * within a write as EIO, just as a failed sync, and that one is the end. */
+static int reserve(struct lmdb *lmdb, uint64_t needed)
+{
+    MDB_envinfo info;
+    int fd;
+    int code = mdb_env_info(lmdb->env, &info);
+    if (code == 0)
+        code = mdb_env_get_fd(lmdb->env, &fd);
+    if (code)
+        return code;
+    uint64_t end = ((uint64_t)info.me_last_pgno + 1) * lmdb->page_size;
+    if (end + needed <= lmdb->reserved_end)
+        return 0;
+    uint64_t ahead = MIN(end / 16, (uint64_t)RESERVE_AHEAD_MAX);
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)end, (off_t)(needed + ahead)) == 0) {
+        lmdb->reserved_end = end + needed + ahead;
+        return 0;
+    }
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)end, (off_t)needed) == 0) {
+        lmdb->reserved_end = end + needed;
+        return 0;
+    }
+    /* Full; pages that are free inside the file do as well. Or it cannot be reserved here. */
+    return is_full(errno) && lmdb_free_bytes(lmdb) < 2 * needed ? ENOSPC : 0;
+}
+
 static void count_free(struct lmdb *lmdb)
 {
     MDB_txn *txn;
@@ -360,7 +407,9 @@ static void count_free(struct lmdb *lmdb)
 int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,
                const char **ret_text)
 {
-    int code = apply_once(lmdb, items, count);
+    int code = reserve(lmdb, bytes_needed(lmdb, items, count));
+    if (code == 0)
+        code = apply_once(lmdb, items, count);
     if (code == MDB_MAP_FULL) /* It can be spurious: old snapshots have ended since. */
         code = apply_once(lmdb, items, count);
     if (code != 0) {
