@@ -331,7 +331,9 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
     (void)timer;
     struct coord_op *op = machine;
     if (core->now.us >= op->deadline_us) {
-        if (op->answered)
+        if (op->answered && op->state == OP_READING)
+            get_finish(core, op);
+        else if (op->answered)
             op_free(core, op);
         else
             deadline_passed(core, op);
@@ -527,7 +529,10 @@ void coord_record(struct coord *coord, struct core *core, uint32_t range)
             break;
         case OP_READING:
             op->epoch = range_epoch_of(op_record(core, op));
-            get_start(core, op);
+            if (op->answered)
+                op_free(core, op); /* The next read repairs under the newer record. */
+            else
+                get_start(core, op);
             break;
         case OP_SCANNING:
             scan_range(core, op);

@@ -1,9 +1,13 @@
-/* Gets: r readers are asked under one epoch, this node first; what differs is merged. */
+/* Gets: r readers are asked under one epoch, this node first; what differs is merged, the answer
+ * goes out, and then the stale replicas are given what they lack (read repair; Dynamo section 5).
+ * Now and then all readers are asked, so that those beyond r are repaired as well. */
 #include "core/coord_op.h"
 
 enum {
     DIGEST_SIZE_MIN = 1024, /* From this size on a digest is asked for before the object. */
     HEDGE_US_MIN = 2000,    /* Asking one more costs more than so short a wait. */
+    LINGER_US = 1000000,    /* For answers that come after ours, to repair by. */
+    ALL_ONE_IN = 32,        /* Gets that ask all readers. */
 };
 
 static uint32_t answers(const struct coord_op *op)
@@ -38,12 +42,52 @@ static uint32_t ask(struct core *core, struct coord_op *op, uint32_t count)
     return asked;
 }
 
-static void answer(struct core *core, struct coord_op *op)
+static void send_repair(struct core *core, struct coord_op *op, const struct slot *slot)
 {
-    struct answer *out = op_answer(core, op, 0);
-    out->got = (uint8_t)answers(op);
-    out->object = buf_slice(&op->object);
+    struct node_id writers[2];
+    uint32_t count = slot_writers(slot, writers);
+    for (uint32_t k = 0; k < count; k++) {
+        if (id_equal(writers[k], core->self)) {
+            struct store_op *store = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
+            store->range = op->range;
+            store->fork = op->epoch.fork;
+            store->epoch = op->epoch.epoch;
+            store->hash = op->hash;
+            store->bucket = op->request.bucket;
+            store->key = op->request.key;
+            store->object = buf_slice(&op->object);
+            continue;
+        }
+        struct message *message = op_send(core, op, MESSAGE_WRITE, writers[k], slot->number);
+        message->write.object = buf_slice(&op->object);
+        message->write.repair = true;
+    }
+    core->counters.read_repairs++;
+}
+
+void get_finish(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    bool current = range_epoch_compare(&op->epoch, record) == 0;
+    for (uint32_t i = 0; current && i < record->slots_count; i++) {
+        if (op->stale & 1u << i)
+            send_repair(core, op, &record->slots[i]);
+    }
     op_free(core, op);
+}
+
+/* Answer at r; go on to the repair when nobody is left to hear from. */
+static void progress(struct core *core, struct coord_op *op)
+{
+    if (!op->answered && answers(op) >= op->needed) {
+        struct answer *out = op_answer(core, op, 0);
+        out->got = (uint8_t)answers(op);
+        out->object = buf_slice(&op->object);
+        op->deadline_us = MIN(op->deadline_us, core->now.us + LINGER_US);
+        op_schedule(core, op);
+    }
+    if (op->answered && op->asked == op->got)
+        get_finish(core, op);
 }
 
 void get_start(struct core *core, struct coord_op *op)
@@ -53,6 +97,7 @@ void get_start(struct core *core, struct coord_op *op)
     op->needed = op_needed(op->request.r, op->bucket.r, record_counted(record));
     op->asked = 0;
     op->got = 0;
+    op->stale = 0;
     op->local = false;
     op->digests = false;
     buf_clear(&op->object);
@@ -94,10 +139,13 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
         buf_append(&op->object, done->object);
         op->digests = op->object.size >= DIGEST_SIZE_MIN;
     }
-    if (answers(op) >= op->needed)
-        answer(core, op);
-    else
-        ask(core, op, op->needed - answers(op)); /* UNREADABLE here counts as silence. */
+    /* UNREADABLE here counts as silence. */
+    uint32_t wanted = op->needed - MIN(answers(op), (uint32_t)op->needed);
+    if (prng_below(&core->prng, ALL_ONE_IN) == 0)
+        wanted = SLOTS_MAX;
+    if (wanted > 0)
+        ask(core, op, wanted);
+    progress(core, op);
 }
 
 void get_hedge(struct core *core, struct coord_op *op)
@@ -107,6 +155,8 @@ void get_hedge(struct core *core, struct coord_op *op)
 
 void get_retry(struct core *core, struct coord_op *op)
 {
+    if (op->answered)
+        return;
     const struct range_record *record = op_record(core, op);
     uint32_t again = op->asked & ~(uint32_t)op->got;
     for (uint32_t i = 0; i < record->slots_count; i++) {
@@ -116,6 +166,19 @@ void get_retry(struct core *core, struct coord_op *op)
                 op->digests;
     }
     ask(core, op, op->needed);
+}
+
+/* Merge in what the slot of BIT has, and note who lacks something of the whole. */
+static void take_object(struct coord_op *op, uint8_t bit, struct slice object)
+{
+    struct buf merged = {0};
+    int same = object_merge(buf_slice(&op->object), object, &merged);
+    if (!(same & MERGE_SAME_A))
+        op->stale |= op->got;
+    if (!(same & MERGE_SAME_B))
+        op->stale |= bit;
+    buf_done(&op->object);
+    op->object = merged;
 }
 
 static bool digest_matches(const struct coord_op *op, uint64_t digest)
@@ -139,7 +202,8 @@ void get_reply(struct core *core, struct coord_op *op, struct node_id from,
         return;
     }
     if (message->reply.error < 0) {
-        ask(core, op, 1);
+        if (!op->answered)
+            ask(core, op, 1);
         return;
     }
     if (range_epoch_compare(&message->reply.range, record) != 0)
@@ -157,13 +221,9 @@ void get_reply(struct core *core, struct coord_op *op, struct node_id from,
             return;
         }
     } else {
-        struct buf merged = {0};
-        object_merge(buf_slice(&op->object), message->reply.object, &merged);
-        buf_done(&op->object);
-        op->object = merged;
+        take_object(op, bit, message->reply.object);
     }
     op->got |= bit;
     core->peer_answered(core, from, core->now.us - op->asked_us);
-    if (answers(op) >= op->needed)
-        answer(core, op);
+    progress(core, op);
 }

@@ -61,6 +61,7 @@ struct coord_op {
     uint8_t acked[SLOTS_MAX]; /* PUT: bits by writer; index as in the record. */
     uint8_t asked;            /* GET, SCAN: bits by slot index. */
     uint8_t got;              /* GET: bits by slot index. */
+    uint8_t stale;            /* GET: bits by slot index: lacks something that another has. */
     uint64_t asked_us;        /* GET: when the last readers were asked. */
     bool digests;             /* GET: digests are asked for first. */
 
@@ -130,6 +131,8 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
 void get_reply(struct core *core, struct coord_op *op, struct node_id from,
                const struct message *message);
 void get_retry(struct core *core, struct coord_op *op);
+/* Repair what was found stale, and end. */
+void get_finish(struct core *core, struct coord_op *op);
 void get_hedge(struct core *core, struct coord_op *op);
 
 void scan_start(struct core *core, struct coord_op *op);

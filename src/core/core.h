@@ -64,6 +64,7 @@ struct node_counters {
     uint64_t gets, puts, deletes, scans;
     uint64_t forwards, wrong_epochs, hedges;
     uint64_t unavailable, timeouts, busy;
+    uint64_t read_repairs;
     uint64_t replica_writes, replica_reads;
     uint64_t messages_in, messages_out;
     uint64_t records_chosen, records_installed, ballots_lost;

@@ -209,6 +209,7 @@ struct message {
             uint64_t deadline;     /* HLC */
             bool sync;             /* dw: acknowledge after sync whatever the log mode. */
             bool digest;           /* READ: the digest suffices. */
+            bool repair;           /* WRITE: not a fresh put; never refused for its stamp. */
             struct slice bucket;
             struct slice key;
             struct slice object; /* WRITE */

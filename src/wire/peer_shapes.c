@@ -231,6 +231,7 @@ static const struct field write[] = {
     PLAIN(MESSAGE, write.deadline),
     PLAIN(MESSAGE, write.sync),
     PLAIN(MESSAGE, write.digest),
+    PLAIN(MESSAGE, write.repair),
     BUCKET_NEEDED(MESSAGE, write.bucket),
     KEY_NEEDED(MESSAGE, write.key),
     OBJECT(MESSAGE, write.object),
