@@ -19,6 +19,7 @@ void coord_done(struct coord *coord, struct core *core)
         op_free(core, coord->newest);
     coord_sweep(coord);
     recent_done(&coord->recent);
+    recent_done(&coord->forwarded);
     map_done(&coord->ops);
 }
 
@@ -373,6 +374,11 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
 /* -------------------------------------------------------------------------------- Requests come.
  */
 
+static bool is_write(const struct request *request)
+{
+    return request->method == METHOD_PUT || request->method == METHOD_DELETE;
+}
+
 static void refuse(struct core *core, struct coord_op *op)
 {
     char name[BUCKET_SIZE_MAX + 1] = "";
@@ -405,8 +411,7 @@ static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
         refuse(core, op);
         return;
     }
-    bool write = op->request.method == METHOD_PUT || op->request.method == METHOD_DELETE;
-    if (write && put_is_retry(core, op))
+    if (is_write(&op->request) && put_is_retry(core, op))
         return;
     op_route(core, op);
 }
@@ -427,18 +432,22 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
     uint64_t deadline_ms = hlc_ms(message->forward.deadline);
     if (deadline_ms <= core->now.wall_ms)
         return; /* Nobody waits for it any more. */
+    uint64_t left_ms = MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS);
+    if (is_write(&message->forward.request)) {
+        /* A put takes effect once, and a refusal stands, however often the message comes. */
+        uint64_t entry = from.hi ^ from.lo;
+        if (recent_find(&coord->forwarded, entry, message->forward.id) != NULL)
+            return;
+        recent_add(&coord->forwarded, entry, message->forward.id, 0, core->now.us,
+                   core->now.us + left_ms * 1000);
+    }
     struct coord_op *op = op_new(coord, core, &message->forward.request);
     op->remote = true;
     op->from = from;
     op->from_id = message->forward.id;
     op->hops = message->forward.hops;
     op->came_with = message->forward.range;
-    if (op->request.client == 0) {
-        /* The message may come twice: the entry node and its id name the put. */
-        op->request.client = (from.hi ^ from.lo) | 1;
-        op->request.sequence = op->from_id;
-    }
-    begin(core, op, MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS));
+    begin(core, op, left_ms);
 }
 
 static void take_record(struct core *core, bool has_record, const struct range_record *record)

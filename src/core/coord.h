@@ -18,6 +18,7 @@ struct coord_op;
 
 struct coord {
     struct recent recent;    /* Named puts, coordinated here. */
+    struct recent forwarded; /* Puts taken over from entry nodes, by node and message. */
     struct map ops;          /* id -> struct coord_op. Owned. */
     struct coord_op *newest; /* List of all, newest first. */
     struct coord_op *freed;  /* List of what coord_sweep frees. */

@@ -88,11 +88,6 @@ bool put_is_retry(struct core *core, struct coord_op *op)
         recent_remove(recent, op->request.client, op->request.sequence);
         return false;
     }
-    if (first->remote && op->remote && id_equal(first->from, op->from) &&
-        first->from_id == op->from_id) {
-        op_free(core, op); /* The same message, repeated. */
-        return true;
-    }
     op_swap_askers(first, op);
     if (!first->answered) {
         op_fail(core, op, ERR_TIMEOUT, slice_string("a retry of this request took over"));

@@ -1,4 +1,4 @@
-/* Puts by the name their client gave them, so that a retry takes effect once at the same
+/* Puts by a name, the one their client gave them, so that a retry takes effect once at the same
  * coordinator (DESIGN.md, "Requests"; invariant RetryOnce).
  *
  * Bounded in number and time: remembered for two deadlines, the oldest dropped past RECENT_MAX. */
