@@ -1,0 +1,140 @@
+"""Connections between peers: strangers, other clusters, copies, restarts at other addresses."""
+
+import shutil
+
+from harness import *
+
+OPTIONS = ["--map-size", "4G", "--ranges", "64"]
+
+
+class Peers(ClusterTest):
+    def metric(self, node, name):
+        with socket.create_connection(("127.0.0.1", node.http), timeout=60) as http:
+            http.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            page = b""
+            while more := http.recv(65536):
+                page += more
+        for line in page.decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[-1])
+        raise AssertionError(f"no metric {name}")
+
+    def three(self):
+        nodes = [self.cluster.add("a", *OPTIONS, create=True)]
+        nodes += [self.cluster.add(name, *OPTIONS) for name in "bc"]
+        self.rebalance()
+        return nodes
+
+    def rebalance(self):
+        done = self.cluster.cli("rebalance", "--yes", "--wait", tool="kvadmin")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_strangers_at_the_peer_port(self):
+        node = self.cluster.add("a", *OPTIONS, create=True)
+        rng = random.Random(17)
+        for _ in range(200):
+            with socket.create_connection(("127.0.0.1", node.peer), timeout=60) as stranger:
+                with contextlib.suppress(ConnectionError):
+                    stranger.sendall(rng.choice((b"", b"KVRP")) + rng.randbytes(rng.randrange(1, 4000)))
+                    stranger.shutdown(socket.SHUT_WR)
+                    while stranger.recv(65536):
+                        pass
+        self.assertGreater(self.metric(node, "kvring_peer_corrupt_total"), 100)
+        self.assertEqual(node.state(), "ready")
+        # What strangers do is logged, but does not fill the log.
+        self.assertIn("peer connection closed", node.log())
+        self.assertLess(len(node.log().splitlines()), 60)
+
+    def test_a_silent_stranger_is_closed(self):
+        node = self.cluster.add("a", *OPTIONS, create=True)
+        with socket.create_connection(("127.0.0.1", node.peer), timeout=60) as stranger:
+            prelude = stranger.recv(56)
+            self.assertEqual(prelude[:4], b"KVRP")
+            self.assertEqual(stranger.recv(1), b"")
+
+    def test_another_cluster_as_seed(self):
+        first = self.cluster.add("a", *OPTIONS, create=True)
+        second = Node(self.cluster.folder, "b", OPTIONS)
+        self.cluster.nodes.append(second)
+        second.start("--create")
+        self.assertEqual(second.stop(), 0)
+        second.start("--seed", first.peer_address, ready=False)
+        wait_for("the refusal", lambda: "another cluster" in second.log())
+        with first.rpc() as rpc:
+            self.assertEqual(len(rpc.call("members")["members"]), 1)
+        if second.process.poll() is None:
+            second.kill()
+        second.process = None
+
+    def test_a_copied_directory(self):
+        node = self.cluster.add("a", *OPTIONS, create=True)
+        self.assertEqual(node.stop(), 0)
+        copy = Node(self.cluster.folder, "copy", OPTIONS)
+        shutil.copytree(node.data, copy.data)
+        node.start()
+        self.cluster.nodes.append(copy)
+        copy.start("--seed", node.peer_address, ready=False)
+        wait_for("a word on the copy", lambda: "copied" in node.log() + copy.log() or
+                 "own" in copy.log())
+        copy.kill()
+        self.assertEqual(node.state(), "ready")
+
+    def test_a_member_comes_back_at_another_address(self):
+        a, b, c = self.three()
+        with a.rpc() as rpc:
+            for number in range(100):
+                rpc.call("put", key=b"k%d" % number, value=b"v%d" % number, w="all")
+        self.assertEqual(b.stop(), 0)
+        b.peer, b.port, b.http = free_port(), free_port(), free_port()
+        b.start()
+
+        def seen():
+            with c.rpc() as rpc:
+                members = {member["name"]: member for member in rpc.call("status")["members"]}
+            return members["b"]["peer"] == b.peer_address and members["b"]["state"] == "up"
+
+        wait_for("the news", seen)
+        with b.rpc() as rpc, c.rpc() as other:
+            for number in range(100):
+                answer = rpc.call("get", key=b"k%d" % number, r="all")
+                self.assertEqual(answer["siblings"][0]["value"], b"v%d" % number)
+                other.call("put", key=b"k%d" % number, value=b"w", w="all")
+
+    def test_a_killed_peer_is_found_again(self):
+        a, b, _ = self.three()
+        with a.rpc() as rpc:
+            for round_number in range(3):
+                b.kill()
+                for number in range(50):
+                    rpc.call("put", key=b"r%d" % number, value=b"v%d" % round_number)
+                b.start()
+                wait_for("all copies", lambda: self.all_copies(rpc, b"all%d" % round_number))
+        for node in (a, b):
+            with node.rpc() as rpc:
+                for number in range(50):
+                    answer = rpc.call("get", key=b"r%d" % number)
+                    self.assertEqual(answer["siblings"][0]["value"], b"v2")
+
+    @staticmethod
+    def all_copies(rpc, key):
+        with contextlib.suppress(RpcError):
+            return rpc.call("put", key=key, value=b"v", w="all", deadline_ms=500)
+        return None
+
+    def test_large_values_between_nodes(self):
+        a, b, c = self.three()
+        values = {b"l%d" % n: random.Random(n).randbytes(1 << 20) for n in range(12)}
+        with a.rpc() as rpc:
+            for number, (key, value) in enumerate(values.items()):
+                rpc.send(pack([0, number, "put", {"key": key, "value": value, "w": "all",
+                                                  "deadline_ms": 60000}]))
+            for _ in values:
+                self.assertIsNone(rpc.read()[2])
+        for node in (b, c):
+            with node.rpc() as rpc:
+                for key, value in values.items():
+                    self.assertEqual(rpc.call("get", key=key, r="all")["siblings"][0]["value"], value)
+
+
+if __name__ == "__main__":
+    unittest.main()
