@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 BIN = os.environ.get("KVRING_BIN", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
 # Sanitizers make everything slower; nothing here waits this long unless something is broken.
@@ -260,6 +261,12 @@ class Node:
         self.process = None
         return code
 
+    def wait_exit(self):
+        """Wait until the process ends by itself; the exit code."""
+        code = self.process.wait(PATIENCE_S)
+        self.process = None
+        return code
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -267,6 +274,14 @@ class Node:
 
     def rpc(self):
         return Rpc(self.port)
+
+    def metric(self, name):
+        """The value of a metric without labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=PATIENCE_S) as page:
+            for line in page.read().decode().splitlines():
+                if line.startswith(name + " "):
+                    return float(line.split()[1])
+        raise AssertionError(f"{self.name} has no metric {name}")
 
     def log(self):
         with open(self.log_path, errors="replace") as file:
@@ -279,6 +294,7 @@ class Cluster:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="kvring-test-")
         self.nodes = []
+        self.ended = []  # Nodes that nobody shall ask any more; their logs are still shown.
 
     def add(self, name, *options, create=False, ready=True):
         node = Node(self.folder, name, options)
@@ -290,6 +306,10 @@ class Cluster:
         self.nodes.append(node)
         return node
 
+    def forget(self, node):
+        self.nodes.remove(node)
+        self.ended.append(node)
+
     def cli(self, *arguments, tool="kvcli", nodes=None, **options):
         """Run a tool against the nodes; the completed process with bytes in stdout and stderr."""
         environment = dict(os.environ, HOME=self.folder)
@@ -299,12 +319,12 @@ class Cluster:
                               timeout=PATIENCE_S * 4, check=False, **options)
 
     def show_logs(self, lines=40):
-        for node in self.nodes:
+        for node in self.nodes + self.ended:
             tail = "\n".join(node.log().splitlines()[-lines:])
             print(f"--- {node.name} ({node.log_path})\n{tail}", file=sys.stderr)
 
     def close(self):
-        for node in self.nodes:
+        for node in self.nodes + self.ended:
             if node.process is not None and node.process.poll() is None:
                 node.process.kill()
                 node.process.wait()
@@ -338,6 +358,34 @@ class ClusterTest(unittest.TestCase):
         message = f"{arguments}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         self.assertEqual(done.returncode, code, message)
         return done.stdout
+
+    def admin(self, *arguments, code=0, **options):
+        """The same with kvadmin."""
+        return self.cli(*arguments, code=code, tool="kvadmin", **options)
+
+    def status(self, node=None):
+        """What NODE, or the first one that answers, says of the cluster."""
+        return json.loads(self.admin("status", "--json", nodes=node and [node]))
+
+    def wait_members(self, count):
+        """Until every node knows COUNT members, all up."""
+        def known():
+            states = [[m["state"] for m in self.status(node)["members"]] for node in self.cluster.nodes]
+            return all(state == ["up"] * count for state in states)
+
+        wait_for(f"all nodes to know {count} members", known)
+
+    def wait_copies(self, copies):
+        """Until every node says that all ranges have COPIES and nothing is on its way."""
+        def full():
+            for node in self.cluster.nodes:
+                status = self.status(node)
+                whole = [0] * copies + [status["cluster"]["ranges"]]
+                if status["copies"] != whole or status["transfers"]["moving"] != 0:
+                    return False
+            return True
+
+        wait_for(f"all ranges to have {copies} copies", full)
 
 
 __all__ = ["Cluster", "ClusterTest", "Node", "Rpc", "RpcError", "Unpacker", "pack", "program",

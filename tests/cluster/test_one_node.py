@@ -1,6 +1,7 @@
 """One node and kvcli: what a newcomer tries first, and what scripts rely on."""
 
 import base64
+import pty
 import threading
 
 from harness import *
@@ -156,6 +157,44 @@ class OneNode(ClusterTest):
         script = b"put 'a key' 'its value'\nget 'a key'\nget missing\nquit\nput x y\n"
         self.assertEqual(self.cli(input=script, code=1), b"its value")
         self.cli("get", "x", code=1)
+
+    def test_the_prompt(self):
+        environment = dict(os.environ, HOME=self.cluster.folder, TERM="xterm",
+                           KV_NODES=self.node.address)
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execve(program("kvcli"), ["kvcli"], environment)
+        screen = b""
+
+        def until(text):
+            nonlocal screen
+            while text not in screen:
+                ready, _, _ = select.select([terminal], [], [], 30)
+                self.assertTrue(ready, screen)
+                screen += os.read(terminal, 4096)
+            screen = screen.partition(text)[2]
+
+        until(b"kvcli> ")
+        os.write(terminal, b"pu\tcolour green\n")
+        until(b"colour green\r\n")
+        until(b"kvcli> ")
+        os.write(terminal, b"get colour\n")
+        until(b"\r\ngreen")
+        until(b"kvcli> ")
+        os.write(terminal, b"\x1b[A\n")
+        until(b"\r\ngreen")
+        until(b"kvcli> ")
+        os.write(terminal, b"get 'it\n")
+        until(b"BAD_REQUEST")
+        until(b"kvcli> ")
+        os.write(terminal, b"\x04")
+        _, status = os.waitpid(child, 0)
+        self.assertEqual(status, 0)
+        os.close(terminal)
+        history = os.path.join(self.cluster.folder, ".kvcli_history")
+        self.assertEqual(os.stat(history).st_mode & 0o777, 0o600)
+        with open(history) as file:
+            self.assertIn("get", file.read())
 
     def test_values_survive_a_stop_and_a_kill(self):
         self.cli("put", "stopped", "1")
