@@ -299,7 +299,18 @@ static const struct plan_move *next_move(const struct transfers *transfers, cons
 {
     if (transfers->plan.id == 0 || transfers->plan.state != PLAN_RUNNING)
         return NULL;
-    const struct plan_move *move = plan_next_move(&transfers->plan, &core->ring, range);
+    const struct plan *plan = &transfers->plan;
+    const struct plan_move *move = plan_next_move(plan, &core->ring, range);
+    /* What has departed since the plan was made takes nothing in: its moves are overtaken. */
+    const struct plan_move *end = plan->moves + plan->count;
+    while (move != NULL && member_departed(&core->members, move->to)) {
+        do
+            move++;
+        while (move < end && move->range == range &&
+               plan_move_fate(move, ring_get(&core->ring, range)) != PLAN_MOVE_OPEN);
+        if (move == end || move->range != range)
+            move = NULL;
+    }
     return move;
 }
 

@@ -30,6 +30,7 @@ struct admin {
     uint32_t moves_count;
     bool planned; /* By plan_make, over all ranges. */
     bool paused;
+    bool leaving[HOSTS_MAX];
     uint64_t plan_id;
 };
 
@@ -79,6 +80,11 @@ void admin_set(struct world *world, uint32_t host, struct slice name, struct sli
         world_at(world, &order->again, world->now_us);
         return;
     }
+}
+
+bool admin_leaving(const struct world *world, uint32_t host)
+{
+    return world->admin->leaving[host];
 }
 
 bool admin_idle(const struct world *world)
@@ -156,7 +162,7 @@ static struct node_id stranger(struct world *world, const struct range_record *r
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct node_id id = host_id(world->hosts[i]);
         if (!host_retired(world->hosts[i]) && host_lives(world->hosts[i]) > 0 &&
-            !record_has_member(record, id))
+            !world->admin->leaving[i] && !record_has_member(record, id))
             found[count++] = id;
     }
     return count == 0 ? NODE_NONE : found[world_draw(world, 0, count - 1)];
@@ -186,6 +192,58 @@ static void add_learns(struct world *world, const struct range_record *record)
     }
 }
 
+/* Every slot that a leaving node holds in the hot ranges, to somebody else. Only those: the
+ * founder, which holds all the others, is never told to leave. */
+static void add_leaves(struct world *world, const struct range_record *record)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        int owner = world_host_of(world, slot->owner);
+        struct node_id to = stranger(world, record);
+        if (slot->stage == STAGE_STABLE && owner >= 0 && world->admin->leaving[owner] &&
+            !id_none(to)) {
+            add_move(world->admin, record->range, slot->number, slot->owner, to);
+            return;
+        }
+    }
+}
+
+static void plan_leaves(struct world *world)
+{
+    world->admin->moves_count = 0;
+    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
+        const struct range_record *record = checks_newest(world, workload_range(world, i));
+        if (record != NULL)
+            add_leaves(world, record);
+    }
+    if (world->admin->moves_count > 0)
+        order_moves(world, any_host(world), PLAN_RUNNING);
+}
+
+void admin_let_leave(struct world *world, uint32_t through, uint32_t host)
+{
+    world->admin->leaving[host] = true;
+    world->coverage.leaves++;
+    char name[8 + NODE_ID_TEXT] = "leave/";
+    id_format(host_id(world->hosts[host]), name + 6);
+    admin_set(world, through, slice_string(name), slice_string("1"));
+}
+
+static void let_leave(struct world *world)
+{
+    struct admin *admin = world->admin;
+    uint32_t staying = 0;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        staying +=
+            host_lives(world->hosts[i]) > 0 && !host_retired(world->hosts[i]) && !admin->leaving[i];
+    uint32_t host = (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1);
+    if (world->options.move_all || host >= world->hosts_count || staying <= world->options.copies ||
+        staying <= 3 || admin->leaving[host] || host_lives(world->hosts[host]) == 0)
+        return;
+    admin_let_leave(world, any_host(world), host);
+    plan_leaves(world);
+}
+
 static void plan_moves(struct world *world)
 {
     struct admin *admin = world->admin;
@@ -195,6 +253,7 @@ static void plan_moves(struct world *world)
         if (record == NULL || world_chance(world, 300000))
             continue;
         add_learns(world, record);
+        add_leaves(world, record);
         uint64_t slot = world_draw(world, 0, record->slots_count - 1);
         struct node_id from = record->slots[slot].owner;
         struct node_id to = stranger(world, record);
@@ -267,6 +326,8 @@ static void on_next(struct world *world, struct world_event *event)
         let_join(world);
     else if (what < 15)
         cancel(world);
+    else if (what < 18)
+        let_leave(world);
     else if (what < 25 && admin->moves_count > 0 && !admin->planned)
         order_moves(world, any_host(world), admin->paused ? PLAN_RUNNING : PLAN_PAUSED);
     else if (world->options.move_all)
@@ -330,9 +391,31 @@ void admin_stop(struct world *world)
     world_cancel(world, &admin->next);
     if (admin->paused)
         order_moves(world, any_host(world), PLAN_RUNNING);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        if (admin->leaving[i] && !host_retired(world->hosts[i])) {
+            plan_leaves(world);
+            return;
+        }
+    }
 }
 
-static bool plan_finished(const struct core *core)
+/* A move of CORE's plan that is still to be done, or NULL. What goes to a node that has left for
+ * good is not. */
+static const struct plan_move *open_move(const struct world *world, const struct core *core,
+                                         const struct plan *plan)
+{
+    for (uint32_t i = 0; plan->state == PLAN_RUNNING && i < plan->count; i++) {
+        const struct plan_move *move = &plan->moves[i];
+        int to = world_host_of(world, move->to);
+        bool gone = to >= 0 && host_retired(world->hosts[to]);
+        if (!gone && plan_move_fate(move, ring_get(&core->ring, move->range)) == PLAN_MOVE_OPEN)
+            return move;
+    }
+    return NULL;
+}
+
+/* With OUT the move that is open is described. */
+static bool plan_finished(const struct world *world, const struct core *core, struct buf *out)
 {
     struct plan plan;
     struct slice bytes = setting_value(&core->settings, slice_string("plan"));
@@ -340,29 +423,14 @@ static bool plan_finished(const struct core *core)
         return true;
     if (plan_decode(bytes, &plan) < 0)
         return false;
-    bool finished = true;
-    for (uint32_t i = 0; plan.state == PLAN_RUNNING && i < plan.count && finished; i++)
-        finished = plan_next_move(&plan, &core->ring, plan.moves[i].range) == NULL;
-    plan_done(&plan);
-    return finished;
-}
-
-/* The first move that CORE's plan has left. */
-static void describe_move(const struct world *world, const struct core *core, struct buf *out)
-{
-    struct plan plan;
-    if (plan_decode(setting_value(&core->settings, slice_string("plan")), &plan) < 0)
-        return;
-    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
-        const struct plan_move *move = plan_next_move(&plan, &core->ring, range);
-        if (move == NULL)
-            continue;
-        buf_printf(out, " %u.%u %s>%s of", range, move->slot, world_name(world, move->from),
+    const struct plan_move *move = open_move(world, core, &plan);
+    if (move != NULL && out != NULL) {
+        buf_printf(out, " %u.%u %s>%s of", move->range, move->slot, world_name(world, move->from),
                    world_name(world, move->to));
-        describe_record(world, ring_get(&core->ring, range), out);
-        break;
+        describe_record(world, ring_get(&core->ring, move->range), out);
     }
     plan_done(&plan);
+    return move == NULL;
 }
 
 static bool all_stable(const struct core *core)
@@ -383,7 +451,7 @@ bool admin_settled(struct world *world)
         if (node == NULL)
             continue;
         const struct core *core = node_core(node);
-        if (core->holdings == NULL || !all_stable(core) || !plan_finished(core))
+        if (core->holdings == NULL || !all_stable(core) || !plan_finished(world, core, NULL))
             return false;
     }
     return true;
@@ -407,9 +475,9 @@ void admin_describe(struct world *world, struct buf *out)
         const struct node *node = host_node(world->hosts[i]);
         if (node == NULL || node_core(node)->holdings == NULL)
             buf_printf(out, " %s is no member yet;", world_host_name(i));
-        else if (!plan_finished(node_core(node))) {
+        else if (!plan_finished(world, node_core(node), NULL)) {
             buf_printf(out, " %s has moves left:", world_host_name(i));
-            describe_move(world, node_core(node), out);
+            plan_finished(world, node_core(node), out);
             return;
         }
     }

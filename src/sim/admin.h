@@ -24,6 +24,10 @@ void admin_set(struct world *world, uint32_t host, struct slice name, struct sli
 /* A plan of one move: slot NUMBER of RANGE from host FROM (-1: a new slot) to host TO. */
 void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t number, int from,
                 int to);
+/* HOST is to leave the cluster once it owns nothing. */
+void admin_let_leave(struct world *world, uint32_t through, uint32_t host);
+/* Was that host told to leave? */
+bool admin_leaving(const struct world *world, uint32_t host);
 /* All commands given were taken. */
 bool admin_idle(const struct world *world);
 

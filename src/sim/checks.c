@@ -1,6 +1,7 @@
 #include "sim/checks.h"
 
 #include "base/checksum.h"
+#include "sim/admin.h"
 #include "sim/checks_own.h"
 #include "sim/describe.h"
 #include "sim/host.h"
@@ -296,7 +297,7 @@ void checks_crash(struct world *world, uint32_t host)
 
 void checks_halt(struct world *world, uint32_t host, int error)
 {
-    if (error != ERR_NOT_MEMBER)
+    if ((error != 0 && error != ERR_NOT_MEMBER) || !admin_leaving(world, host))
         world_violate(world, "NodesServe", "%s halts: %s", world_host_name(host),
                       error_word(error));
 }

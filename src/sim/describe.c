@@ -185,9 +185,10 @@ void describe_message(const struct world *world, const struct message *message, 
         describe_reply(message, out);
         break;
     case MESSAGE_COMPARE:
-    case MESSAGE_COMPARED:
+    case MESSAGE_OBJECTS:
         describe_range(&message->compare.range, out);
-        buf_printf(out, " %llu keys", (unsigned long long)message->compare.keys);
+        buf_printf(out, " %u nodes at %u bits, %u keys", message->compare.nodes_count,
+                   message->compare.bits, message->compare.entries_count);
         break;
     default:
         break;

@@ -54,9 +54,10 @@ struct host {
     int64_t skew_ms;
     uint64_t slowness; /* Factor of the disk. */
 
-    struct disk *disk;   /* Owned. */
-    struct store *store; /* Owned while up. */
-    struct node *node;   /* Owned while up. */
+    struct disk *disk;          /* Owned. */
+    struct store *store;        /* Owned while up. */
+    struct node *node;          /* Owned while up. */
+    enum node_state node_state; /* As last traced. */
     bool ranges_set;
     bool died; /* The process is to die as soon as the present effect is carried out. */
     bool died_power;
@@ -481,6 +482,19 @@ static void set_ranges(struct host *host)
     store_set_ranges(host->store, core->cluster.range_bits);
 }
 
+static void watch_state(struct host *host)
+{
+    static const char *const names[] = {"starting", "joining",  "syncing",
+                                        "ready",    "draining", "halted"};
+    enum node_state state = node_state(host->node);
+    if (state == host->node_state)
+        return;
+    host->node_state = state;
+    if (host->world->trace.text)
+        trace_line(&host->world->trace, host->world->now_us, "%s is %s",
+                   world_host_name(host->index), names[state]);
+}
+
 static void step(struct host *host, const struct event *event)
 {
     struct world *world = host->world;
@@ -491,6 +505,7 @@ static void step(struct host *host, const struct event *event)
         node_check(host->node);
     set_ranges(host);
     carry_out(host);
+    watch_state(host);
     checks_step(world, host->index);
 }
 
@@ -706,6 +721,7 @@ void host_start(struct host *host)
         return;
     host->lives++;
     host->ranges_set = false;
+    host->node_state = NODE_STARTING;
     trace_mix(&world->trace, 400, host->index);
     if (world->trace.text)
         trace_line(&world->trace, world->now_us, "%s starts", world_host_name(host->index));

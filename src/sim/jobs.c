@@ -142,10 +142,10 @@ void coverage_print(const struct coverage *coverage)
     for (uint32_t i = 0; i < FAULT_COUNT; i++)
         printf(" %s %llu", fault_name((enum fault)i), (unsigned long long)coverage->faults[i]);
     printf(" at-a-step %llu\n", (unsigned long long)coverage->step_crashes);
-    printf("moves %llu aborted %llu learns %llu drops %llu joins %llu\n",
+    printf("moves %llu aborted %llu learns %llu drops %llu joins %llu leaves %llu\n",
            (unsigned long long)coverage->moves_done, (unsigned long long)coverage->moves_aborted,
            (unsigned long long)coverage->learns, (unsigned long long)coverage->drops,
-           (unsigned long long)coverage->joins);
+           (unsigned long long)coverage->joins, (unsigned long long)coverage->leaves);
     printf("requests %llu answered %llu refused %llu unknown %llu; steps %llu events %llu\n",
            (unsigned long long)coverage->operations, (unsigned long long)coverage->acknowledged,
            (unsigned long long)coverage->refused, (unsigned long long)coverage->unknown,

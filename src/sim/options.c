@@ -115,7 +115,7 @@ static void draw_common(struct prng *prng, struct sim_options *o)
     o->admin_interval_us = between(prng, 300 * MS, 5 * SECOND);
     o->cleanup_us = between(prng, 100 * MS, 5 * SECOND);
     o->gossip_us = chance(prng, 50) ? SECOND : between(prng, 200 * MS, SECOND);
-    o->abort_us = chance(prng, 50) ? 30 * SECOND : between(prng, 1 * SECOND, 10 * SECOND);
+    o->abort_us = chance(prng, 30) ? 30 * SECOND : between(prng, 200 * MS, 5 * SECOND);
     o->safety_us_max = 60 * SECOND;
     o->liveness_us_max = 180 * SECOND;
     o->check_every = 16;

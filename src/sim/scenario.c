@@ -251,9 +251,7 @@ static bool leave(struct story *story, char **words)
     int node = node_of(story, words[0]);
     if (node < 0)
         return false;
-    char name[8 + NODE_ID_TEXT] = "leave/";
-    id_format(host_id(story->world.hosts[node]), name + 6);
-    admin_set(&story->world, 0, slice_string(name), slice_string("1"));
+    admin_let_leave(&story->world, 0, (uint32_t)node);
     return true;
 }
 
