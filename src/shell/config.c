@@ -67,7 +67,7 @@ static const struct option_line lines[] = {
      "refuse writes below this much free disk"},
     {"log-interval", "store", "log_interval", "TIME", KIND_DURATION, AT(log_interval_ms), "200ms",
      1, 60000, "sync of the commit log for buckets of log mode interval"},
-    {"max-clients", "limits", "max_clients", "N", KIND_NUMBER, AT(clients_max), "20000", 1, 1000000,
+    {"max-clients", "limits", "max_clients", "N", KIND_NUMBER, AT(clients_max), "16000", 1, 1000000,
      "client connections; further ones are told BUSY"},
     {"max-requests", "limits", "max_requests", "N", KIND_NUMBER, AT(requests_max), "4096", 1,
      1000000, "requests in flight at this node; further ones are told BUSY"},

@@ -159,6 +159,21 @@ static void connect_to(struct dial *dial, const struct sockaddr *address)
         fail(dial, "peer cannot be reached", uv_strerror(result));
 }
 
+/* Of several addresses of a name, each attempt takes another one. */
+static struct sockaddr *choose(const struct addrinfo *found, uint32_t attempt, uint16_t port)
+{
+    uint32_t count = 0;
+    for (const struct addrinfo *one = found; one != NULL; one = one->ai_next)
+        count++;
+    for (attempt %= count; attempt > 0; attempt--)
+        found = found->ai_next;
+    if (found->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)(void *)found->ai_addr)->sin_port = htons(port);
+    return found->ai_addr;
+}
+
 static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *found)
 {
     struct dial *dial = lookup->data;
@@ -168,11 +183,7 @@ static void on_resolved(uv_getaddrinfo_t *lookup, int status, struct addrinfo *f
     } else if (status < 0) {
         fail(dial, "peer cannot be reached", uv_strerror(status));
     } else {
-        if (found->ai_family == AF_INET6)
-            ((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_port = htons(dial->port);
-        else
-            ((struct sockaddr_in *)(void *)found->ai_addr)->sin_port = htons(dial->port);
-        connect_to(dial, found->ai_addr);
+        connect_to(dial, choose(found, dial->link->failures, dial->port));
     }
     uv_freeaddrinfo(found);
 }

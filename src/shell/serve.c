@@ -15,7 +15,7 @@
 #include "shell/listener.h"
 #include "store/disk_posix.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, FILES_OWN = 256 };
 
 static const char cluster_name_default[] = "kvring";
 
@@ -53,7 +53,7 @@ static int refuse(struct server *server, int exit_code)
 
 /* -------------------------------------------------------------------------- The process. */
 
-static void set_up_process(void)
+static void set_up_process(const struct config *config)
 {
     struct rlimit limit;
     signal(SIGPIPE, SIG_IGN);
@@ -62,6 +62,10 @@ static void set_up_process(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < config->clients_max + FILES_OWN)
+        log_warning("the limit of open files is below what --max-clients needs",
+                    LOG(log_number("limit", limit.rlim_cur),
+                        log_number("needed", config->clients_max + FILES_OWN)));
 }
 
 /* ------------------------------------------------------------------------ The directory. */
@@ -340,7 +344,7 @@ int serve(int count, char *const *arguments)
         code = 0;
     } else {
         logger_set(server->config.log_level, server->config.log_format);
-        set_up_process();
+        set_up_process(&server->config);
         code = run(server);
     }
     close_unused(&server->host.listeners);
