@@ -324,6 +324,12 @@ static uint32_t offers_to(const struct transfers *transfers, struct node_id node
     return offers;
 }
 
+/* May one more move towards NODE begin? */
+static bool has_room(const struct transfers *transfers, struct node_id node)
+{
+    return transfers->active < DRIVES_MAX && offers_to(transfers, node) < INBOUND_MAX;
+}
+
 static void send_offer(struct core *core, struct drive *drive)
 {
     struct message *message = core_send(core, drive->move.to, MESSAGE_OFFER);
@@ -357,8 +363,7 @@ static void start_move(struct transfers *transfers, struct core *core, struct dr
         core_timer_set(core, &drive->timer, core->now.us + core->timing.gossip_us);
         return;
     }
-    if (!drive->active &&
-        (transfers->active >= DRIVES_MAX || offers_to(transfers, move->to) >= INBOUND_MAX))
+    if (!drive->active && !has_room(transfers, move->to))
         return; /* drive_pump comes back. */
     drive->move = *move;
     set_active(transfers, drive, true);
@@ -408,6 +413,10 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
             drive_free(transfers, core, drive);
         return;
     }
+    /* Without a drive until its turn comes, or each look for work would pass over all that wait. */
+    if (drive == NULL && slot == NULL && record->former_count == 0 && !id_none(move->to) &&
+        !has_room(transfers, move->to))
+        return;
     drive = drive_get(transfers, core, range);
     if (slot != NULL) {
         set_active(transfers, drive, slot->stage != STAGE_FENCE);
