@@ -99,13 +99,10 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
                           world_host_name(from), message->forward.hops);
         break;
     case MESSAGE_WRITE:
-        if (message->write.has_record)
-            checks_record_chosen(world, from, &message->write.record);
-        checks_write_sent(world, from, message);
-        break;
     case MESSAGE_READ:
         if (message->write.has_record)
             checks_record_chosen(world, from, &message->write.record);
+        checks_write_sent(world, from, message);
         break;
     case MESSAGE_REPLY:
         if (message->reply.has_record)

@@ -42,7 +42,7 @@ struct slot_ack {
     struct slot_ack *next; /* In its range. */
 };
 
-/* A WRITE on its way: what the REPLY to it will acknowledge. */
+/* A WRITE on its way: what the REPLY to it will acknowledge; no bucket: it is a READ. */
 struct write_sent {
     struct slice bucket, key;
     struct dot dots[SIBLINGS_MAX];

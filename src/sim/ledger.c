@@ -238,10 +238,12 @@ static void check_included(const struct reading *reading, const struct entry_op 
     else if (write->policy == POLICY_SIBLINGS && write->method == METHOD_PUT &&
              !has_value_of(reading, write->number) && !superseded(reading, write))
         say(reading, invariant, write, "nobody had seen");
-    for (uint32_t i = 0; i < write->seen_count; i++)
-        if (shows(reading, write->seen[i]))
-            say(reading, "NoDeletedReturns", reading->ledger->ops[write->seen[i] - 1],
-                "overwritten was");
+    for (uint32_t i = 0; i < write->seen_count; i++) {
+        const struct entry_op *gone = reading->ledger->ops[write->seen[i] - 1];
+        bool settled = write->policy == POLICY_SIBLINGS || gone->ended < write->begun;
+        if (settled && shows(reading, write->seen[i]))
+            say(reading, "NoDeletedReturns", gone, "overwritten was");
+    }
 }
 
 /* Could a write that is shown as the newest have ended before WRITE, itself over, began? */

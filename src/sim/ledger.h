@@ -6,7 +6,9 @@
  *   NoAckedWriteLost   the same at the end of the world for writes of any w, read with r=all
  *   LaterReadsLater    under newest and lww, a write acknowledged before another began never reads
  *                      as the newer one
- *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more
+ *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more; under
+ *                      newest and lww only of what was answered before: a put that is not answered
+ *                      yet may be written once more, above one whose writer saw its first self
  *   NoInventedSibling  every version ever returned was sent, whole, for that key
  *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
  *   PutOnce            under siblings, one put shows as one version
