@@ -315,6 +315,8 @@ static void deadline_passed(struct core *core, struct coord_op *op)
         answer->detail = core_printf(
             core, "%u of %u needed %s of range %u came before the deadline%s", answer->got,
             op->needed, method, op->range, write ? "; the write may still take effect" : "");
+        if (op->state == OP_WRITING)
+            core_signal(core, SIGNAL_DIRTY)->range = op->range;
         if (op->state == OP_WRITING && op->request.client != 0) {
             /* A retry may still come for it: it goes on with this very version. */
             op->deadline_us = core->now.us + (uint64_t)DEADLINE_DEFAULT_MS * 1000;
@@ -335,7 +337,7 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
         if (op->answered && op->state == OP_READING)
             get_finish(core, op);
         else if (op->answered)
-            op_free(core, op);
+            put_give_up(core, op);
         else
             deadline_passed(core, op);
         return;

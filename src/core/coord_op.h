@@ -124,6 +124,8 @@ void put_reply(struct core *core, struct coord_op *op, struct node_id from,
                const struct message *message);
 /* Under the newest record, send to all writers that have not acknowledged. */
 void put_send(struct core *core, struct coord_op *op);
+/* End an answered put that some writer has not acknowledged. */
+void put_give_up(struct core *core, struct coord_op *op);
 void put_restart(struct core *core, struct coord_op *op);
 
 void get_start(struct core *core, struct coord_op *op);

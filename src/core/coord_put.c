@@ -332,13 +332,17 @@ static void count(struct core *core, struct coord_op *op)
     const struct range_record *record = op_record(core, op);
     uint32_t got = 0;
     bool open = !op->local;
+    bool missing = false;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         struct node_id writers[2];
         uint32_t writers_count = slot_writers(&record->slots[i], writers);
         got += record->slots[i].stage != STAGE_LEARN && writers_count > 0 &&
                op->acked[i] == whole(&record->slots[i]);
-        for (uint32_t k = 0; k < writers_count; k++)
-            open = open || (!(op->acked[i] & 1u << k) && core_is_up(core, writers[k]));
+        for (uint32_t k = 0; k < writers_count; k++) {
+            bool lacks = !(op->acked[i] & 1u << k);
+            missing = missing || lacks;
+            open = open || (lacks && core_is_up(core, writers[k]));
+        }
     }
     if (!op->answered && got >= op->needed) {
         bool ordered = op->bucket.policy != POLICY_SIBLINGS;
@@ -350,8 +354,18 @@ static void count(struct core *core, struct coord_op *op)
         }
         answer(core, op, got);
     }
-    if (op->answered && !open)
-        op_free(core, op);
+    if (op->answered && !open) {
+        if (missing)
+            put_give_up(core, op);
+        else
+            op_free(core, op);
+    }
+}
+
+void put_give_up(struct core *core, struct coord_op *op)
+{
+    core_signal(core, SIGNAL_DIRTY)->range = op->range;
+    op_free(core, op);
 }
 
 void put_durable(struct core *core, struct coord_op *op)

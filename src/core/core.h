@@ -36,6 +36,7 @@ enum signal_type {
     SIGNAL_PROPOSE,        /* The transfer machine wants `record` to be chosen. */
     SIGNAL_MEMBERS,        /* The member table or a departure changed. */
     SIGNAL_SETTINGS,       /* Setting changed: `name`. */
+    SIGNAL_DIRTY,          /* A slot of `range` is known to lack a write. */
     SIGNAL_PEER_UP,        /* The detector changed its mind about `node`. */
     SIGNAL_PEER_DOWN,
     SIGNAL_RANGE_READY, /* `range` may serve and vote here. */
@@ -64,7 +65,7 @@ struct node_counters {
     uint64_t gets, puts, deletes, scans;
     uint64_t forwards, wrong_epochs, hedges;
     uint64_t unavailable, timeouts, busy;
-    uint64_t read_repairs;
+    uint64_t read_repairs, repaired_in, repaired_out; /* Objects. */
     uint64_t replica_writes, replica_reads;
     uint64_t messages_in, messages_out;
     uint64_t records_chosen, records_installed, ballots_lost;
@@ -166,6 +167,7 @@ enum owner {
     OWNER_TRANSFER,
     OWNER_GOSSIP,
     OWNER_NODE,
+    OWNER_REPAIR,
 };
 static inline uint64_t token_of(enum owner owner, uint64_t value)
 {

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "core/exchange.h"
 
+enum { SAMPLE_MAX = 64 };
+
 static void fire(struct core *core, void *machine, struct timer *timer);
 
 static struct slice keep(struct buf *strings, struct slice string)
@@ -96,30 +98,53 @@ static void begin(struct gossip *gossip, struct core *core, struct node_id peer,
         core->peer_asked(core, peer);
 }
 
-/* The N-th member other than self that is up, or that is not. */
-static struct node_id nth_peer(const struct core *core, bool up, uint64_t n)
+/* Live and other members: of few all, of many as many as are needed, so that a round costs the
+ * same in a cluster of any size. */
+struct sample {
+    struct node_id up[SAMPLE_MAX];
+    struct node_id down[SAMPLE_MAX];
+    uint32_t up_count;
+    uint32_t down_count;
+};
+
+static void sample_add(struct sample *sample, const struct core *core, struct node_id id)
 {
-    for (uint32_t i = 0; i < core->members.count; i++) {
-        struct node_id id = core->members.members[i]->id;
-        if (!id_equal(id, core->self) && core_is_up(core, id) == up && n-- == 0)
-            return id;
-    }
-    return NODE_NONE;
+    if (id_equal(id, core->self))
+        return;
+    if (core_is_up(core, id))
+        sample->up[sample->up_count++] = id;
+    else
+        sample->down[sample->down_count++] = id;
 }
 
-static uint32_t count_up(const struct core *core)
+/* Who lives is hard to meet by chance where almost all are down. */
+static void sample_search(struct sample *sample, struct core *core)
 {
-    uint32_t up = 0;
+    uint64_t found = 0;
     for (uint32_t i = 0; i < core->members.count; i++) {
         struct node_id id = core->members.members[i]->id;
-        up += !id_equal(id, core->self) && core_is_up(core, id);
+        if (id_equal(id, core->self) || !core_is_up(core, id))
+            continue;
+        if (prng_below(&core->prng, ++found) == 0)
+            sample->up[0] = id;
+        sample->up_count = 1;
     }
-    return up;
 }
 
-static uint32_t count_peers(const struct core *core)
+static void sample_draw(struct sample *sample, struct core *core)
 {
-    return core->members.count - (member_find(&core->members, core->self) != NULL);
+    const struct member_table *members = &core->members;
+    sample->up_count = 0;
+    sample->down_count = 0;
+    if (members->count <= SAMPLE_MAX) {
+        for (uint32_t i = 0; i < members->count; i++)
+            sample_add(sample, core, members->members[i]->id);
+        return;
+    }
+    for (uint32_t i = 0; i < SAMPLE_MAX; i++)
+        sample_add(sample, core, members->members[prng_below(&core->prng, members->count)]->id);
+    if (sample->up_count == 0)
+        sample_search(sample, core);
 }
 
 /* A seed is an ordinary member, once it is known to be one. */
@@ -142,13 +167,14 @@ static void begin_with_seed(struct gossip *gossip, struct core *core)
 static void begin_rounds(struct gossip *gossip, struct core *core)
 {
     struct prng *prng = &core->prng;
-    uint32_t up = count_up(core);
-    uint32_t down = count_peers(core) - up;
+    struct sample sample;
+    sample_draw(&sample, core);
+    uint32_t up = sample.up_count, down = sample.down_count;
     bool begun = up > 0;
     if (up > 0)
-        begin(gossip, core, nth_peer(core, true, prng_below(prng, up)), SLICE_NONE);
+        begin(gossip, core, sample.up[prng_below(prng, up)], SLICE_NONE);
     if (down > 0 && prng_unit(prng) * (up + 1) < down) {
-        begin(gossip, core, nth_peer(core, false, prng_below(prng, down)), SLICE_NONE);
+        begin(gossip, core, sample.down[prng_below(prng, down)], SLICE_NONE);
         begun = true;
     }
     if (gossip->seeds_count == 0)
@@ -158,17 +184,22 @@ static void begin_rounds(struct gossip *gossip, struct core *core)
         begin_with_seed(gossip, core);
 }
 
-/* COUNT live nodes, or as many as there are, from a random one on. Returns how many. */
+/* COUNT distinct live nodes, or as many as there are or are met. Returns how many. */
 static uint32_t pick_up(struct core *core, uint32_t count, struct node_id *ret_nodes)
 {
-    uint32_t up = count_up(core);
-    if (up == 0)
-        return 0;
-    count = MIN(count, up);
-    uint64_t first = prng_below(&core->prng, up);
-    for (uint32_t i = 0; i < count; i++)
-        ret_nodes[i] = nth_peer(core, true, (first + i) % up);
-    return count;
+    struct sample sample;
+    sample_draw(&sample, core);
+    uint32_t picked = 0;
+    uint64_t first = sample.up_count > 0 ? prng_below(&core->prng, sample.up_count) : 0;
+    for (uint32_t i = 0; i < sample.up_count && picked < count; i++) {
+        struct node_id id = sample.up[(first + i) % sample.up_count];
+        bool known = false;
+        for (uint32_t j = 0; j < picked; j++)
+            known = known || id_equal(ret_nodes[j], id);
+        if (!known)
+            ret_nodes[picked++] = id;
+    }
+    return picked;
 }
 
 /* Tell COUNT live nodes the newest rumours, as many as fit into a message. */

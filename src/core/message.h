@@ -39,9 +39,9 @@ enum message_type {
     MESSAGE_SCAN,
     MESSAGE_REPLY,
     MESSAGE_COMPARE,
-    MESSAGE_COMPARED,
+    MESSAGE_OBJECTS,
 };
-enum { MESSAGE_TYPES = MESSAGE_COMPARED + 1 };
+enum { MESSAGE_TYPES = MESSAGE_OBJECTS + 1 };
 
 /* What all nodes of a cluster agree on from its creation. */
 struct cluster {
@@ -83,6 +83,12 @@ struct range_epoch {
     uint32_t fork;
     uint64_t nonce;
     uint64_t epoch;
+};
+
+/* A node of a hash tree: the part of the ring whose top bits are PREFIX. */
+struct tree_node {
+    uint64_t prefix;
+    uint64_t digest;
 };
 
 /* A ballot: (0, owner of the lowest slot) or (n >= 1, proposer). */
@@ -241,12 +247,19 @@ struct message {
             struct range_record record;
         } reply;
         struct {
-            uint64_t id;
             struct range_epoch range;
-            uint64_t keys; /* COMPARED */
-            uint64_t digest;
-            int error;
-        } compare; /* COMPARE, COMPARED: clean-up's proof that the reader has all of a copy */
+            uint8_t bits;      /* Depth of the nodes below. */
+            uint8_t leaf_bits; /* COMPARE: depth of the sender's leaves. */
+            /* COMPARE: the sender's; none: all was equal. OBJECTS: the leaves spoken of, no
+             * digests. */
+            const struct tree_node *nodes;
+            uint32_t nodes_count;
+            /* OBJECTS: */
+            uint64_t to; /* Last hash that the entries speak of. */
+            const struct entry *entries;
+            uint32_t entries_count;
+            bool reply; /* What the other side lacked; ends the exchange. */
+        } compare;      /* COMPARE, OBJECTS */
     };
 };
 

@@ -7,6 +7,7 @@
 #include "core/gossip.h"
 #include "core/handshake.h"
 #include "core/register.h"
+#include "core/repair.h"
 #include "core/replica.h"
 #include "core/transfer.h"
 
@@ -19,6 +20,7 @@ struct node {
     struct replica replica;
     struct coord coord;
     struct transfers transfers;
+    struct repairs repairs;
     enum node_state state;
     struct cluster joining;  /* The cluster that is being written down; id none otherwise. */
     struct buf joining_name; /* Owned. */
@@ -196,6 +198,7 @@ static void init_machines(struct node *node, const struct node_options *options)
     uint64_t active_max = options->requests_max == 0 ? REQUESTS_MAX : options->requests_max;
     coord_init(&node->coord, (uint32_t)active_max, node->core.generation);
     transfers_init(&node->transfers);
+    repairs_init(&node->repairs);
 }
 
 static void deliver_signals(struct node *node);
@@ -257,6 +260,7 @@ void node_free(struct node *node)
 {
     struct core *core = &node->core;
     transfers_done(&node->transfers, core);
+    repairs_done(&node->repairs, core);
     coord_done(&node->coord, core);
     replica_done(&node->replica);
     registers_done(&node->registers, core);
@@ -280,6 +284,7 @@ static void enter_cluster(struct node *node)
     handshake_start(&node->handshake, core);
     handshake_judge(&node->handshake, core);
     transfers_start(&node->transfers, core);
+    repairs_start(&node->repairs, core);
 }
 
 static void node_durable(struct node *node, uint64_t token)
@@ -425,8 +430,11 @@ static void on_signal(struct node *node, const struct signal *signal)
         if (id_equal(signal->node, core->self))
             gossip_spread_record(&node->gossip, core, signal->range);
         break;
-    case SIGNAL_ADOPTED:
     case SIGNAL_RANGE_READY:
+        repairs_dirty(&node->repairs, core, signal->range);
+        transfers_range(&node->transfers, core, signal->range);
+        break;
+    case SIGNAL_ADOPTED:
         transfers_range(&node->transfers, core, signal->range);
         break;
     case SIGNAL_INSTALLED:
@@ -449,7 +457,12 @@ static void on_signal(struct node *node, const struct signal *signal)
         transfers_settings(&node->transfers, core, signal->name);
         break;
     case SIGNAL_MEMBERS: /* The detector and the handshake look at the table themselves. */
+        break;
+    case SIGNAL_DIRTY:
+        repairs_dirty(&node->repairs, core, signal->range);
+        break;
     case SIGNAL_PEER_UP:
+        repairs_peer_up(&node->repairs, core, signal->node);
         break;
     case SIGNAL_PEER_DOWN:
         coord_peer_lost(&node->coord, core, signal->node);
@@ -525,6 +538,10 @@ static void on_message(struct node *node, struct node_id from, const struct mess
         }
         replica_message(&node->replica, core, from, message);
         break;
+    case MESSAGE_COMPARE:
+    case MESSAGE_OBJECTS:
+        repairs_message(&node->repairs, core, from, message);
+        break;
     case MESSAGE_SCAN:
         replica_message(&node->replica, core, from, message);
         break;
@@ -565,6 +582,8 @@ static void on_store(struct node *node, const struct store_done *done)
         replica_stored(&node->replica, core, done);
     } else if (owner == OWNER_TRANSFER) {
         transfers_stored(&node->transfers, core, done);
+    } else if (owner == OWNER_REPAIR) {
+        repairs_stored(&node->repairs, core, done);
     } else if (done->error == 0) {
         core_when_durable(core, done->position, true, done->token);
     } else if (owner == OWNER_GOSSIP) {
@@ -600,6 +619,8 @@ static void on_durable(struct node *node)
             break;
         case OWNER_NODE:
             node_durable(node, token);
+            break;
+        case OWNER_REPAIR: /* Waits for no sync. */
             break;
         }
         deliver_signals(node);

@@ -30,7 +30,9 @@ enum store_op_type {
     STORE_CHUNK,      /* Merge many objects and set one meta entry, all in one. Done: position. */
     STORE_META,       /* Set (empty value: delete) meta entries, all or nothing. Done: position. */
     STORE_DROP,       /* Forget all keys of a range. Done: position of its log record. */
-    STORE_VERIFY,     /* Scan a range and compare with the tree. Done: struct store_verified. */
+    STORE_TREE,   /* Done: object holds the depth of the leaves, then the digest of each prefix, as
+                   * 64-bit integers, little-endian. */
+    STORE_VERIFY, /* Scan a range and compare with the tree. Done: struct store_verified. */
 };
 
 /* A durable cell of the core: votes, installed records, settings, tenures. Small. */
@@ -67,6 +69,11 @@ struct store_op {
             bool install; /* STORE_META: these install (range, fork, epoch): older data is refused
                            * from here on. */
         } batch;          /* STORE_CHUNK (entries and metas), STORE_META (metas) */
+        struct {
+            const uint64_t *prefixes;
+            uint32_t prefixes_count;
+            uint32_t bits; /* Depth of the prefixes, at most that of the leaves. */
+        } tree;            /* STORE_TREE */
     };
 };
 

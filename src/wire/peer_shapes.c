@@ -80,6 +80,12 @@ static const struct field entry_fields[] = {
 };
 static const struct shape entry_shape = SHAPE(entry_fields, struct entry);
 
+static const struct field node_fields[] = {
+    PLAIN(struct tree_node, prefix),
+    PLAIN(struct tree_node, digest),
+};
+static const struct shape node_shape = SHAPE(node_fields, struct tree_node);
+
 #define LOADS(member, count) LIST(MESSAGE, member, count, MEMBERS_MAX, &load_shape)
 #define DIGESTS(member, count) LIST(MESSAGE, member, count, LINES_MAX, &digest_shape)
 #define RECORDS(member, count) LIST(MESSAGE, member, count, RANGES_MAX, &record_shape)
@@ -174,9 +180,13 @@ static const struct field chunk[] = {
     PLAIN(MESSAGE, chunk.count),
 };
 static const struct field compare[] = {
-    PLAIN(MESSAGE, compare.id),    RANGE_EPOCH(MESSAGE, compare.range),
-    PLAIN(MESSAGE, compare.keys),  PLAIN(MESSAGE, compare.digest),
-    PLAIN(MESSAGE, compare.error),
+    RANGE_EPOCH(MESSAGE, compare.range),
+    BOUNDED(MESSAGE, compare.bits, 0, 64),
+    BOUNDED(MESSAGE, compare.leaf_bits, 0, 64),
+    LIST(MESSAGE, compare.nodes, compare.nodes_count, LINES_MAX, &node_shape),
+    PLAIN(MESSAGE, compare.to),
+    ENTRIES(compare.entries, compare.entries_count),
+    PLAIN(MESSAGE, compare.reply),
 };
 
 /* -------------------------------------------------------------------------- Requests. */
@@ -255,19 +265,19 @@ static const struct field reply[] = {
 #define GROUP(list) &(const struct shape)SHAPE(list, MESSAGE)
 
 const struct shape *const message_shapes[MESSAGE_TYPES] = {
-    [MESSAGE_HELLO] = GROUP(hello),      [MESSAGE_WELCOME] = GROUP(welcome),
-    [MESSAGE_REFUSED] = GROUP(refused),  [MESSAGE_SYN] = GROUP(syn),
-    [MESSAGE_ACK] = GROUP(ack),          [MESSAGE_ACK2] = GROUP(ack2),
-    [MESSAGE_BULK] = GROUP(bulk),        [MESSAGE_PING] = GROUP(ping),
-    [MESSAGE_PONG] = GROUP(ping),        [MESSAGE_OFFER] = GROUP(offer),
-    [MESSAGE_ACCEPT] = GROUP(offer),     [MESSAGE_REJECT] = GROUP(offer),
-    [MESSAGE_PREPARE] = GROUP(vote),     [MESSAGE_PROMISE] = GROUP(vote),
-    [MESSAGE_PROPOSE] = GROUP(vote),     [MESSAGE_ACCEPTED] = GROUP(vote),
-    [MESSAGE_CHOSEN] = GROUP(vote),      [MESSAGE_INSTALLED] = GROUP(vote),
-    [MESSAGE_CHUNK] = GROUP(chunk),      [MESSAGE_CHUNK_ACK] = GROUP(chunk),
-    [MESSAGE_COMPLETE] = GROUP(chunk),   [MESSAGE_FORWARD] = GROUP(forward),
-    [MESSAGE_ANSWER] = GROUP(answer),    [MESSAGE_WRITE] = GROUP(write),
-    [MESSAGE_READ] = GROUP(write),       [MESSAGE_SCAN] = GROUP(scan),
-    [MESSAGE_REPLY] = GROUP(reply),      [MESSAGE_COMPARE] = GROUP(compare),
-    [MESSAGE_COMPARED] = GROUP(compare),
+    [MESSAGE_HELLO] = GROUP(hello),     [MESSAGE_WELCOME] = GROUP(welcome),
+    [MESSAGE_REFUSED] = GROUP(refused), [MESSAGE_SYN] = GROUP(syn),
+    [MESSAGE_ACK] = GROUP(ack),         [MESSAGE_ACK2] = GROUP(ack2),
+    [MESSAGE_BULK] = GROUP(bulk),       [MESSAGE_PING] = GROUP(ping),
+    [MESSAGE_PONG] = GROUP(ping),       [MESSAGE_OFFER] = GROUP(offer),
+    [MESSAGE_ACCEPT] = GROUP(offer),    [MESSAGE_REJECT] = GROUP(offer),
+    [MESSAGE_PREPARE] = GROUP(vote),    [MESSAGE_PROMISE] = GROUP(vote),
+    [MESSAGE_PROPOSE] = GROUP(vote),    [MESSAGE_ACCEPTED] = GROUP(vote),
+    [MESSAGE_CHOSEN] = GROUP(vote),     [MESSAGE_INSTALLED] = GROUP(vote),
+    [MESSAGE_CHUNK] = GROUP(chunk),     [MESSAGE_CHUNK_ACK] = GROUP(chunk),
+    [MESSAGE_COMPLETE] = GROUP(chunk),  [MESSAGE_FORWARD] = GROUP(forward),
+    [MESSAGE_ANSWER] = GROUP(answer),   [MESSAGE_WRITE] = GROUP(write),
+    [MESSAGE_READ] = GROUP(write),      [MESSAGE_SCAN] = GROUP(scan),
+    [MESSAGE_REPLY] = GROUP(reply),     [MESSAGE_COMPARE] = GROUP(compare),
+    [MESSAGE_OBJECTS] = GROUP(compare),
 };

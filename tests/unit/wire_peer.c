@@ -122,7 +122,8 @@ Test(peer, every_member_of_every_message_travels)
     CHECK_COVER(MESSAGE_SCAN, scan);
     CHECK_COVER(MESSAGE_REPLY, reply);
     CHECK_COVER(MESSAGE_COMPARE, compare);
-    CHECK_COVER(MESSAGE_COMPARED, compare);
+    CHECK_COVER(MESSAGE_OBJECTS, compare);
+    CHECK_ELEMENT(MESSAGE_COMPARE, compare.nodes, struct tree_node);
     CHECK_ELEMENT(MESSAGE_HELLO, hello.epochs, struct range_epoch);
     CHECK_ELEMENT(MESSAGE_ACK, ack.digests, struct digest);
     CHECK_ELEMENT(MESSAGE_SYN, syn.loads, struct load);
