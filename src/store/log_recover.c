@@ -6,6 +6,8 @@
  * shows that the end is no torn tail but damage. Costs one read of each segment that is needed. */
 #include "store/log.h"
 
+enum { ZEROS = 4096 };
+
 struct recovery {
     struct log *log;
     log_replay replay;
@@ -121,7 +123,14 @@ static bool shows_damage(const struct recovery *recovery, uint64_t segment, uint
 {
     uint64_t size = recovery->log->disk->segment_size;
     const struct log_point *last = &recovery->last;
+    static const uint8_t zeros[ZEROS];
     for (; offset + RECORD_HEADER <= size; offset += 8) {
+        /* A fresh segment is zeros: no record begins there. */
+        if (offset % ZEROS == 0 && offset + ZEROS <= size &&
+            memcmp(recovery->bytes + offset, zeros, ZEROS) == 0) {
+            offset += ZEROS - RECORD_HEADER;
+            continue;
+        }
         const uint8_t *at = recovery->bytes + offset;
         uint64_t position = load_u64(at + 16);
         if (position <= last->position || load_u32(at + 24) < last->run)

@@ -1,6 +1,7 @@
 /* What the files of the store share. Nobody else includes this.
  *
  *   store.c       operations            lookup.c      finding and reading one record
+ *   store_run.c   every tick, figures   state.c       watermark, leaves, metas in the engine
  *   store_open.c  recovery              walk.c        all records of an interval, in order
  *   checkpoint.c  memtable to engine
  *

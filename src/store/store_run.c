@@ -1,0 +1,184 @@
+/* What the store does every tick: hand records to the log, take in what the disk has completed,
+ * tell the host what is durable, keep an eye on the room, pace the checkpoint, stop. */
+#include "store/store_private.h"
+
+enum { SPACE_INTERVAL_US = 1000 * 1000, REAP_BUDGET = 2000, HOLD_SLACK_US = 1000 };
+
+void store_fail(struct store *store, const char *text)
+{
+    if (store->failed)
+        return;
+    store->failed = true;
+    if (store->options.failed)
+        store->options.failed(store->options.arg, text);
+}
+
+void store_flush(struct store *store)
+{
+    log_flush(&store->log);
+}
+
+static void take_completions(struct store *store)
+{
+    struct disk_event event;
+    while (disk_poll(store->disk, &event)) {
+        if (!log_take(&store->log, &event))
+            checkpoint_take(store, &event);
+        if (store->log.failed)
+            store_fail(store, store->log.failed);
+    }
+}
+
+static void tell_durable(struct store *store)
+{
+    struct log *log = &store->log;
+    if (log->written == store->told_written && log->synced == store->told_synced)
+        return;
+    if (store->now_us + HOLD_SLACK_US < store->hold_until_us || store->failed)
+        return;
+    store->told_written = log->written;
+    store->told_synced = log->synced;
+    uint64_t delay = checkpoint_delay_us(store, log->bytes - store->hold_bytes);
+    store->stalls_us += delay;
+    store->hold_until_us = store->now_us + delay;
+    store->hold_bytes = log->bytes;
+    if (store->options.durable)
+        store->options.durable(store->options.arg, log->written, log->synced);
+}
+
+/* Log mode `interval`: what was written without a sync gets one after a while. */
+static void sync_interval(struct store *store)
+{
+    struct log *log = &store->log;
+    if (log->syncing >= log->complete) {
+        store->unsynced_us = 0;
+        return;
+    }
+    if (store->unsynced_us == 0)
+        store->unsynced_us = store->now_us;
+    if (store->now_us - store->unsynced_us < store->options.log_interval_ms * 1000ull)
+        return;
+    log_sync(log);
+    store->unsynced_us = 0;
+}
+
+/* A little more must come free than was missing before writes are taken again. */
+static void check_space(struct store *store)
+{
+    if (store->now_us < store->space_us)
+        return;
+    store->space_us = store->now_us + SPACE_INTERVAL_US;
+    disk_space(store->disk, &store->space);
+    uint64_t reserve = store->options.reserve_bytes;
+    uint64_t room = store->space.free + store->space.reusable;
+    store->full = room < reserve + (store->full ? reserve / 8 : 0);
+    if (store->log.starved)
+        log_retry(&store->log);
+}
+
+static void reap(struct store *store)
+{
+    if (!store->dying || !memtable_reap(store->dying, REAP_BUDGET))
+        return;
+    memtable_free(store->dying);
+    store->dying = NULL;
+}
+
+/* The clean mark is the last record; it goes out once the engine has everything. */
+static void finish_stop(struct store *store)
+{
+    struct log *log = &store->log;
+    if (store->stop_position == 0 && checkpoint_clean(store)) {
+        log_begin(log);
+        store->stop_position = log_commit(log, RECORD_STOP, false, true);
+        log_flush(log);
+    }
+    store->stopped = store->stop_position != 0 && log->synced >= store->stop_position;
+}
+
+void store_stop(struct store *store)
+{
+    store->stopping = true;
+    store->checkpoint.wanted = true;
+}
+
+bool store_stopped(const struct store *store)
+{
+    return store->stopped;
+}
+
+void store_poll(struct store *store, struct moment now)
+{
+    store->now_us = now.us;
+    take_completions(store);
+    if (store->failed)
+        return;
+    check_space(store);
+    sync_interval(store);
+    checkpoint_run(store);
+    if (store->stopping)
+        finish_stop(store);
+    tell_durable(store);
+    reap(store);
+}
+
+uint64_t store_wake_us(const struct store *store)
+{
+    if (store->failed)
+        return UINT64_MAX;
+    uint64_t wake = store->space_us;
+    const struct checkpoint *checkpoint = &store->checkpoint;
+    if (store->dying)
+        wake = store->now_us;
+    if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying)
+        wake = MIN(wake, checkpoint->next_us);
+    if (checkpoint->state == CHECKPOINT_IDLE && checkpoint->wanted)
+        wake = store->now_us;
+    if (store->unsynced_us == 0 && store->log.syncing < store->log.complete)
+        wake = store->now_us;
+    if (store->unsynced_us != 0)
+        wake = MIN(wake, store->unsynced_us + store->options.log_interval_ms * 1000ull);
+    if (store->log.written != store->told_written || store->log.synced != store->told_synced)
+        wake = MIN(wake, store->hold_until_us);
+    return wake;
+}
+
+/* ------------------------------------------------------------------------------- Figures. */
+
+void store_stats(const struct store *store, struct store_stats *ret_stats)
+{
+    const struct log *log = &store->log;
+    *ret_stats = (struct store_stats){
+        .position = log->position,
+        .written = log->written,
+        .synced = log->synced,
+        .keys = store->keys,
+        .bytes = store->bytes,
+        .memtable_bytes = store->active->bytes + (store->frozen ? store->frozen->bytes : 0),
+        .memtable_bytes_max = store->options.memory_max,
+        .log_bytes = checkpoint_log_bytes(store),
+        .log_writes = log->writes_count,
+        .log_syncs = log->syncs_total,
+        .log_records = log->records_count,
+        .checkpoints = store->checkpoint.count,
+        .checkpoint_transactions = store->checkpoint.transactions,
+        .bad_records = store->bad_records,
+        .file_bytes = store->space.file,
+        .disk_free_bytes = store->space.free,
+        .disk_total_bytes = store->space.total,
+        .reads_memory = store->reads_memory,
+        .reads_disk = store->reads_disk,
+        .stalls_us = store->stalls_us,
+        .full = store->full,
+    };
+}
+
+struct range_stat store_range_stat(const struct store *store, uint32_t range)
+{
+    return range < store_ranges_count(store) ? store->ranges[range].stat : (struct range_stat){0};
+}
+
+const struct tree *store_tree(const struct store *store)
+{
+    return &store->tree;
+}
