@@ -398,6 +398,21 @@ static void do_verify(struct store *store, const struct store_op *op)
     finish(store, op, &done);
 }
 
+static void do_tree(struct store *store, const struct store_op *op)
+{
+    if (op->tree.bits > store->tree.bits) {
+        finish_error(store, op, ERR_BAD_REQUEST); /* A peer with a deeper tree asks too far down. */
+        return;
+    }
+    struct buf digests = {0};
+    write_u64(&digests, store->tree.bits);
+    for (uint32_t i = 0; i < op->tree.prefixes_count; i++)
+        write_u64(&digests, tree_digest(&store->tree, op->tree.prefixes[i], op->tree.bits));
+    struct store_done done = {.object = buf_slice(&digests)};
+    finish(store, op, &done);
+    buf_done(&digests);
+}
+
 void store_submit(struct store *store, const struct store_op *op)
 {
     if (store->failed) {
@@ -425,6 +440,9 @@ void store_submit(struct store *store, const struct store_op *op)
         break;
     case STORE_DROP:
         do_drop(store, op);
+        break;
+    case STORE_TREE:
+        do_tree(store, op);
         break;
     case STORE_VERIFY:
         do_verify(store, op);
