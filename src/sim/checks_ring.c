@@ -250,6 +250,13 @@ void checks_record_chosen(struct world *world, uint32_t speaker, const struct ra
             say(world, "OneSuccessor", speaker, "two records of one epoch", known, record);
         return;
     }
+    if (world->trace.text) {
+        struct buf text = {0};
+        describe_record(world, record, &text);
+        trace_line(&world->trace, world->now_us, "chosen%.*s", (int)text.size,
+                   (const char *)text.data);
+        buf_done(&text);
+    }
     checks_record_proposed(world, speaker, record);
     count_stages(world, find(list, record->fork, record->nonce, record->epoch - 1), record);
     if (list->count == list->capacity) {

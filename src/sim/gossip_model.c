@@ -45,7 +45,6 @@ struct model_node {
     struct occurrence wake;
     struct core core;
     struct gossip gossip;
-    bool running;
 };
 
 struct change {
@@ -70,6 +69,7 @@ struct model {
     uint64_t now;
     uint32_t count, running;
     struct model_node *nodes; /* Owned. */
+    bool *up;                 /* Owned; by node, does it run? */
     struct prng prng;
     struct heap occurrences;
     struct effects effects;
@@ -105,7 +105,7 @@ static uint32_t index_of(struct node_id id)
 static bool is_up(const struct core *core, struct node_id id)
 {
     const struct model *model = core->detector;
-    return model->nodes[index_of(id)].running;
+    return model->up[index_of(id)];
 }
 
 /* ---------------------------------------------------------------------------- Who knows what. */
@@ -176,7 +176,7 @@ static void carry_out_send(struct model *model, struct node_id from, const struc
     bool lost = prng_unit(&model->prng) < model->options->loss;
     uint64_t delay = draw_delay(model);
     uint32_t to = index_of(effect->send.to);
-    if (lost || !model->nodes[to].running)
+    if (lost || !model->up[to])
         return;
     struct arrival *arrival = mem_alloc(sizeof(*arrival) + size);
     *arrival = (struct arrival){
@@ -221,7 +221,7 @@ static void end_step(struct model *model, struct model_node *node)
     node->core.signals_count = 0;
     carry_out(model, node);
     const struct heap_node *timer = heap_peek(&node->core.timers);
-    if (timer && node->running && timer->time != node->wake.heap.time)
+    if (timer && model->up[node->wake.to] && timer->time != node->wake.heap.time)
         heap_set(&model->occurrences, &node->wake.heap, timer->time);
 }
 
@@ -279,14 +279,15 @@ static void happen(struct model *model, struct occurrence *occurrence)
 {
     struct model_node *node = &model->nodes[occurrence->to];
     heap_remove(&model->occurrences, &occurrence->heap);
+    bool up = model->up[occurrence->to];
     if (occurrence->kind == WAKE) {
-        if (node->running)
-            wake(model, node);
+        ASSERT(up);
+        wake(model, node);
         return;
     }
-    if (node->running && occurrence->kind == ARRIVAL)
+    if (up && occurrence->kind == ARRIVAL)
         arrive(model, node, (const struct arrival *)occurrence);
-    if (node->running && occurrence->kind == MAIL)
+    if (up && occurrence->kind == MAIL)
         take_mail(model, node, (const struct mail *)occurrence);
     mem_free(occurrence);
 }
@@ -392,7 +393,7 @@ static void start_node(struct model *model, uint32_t n, const struct common *com
     struct member self = member_of(n, &text);
     gossip_init(&node->gossip, &self, NULL, 0);
     node->gossip.version = 1; /* All know its record; it was published long ago. */
-    node->running = true;
+    model->up[n] = true;
     node->wake = (struct occurrence){.kind = WAKE, .to = n};
     begin_step(model, node);
     node->core.now.us += prng_below(&model->prng, timing_default.gossip_us);
@@ -407,6 +408,7 @@ static void start_world(struct model *model, uint64_t seed)
     model->now = SECOND;
     model->running = count;
     model->nodes = mem_zero(count * sizeof(*model->nodes));
+    model->up = mem_zero(count * sizeof(*model->up));
     model->order = mem_alloc(count * sizeof(*model->order));
     model->order_next = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -438,6 +440,7 @@ static void end_world(struct model *model)
         mem_free(model->changes[i].known);
     mem_free(model->changes);
     mem_free(model->nodes);
+    mem_free(model->up);
     mem_free(model->order);
     model->changes = NULL;
     model->changes_count = 0;
@@ -516,7 +519,7 @@ static void choose(struct model *model, struct change *change)
 /* It knows nothing any more, and nobody waits for it. */
 static void stop_node(struct model *model, uint32_t n)
 {
-    model->nodes[n].running = false;
+    model->up[n] = false;
     model->running--;
     heap_remove(&model->occurrences, &model->nodes[n].wake.heap);
     for (uint32_t i = model->active_first; i < model->changes_count; i++)
@@ -546,7 +549,7 @@ static void make_change(struct model *model, enum change_kind kind)
     change->known = mem_zero(model->count * sizeof(*change->known));
     change->missing = model->running;
     for (uint32_t n = 0; n < model->count; n++)
-        change->known[n] = !model->nodes[n].running;
+        change->known[n] = !model->up[n];
     model->changes_count++;
     if (kind == CHANGE_MEMBER)
         publish(model, change);
@@ -591,7 +594,7 @@ static uint32_t count_different(const struct model *model)
     const struct core *first = NULL;
     uint32_t different = 0;
     for (uint32_t n = 0; n < model->count; n++) {
-        if (!model->nodes[n].running)
+        if (!model->up[n])
             continue;
         first = first ? first : &model->nodes[n].core;
         different += !tables_equal(first, &model->nodes[n].core);

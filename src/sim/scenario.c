@@ -361,8 +361,13 @@ static bool set_option(struct story *story, char **words, bool *ret_known)
 static bool show(struct story *story, char **words)
 {
     story->show_count = 0;
-    for (uint32_t i = 0; words[i] != NULL && i < WORDS_MAX; i++)
-        snprintf(story->show[story->show_count++], LINE_SIZE, "%s", words[i]);
+    for (uint32_t i = 0; words[i] != NULL && i < WORDS_MAX; i++) {
+        char *word = story->show[story->show_count++];
+        snprintf(word, LINE_SIZE, "%s", words[i]);
+        for (char *at = word; *at != '\0'; at++)
+            if (*at == '_')
+                *at = ' ';
+    }
     return true;
 }
 

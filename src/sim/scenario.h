@@ -7,7 +7,8 @@
  *
  *   each NAME VALUE...       first line only: the whole file once for each value, for $NAME
  *   nodes N | copies N | range R     before `found`
- *   show WORD...             lines with any of these words from now on; none: no lines
+ *   show WORD...             lines with any of these words from now on, _ for a space; none: no
+ *                            lines
  *   found                    start all nodes; a founds, the others join; wait until all are ready
  *   grow NODE...             one more copy of the range on each node; wait until done
  *   put NODE KEY VALUE       through that node, blind; wait for the answer
