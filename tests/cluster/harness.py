@@ -340,9 +340,8 @@ class ClusterTest(unittest.TestCase):
         self.addCleanup(self.cluster.close)
 
     def tearDown(self):
-        outcome = getattr(self, "_outcome", None)
-        failed = outcome is not None and not getattr(outcome, "success", True)
-        if failed:
+        result = self._outcome.result
+        if any(test is self for test, _ in result.failures + result.errors):
             self.cluster.show_logs()
             return
         for node in self.cluster.nodes:
@@ -380,8 +379,8 @@ class ClusterTest(unittest.TestCase):
         def full():
             for node in self.cluster.nodes:
                 status = self.status(node)
-                whole = [0] * copies + [status["cluster"]["ranges"]]
-                if status["copies"] != whole or status["transfers"]["moving"] != 0:
+                if (status["copies"][copies] != status["cluster"]["ranges"] or
+                        status["transfers"]["moving"] != 0):
                     return False
             return True
 

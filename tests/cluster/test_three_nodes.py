@@ -1,0 +1,94 @@
+"""Three nodes: founded, joined, spread over under load, one killed and started again."""
+
+from workload import *
+
+SEED = int(os.environ.get("KVRING_SEED", "1"))
+
+
+class ThreeNodes(ClusterTest):
+    RANGES = 256
+
+    def setUp(self):
+        super().setUp()
+        print(f"seed {SEED}")
+        self.a = self.cluster.add("a", "--map-size", "4G", "--ranges", str(self.RANGES), create=True)
+        self.b = self.cluster.add("b", "--map-size", "4G")
+        self.c = self.cluster.add("c", "--map-size", "4G")
+        self.wait_members(3)
+
+    def load(self, nodes, **options):
+        load = Workload(nodes, seed=SEED, **options)
+        self.addCleanup(load.stop)
+        return load
+
+    def rebalance(self):
+        self.admin("rebalance", "--yes", "--wait")
+        self.wait_copies(3)
+
+    def assert_all_there(self, load):
+        for node in self.cluster.nodes:
+            self.assertEqual(load.wrong_through(node), [])
+
+    def test_every_node_serves_every_key(self):
+        for rebalanced in (False, True):
+            for writer in self.cluster.nodes:
+                for i in range(5):
+                    key = f"{writer.name}{i}{rebalanced}"
+                    self.cli("put", key, key * 3, nodes=[writer])
+                    for reader in self.cluster.nodes:
+                        self.assertEqual(self.cli("get", key, nodes=[reader]), key.encode() * 3)
+            if not rebalanced:
+                self.assertEqual(self.status()["verdict"], "DEGRADED")
+                self.admin("status", "--check", code=3)
+                self.rebalance()
+        self.assertEqual(self.status()["verdict"], "OK")
+        self.admin("status", "--check")
+        self.admin("verify")
+
+    def test_rebalance_disturbs_nobody(self):
+        load = self.load(self.cluster.nodes)
+        load.fill(self.a)
+        load.start()
+        load.progress()
+        self.rebalance()
+        load.progress()
+        load.stop()
+        self.assertEqual(load.violations, [])
+        self.assertEqual(load.failures, [])
+        status = self.status()
+        self.assertEqual((status["verdict"], status["copies"][3]), ("OK", self.RANGES))
+        self.assert_all_there(load)
+        self.admin("verify")
+
+    def test_one_node_is_killed_and_comes_back(self):
+        self.rebalance()
+        load = self.load([self.a, self.c])
+        load.fill(self.a)
+        load.start()
+        load.progress()
+        self.b.kill()
+        load.progress()
+        for node in (self.a, self.c):
+            wait_for(f"{node.name} to notice", lambda: self.status(node)["verdict"] != "OK")
+            status = self.status(node)
+            self.assertEqual(status["verdict"], "DEGRADED")
+            self.assertIn("b down", " ".join(status["reasons"]))
+            self.assertEqual(status["copies"][2], self.RANGES)
+        # What was on its way when b died may have failed; from now on nothing may.
+        noticed = time.monotonic()
+        load.progress(500)
+        self.assertEqual(load.failed_since(noticed), [])
+        self.b.start()
+        self.wait_members(3)
+        load.nodes = list(self.cluster.nodes)
+        back = time.monotonic()
+        load.progress(500)
+        load.stop()
+        self.assertEqual(load.failed_since(back), [])
+        self.assertEqual(load.violations, [])
+        self.assertEqual(self.status()["verdict"], "OK")
+        self.assert_all_there(load)
+
+
+if __name__ == "__main__":
+    unittest.main()
