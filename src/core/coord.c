@@ -373,8 +373,7 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
     }
 }
 
-/* -------------------------------------------------------------------------------- Requests come.
- */
+/* --------------------------------------------------------------------------------- Requests come. */
 
 static bool is_write(const struct request *request)
 {

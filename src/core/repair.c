@@ -52,8 +52,7 @@ static struct repair_wait *wait_add(struct repairs *repairs, enum wait_kind kind
     return wait;
 }
 
-/* -------------------------------------------------------------------------------- What to compare.
- */
+/* ------------------------------------------------------------------------------- What to compare. */
 
 /* May this node and PEER compare RANGE now: both read it, under the record that both have
  * installed? */

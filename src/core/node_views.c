@@ -1,0 +1,77 @@
+/* Read-only views of a node for status pages, and the walk over its invariants. */
+#include "core/node_private.h"
+
+void node_check(const struct node *node)
+{
+    const struct core *core = &node->core;
+    ASSERT(core->signals_count == 0);
+    ASSERT(core->written >= core->synced);
+    for (uint32_t range = 0; core->holdings != NULL && range < ring_ranges(&core->ring); range++) {
+        const struct holding *holding = &core->holdings[range];
+        const struct range_record *record = ring_get(&core->ring, range);
+        if (holding->record.epoch == 0)
+            continue;
+        ASSERT(record_check(&holding->record, ring_ranges(&core->ring)));
+        ASSERT(record_compare(&holding->record, record) <= 0);
+        bool reads = record_slot_read_by(&holding->record, core->self) != NULL;
+        ASSERT(!reads || holding->tenure != 0);
+    }
+}
+
+const struct core *node_core(const struct node *node)
+{
+    return &node->core;
+}
+
+enum node_state node_state(const struct node *node)
+{
+    return node->state;
+}
+
+const struct node_counters *node_counters(const struct node *node)
+{
+    return &node->core.counters;
+}
+
+bool node_range_ready(const struct node *node, uint32_t range)
+{
+    return node->core.holdings != NULL && node->core.holdings[range].ready;
+}
+
+void node_set_load(struct node *node, const struct load *load)
+{
+    gossip_set_load(&node->gossip, &node->core, load);
+    const struct load *own = loads_find(&node->gossip.loads, node->core.self);
+    if (own != NULL)
+        detector_set_load(&node->detector, own);
+}
+
+uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t cap)
+{
+    const struct core *core = &node->core;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->members.count && count < cap; i++) {
+        struct node_id id = core->members.members[i]->id;
+        struct detector_status status;
+        if (id_equal(id, core->self) || !detector_status(&node->detector, core, id, &status))
+            continue;
+        struct peer_status *peer = &ret[count++];
+        memset(peer, 0, sizeof(*peer));
+        peer->id = id;
+        peer->up = status.up;
+        peer->phi = status.phi;
+        peer->heard_us = status.heard_us;
+        peer->since_us = status.since_us;
+        const struct load *load = loads_find(&node->gossip.loads, id);
+        if (load != NULL)
+            peer->load = *load;
+    }
+    return count;
+}
+
+uint32_t node_transfers(const struct node *node, struct transfer_status *ret, uint32_t cap)
+{
+    if (node->core.holdings == NULL)
+        return 0;
+    return transfers_status(&node->transfers, &node->core, ret, cap);
+}
