@@ -337,8 +337,7 @@ static void on_next(struct world *world, struct world_event *event)
     world_at(world, event, world->now_us + world_pause(world, world->options.admin_interval_us));
 }
 
-/* --------------------------------------------------------------------------------------- Phases.
- */
+/* ---------------------------------------------------------------------------------------- Phases. */
 
 void admin_setup(struct world *world)
 {

@@ -296,8 +296,7 @@ static void probe_done(struct host *host, const struct store_done *done)
     }
 }
 
-/* ------------------------------------------------------------------------------ Disk and timers.
- */
+/* ------------------------------------------------------------------------------- Disk and timers. */
 
 static void disk_schedule(struct host *host)
 {
@@ -610,8 +609,7 @@ static void on_wake(struct world *world, struct world_event *event)
     pump(host);
 }
 
-/* ----------------------------------------------------------------------------------- Life cycle.
- */
+/* ------------------------------------------------------------------------------------ Life cycle. */
 
 struct host *host_new(struct world *world, uint32_t index)
 {

@@ -37,8 +37,7 @@ struct story {
     const char *error; /* Why the file makes no sense. */
 };
 
-/* ------------------------------------------------------------------------------------ The trace.
- */
+/* ------------------------------------------------------------------------------------- The trace. */
 
 static void print_line(struct story *story, const char *text)
 {
@@ -91,8 +90,7 @@ static bool answered(struct story *story)
     return true;
 }
 
-/* --------------------------------------------------------------------------------- The commands.
- */
+/* ---------------------------------------------------------------------------------- The commands. */
 
 static bool begin_world(struct story *story)
 {
@@ -417,8 +415,7 @@ static bool carry_out(struct story *story, char **words, const char *rest)
     return host_command_named(story, words);
 }
 
-/* -------------------------------------------------------------------------------------- The file.
- */
+/* -------------------------------------------------------------------------------------- The file. */
 
 /* Cut LINE into words in place, NULL at the end. */
 static uint32_t split(char *line, char *words[WORDS_MAX + 1])
