@@ -1,4 +1,5 @@
 /* kvsim: the simulator's command line. See docs/testing.md and `kvsim --help`. */
+#include "kvsim/gossip.h"
 #include "sim/jobs.h"
 #include "sim/scenario.h"
 
@@ -13,6 +14,7 @@ static const char usage[] =
     "       kvsim --seeds A-B [--profile P] [--jobs J] [--coverage] [--failures N]\n"
     "       kvsim --replay FILE\n"
     "       kvsim --scenario FILE\n"
+    "       kvsim gossip --nodes N [--loss P] [--seed S] [--json]\n"
     "\n"
     "Runs clusters of real nodes under virtual time, with requests, faults and an operator drawn\n"
     "from a seed, and checks what the protocol promises. The same seed replays bit for bit.\n"
@@ -96,6 +98,8 @@ static int replay(const char *path)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "gossip") == 0)
+        return gossip_command(argc - 1, argv + 1);
     static const struct option options[] = {
         {"seed", required_argument, NULL, 's'},
         {"seeds", required_argument, NULL, 'S'},

@@ -1,7 +1,7 @@
 /* The member table: two arrays sorted by id, and a hash for each bucket.
  *
  * Costs: a look-up O(log n); a merge moves pointers of an array when the member is new. A member
- * and its five strings are one allocation.
+ * and its five strings are one allocation, never changed, which copies of the table share.
  *
  *   member    = id, generation, version, status u8, capacity, protocol, 5 strings
  *   departure = id, kind u8, by, nonce u64
@@ -100,10 +100,42 @@ void member_table_init(struct member_table *table)
     *table = (struct member_table){0};
 }
 
+/* What `members` points into. */
+struct shared_member {
+    uint32_t tables; /* That have it. */
+    struct member member;
+};
+
+static struct shared_member *shared_of(struct member *member)
+{
+    return (struct shared_member *)((uint8_t *)member - offsetof(struct shared_member, member));
+}
+
+static void member_release(struct member *member)
+{
+    struct shared_member *shared = shared_of(member);
+    if (--shared->tables == 0)
+        mem_free(shared);
+}
+
+void member_table_copy(struct member_table *table, const struct member_table *from)
+{
+    ASSERT(!table->members && !table->departures);
+    *table = *from;
+    table->members = mem_alloc((from->count + 1) * sizeof(table->members[0]));
+    for (uint32_t i = 0; i < from->count; i++) {
+        table->members[i] = from->members[i];
+        shared_of(from->members[i])->tables++;
+    }
+    table->departures = mem_alloc((from->departures_count + 1) * sizeof(table->departures[0]));
+    for (uint32_t i = 0; i < from->departures_count; i++)
+        table->departures[i] = from->departures[i];
+}
+
 void member_table_done(struct member_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++)
-        mem_free(table->members[i]);
+        member_release(table->members[i]);
     mem_free(table->members);
     mem_free(table->departures);
     *table = (struct member_table){0};
@@ -214,8 +246,10 @@ static struct member *member_copy(const struct member *member)
     size_t size = 0;
     for (size_t i = 0; i < STRINGS; i++)
         size += strings[i].size;
-    struct member *copy = mem_alloc(sizeof(*copy) + size);
-    uint8_t *at = (uint8_t *)(copy + 1);
+    struct shared_member *shared = mem_alloc(sizeof(*shared) + size);
+    uint8_t *at = (uint8_t *)(shared + 1);
+    struct member *copy = &shared->member;
+    shared->tables = 1;
     *copy = *member;
     copy->name = copy_string(&at, member->name);
     copy->zone = copy_string(&at, member->zone);
@@ -246,7 +280,7 @@ bool member_merge(struct member_table *table, const struct member *member)
         *hash ^= member_hash(known);
         /* The copy first: MEMBER may borrow its strings from the record it replaces. */
         table->members[place] = member_copy(member);
-        mem_free(known);
+        member_release(known);
     } else {
         if (table->count == MEMBERS_MAX)
             return false;
@@ -267,7 +301,7 @@ static void member_forget(struct member_table *table, struct node_id id)
     if (place == table->count || !id_equal(table->members[place]->id, id))
         return;
     table->hashes[member_bucket(id)] ^= member_hash(table->members[place]);
-    mem_free(table->members[place]);
+    member_release(table->members[place]);
     table->count--;
     memmove(table->members + place, table->members + place + 1,
             (table->count - place) * sizeof(table->members[0]));

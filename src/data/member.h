@@ -49,7 +49,7 @@ void departure_decode(struct reader *reader, struct departure *ret_departure);
 enum { MEMBER_BUCKETS = 16, DEPARTURES_MAX = 4 * MEMBERS_MAX };
 
 struct member_table {
-    struct member **members; /* Owned; sorted by id; departed ones are not in it. */
+    struct member **members; /* Owned, each shared with copies; sorted by id; nobody departed. */
     uint32_t count;
     struct departure *departures; /* Owned; sorted by id. */
     uint32_t departures_count;
@@ -60,6 +60,9 @@ struct member_table {
 
 void member_table_init(struct member_table *table);
 void member_table_done(struct member_table *table);
+/* Make the empty TABLE equal to FROM. The two share their records until one replaces them, so both
+ * belong to one thread. */
+void member_table_copy(struct member_table *table, const struct member_table *from);
 const struct member *member_find(const struct member_table *table, struct node_id id);
 /* By name or by the first digits of the id; NULL when none or several match. */
 const struct member *member_find_named(const struct member_table *table, struct slice name);
