@@ -2,32 +2,20 @@
 
 from workload import *
 
-SEED = int(os.environ.get("KVRING_SEED", "1"))
 
-
-class ThreeNodes(ClusterTest):
+class ThreeNodes(LoadedTest):
     RANGES = 256
 
     def setUp(self):
         super().setUp()
-        print(f"seed {SEED}")
         self.a = self.cluster.add("a", "--map-size", "4G", "--ranges", str(self.RANGES), create=True)
         self.b = self.cluster.add("b", "--map-size", "4G")
         self.c = self.cluster.add("c", "--map-size", "4G")
         self.wait_members(3)
 
-    def load(self, nodes, **options):
-        load = Workload(nodes, seed=SEED, **options)
-        self.addCleanup(load.stop)
-        return load
-
     def rebalance(self):
         self.admin("rebalance", "--yes", "--wait")
         self.wait_copies(3)
-
-    def assert_all_there(self, load):
-        for node in self.cluster.nodes:
-            self.assertEqual(load.wrong_through(node), [])
 
     def test_every_node_serves_every_key(self):
         for rebalanced in (False, True):

@@ -200,6 +200,26 @@ class Workload:
         return wrong
 
 
+class LoadedTest(ClusterTest):
+    """A test with a seed and workloads that end with it."""
+
+    SEED = int(os.environ.get("KVRING_SEED", "1"))
+
+    def setUp(self):
+        super().setUp()
+        print(f"seed {self.SEED}", flush=True)
+
+    def load(self, nodes, **options):
+        load = Workload(nodes, seed=self.SEED, **options)
+        self.addCleanup(load.stop)
+        return load
+
+    def assert_all_there(self, load, **options):
+        """Every node returns what was acknowledged."""
+        for node in self.cluster.nodes:
+            self.assertEqual(load.wrong_through(node, **options), [])
+
+
 class Connections:
     """Of one thread, one for each node; and the keys whose last put may still take effect."""
 

@@ -1,0 +1,56 @@
+"""From one node to five and back to three while clients write and read: nobody notices, and whoever
+has left has left for ever."""
+
+from workload import *
+
+
+class Growth(LoadedTest):
+    RANGES = 128
+
+    def leave(self, node):
+        self.admin("leave", node.name, "--yes", "--wait")
+        self.assertEqual(node.wait_exit(), 0, f"{node.name} did not end in peace")
+        self.cluster.forget(node)
+
+    def test_grow_and_shrink(self):
+        first = self.cluster.add("a", "--map-size", "4G", "--ranges", str(self.RANGES), create=True)
+        load = self.load([first])
+        load.fill(first)
+        load.start()
+        for count, name in enumerate("bcde", start=2):
+            node = self.cluster.add(name, "--map-size", "4G")
+            self.wait_members(count)
+            load.nodes.append(node)
+            self.admin("rebalance", "--yes", "--wait")
+            self.wait_copies(min(count, 3))
+            load.progress()
+            self.assertEqual(load.failures, [])
+        slots = [member["slots"] for member in self.status()["members"]]
+        self.assertEqual(sum(slots), 3 * self.RANGES)
+        self.assertLessEqual(max(slots), 1.05 * sum(slots) / 5 + 1)
+        self.assert_all_there(load)
+        self.admin("verify")
+        leavers = [self.cluster.nodes[0], self.cluster.nodes[3]]  # The founder and a late one.
+        for node in leavers:
+            load.nodes.remove(node)
+            self.leave(node)
+            self.wait_copies(3)
+            load.progress()
+        load.stop()
+        self.assertEqual(load.failures, [])
+        self.assertEqual(load.violations, [])
+        status = self.status()
+        self.assertEqual((status["verdict"], len(status["members"])), ("OK", 3))
+        self.assert_all_there(load)
+        self.admin("verify")
+        for node in leavers:
+            node.start(ready=False)
+            self.assertEqual(node.wait_exit(), 5)
+            self.assertIn("has left", node.log().splitlines()[-1])
+            self.assertIn("empty data directory", node.log().splitlines()[-1])
+        self.assertEqual(len(self.status()["members"]), 3)
+        self.assert_all_there(load)
+
+
+if __name__ == "__main__":
+    unittest.main()
