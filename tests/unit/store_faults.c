@@ -19,6 +19,7 @@ enum {
     RANGES = 1 << RIG_RANGE_BITS,
     OPS_MAX = 400,
     CHUNK_MAX = 6,
+    CROWDED_RANGE = 5,
     SEEDS = 1000,
 };
 
@@ -49,12 +50,10 @@ struct trial {
     uint32_t changes_count;
     uint64_t counter; /* Of dots and stamps; never reused. */
     char keys[KEYS][640];
-    uint64_t recovered;
-    uint64_t checkpoints;
-    bool small_disk;
 };
 
 static uint64_t seed_running;
+static char key_names[KEYS][640];
 static uint64_t lives_total, checkpoints_total, partial_total, failures_total;
 
 static void tell_seed(void)
@@ -486,11 +485,8 @@ static void trial_start(struct trial *trial, uint64_t seed)
 {
     *trial = (struct trial){.seed = seed};
     prng_init(&trial->prng, seed);
-    for (uint32_t i = 0; i < KEYS; i++) {
-        snprintf(trial->keys[i], sizeof(trial->keys[i]), "key%u", i);
-        if (i >= KEYS - LONG_KEYS)
-            memset(trial->keys[i] + strlen(trial->keys[i]), 'x', 600);
-    }
+    for (uint32_t i = 0; i < KEYS; i++)
+        memcpy(trial->keys[i], key_names[i], sizeof(trial->keys[i]));
     struct disk_mem_options options = {.segment_size = 4096 << draw(trial, 3)};
     if (draw(trial, 8) == 0)
         options.total_bytes = options.segment_size * (3 + draw(trial, 12));
@@ -498,6 +494,19 @@ static void trial_start(struct trial *trial, uint64_t seed)
     trial->rig.options.memory_max = 4096 << draw(trial, 6);
     trial->rig.options.reserve_bytes = options.total_bytes ? options.segment_size : 0;
     cr_assert_eq(rig_open(&trial->rig), 0);
+}
+
+/* Half of the keys lie in one range, so that dropping it takes several transactions. */
+static void name_keys(void)
+{
+    for (uint32_t i = 0; i < KEYS; i++) {
+        uint32_t suffix = 0;
+        do
+            snprintf(key_names[i], sizeof(key_names[i]), "key%u.%u", i, suffix++);
+        while (i < KEYS / 2 && rig_op(STORE_READ, key_names[i]).range != CROWDED_RANGE);
+        if (i >= KEYS - LONG_KEYS)
+            memset(key_names[i] + strlen(key_names[i]), 'x', 600);
+    }
 }
 
 static void run(uint64_t seed)
@@ -527,6 +536,7 @@ Test(store_faults, every_acknowledged_write_survives, .fini = tell_seed)
     uint64_t one = from_environment("KVRING_SEED", 0);
     uint64_t seeds = one ? 1 : from_environment("KVRING_SEEDS", SEEDS);
     signal(SIGABRT, tell_seed_at);
+    name_keys();
     for (uint64_t i = 0; i < seeds; i++)
         run(one ? one : i + 1);
     fprintf(stderr, "%llu lives, %llu checkpoints, %llu of many transactions, %llu failures\n",
