@@ -1,21 +1,14 @@
 /* Comparing two nodes' tables: by the hashes of buckets, then by digests of the buckets that
- * differ.
- *
- * Buckets 0..15 hold members, departures and settings, buckets 16..79 range records. A digest page
- * is `complete` when it lists its buckets in full: what it does not name, its sender does not have.
- * A bucket too large for a page goes in pieces that are not complete; what the receiver has beyond
- * them is then found when it is the receiver's turn to be asked. */
+ * differ. Where a bucket is too large to be listed on a page, news is looked for first: most nodes
+ * differ by what both will know in a few seconds, and listing thousands of members for that would
+ * cost a large cluster more than all other gossip. What is found then is what either side is
+ * telling as a rumour; what is older is found by pieces of the list, sent at times, or always when
+ * there is no news that could explain the difference. */
 #include "core/exchange.h"
 
-enum {
-    BUCKETS = MEMBER_BUCKETS + RING_BUCKETS,
-    DIGEST_PAGES_MAX = 16, /* An answer's digests; the next one begins with the next bucket. */
-    LOADS_SIZE_MAX = 600,
-    DIGESTS_MAX = 512, /* Looked at in one message: more than any page of ours has. */
-};
+#include "core/digests.h"
 
-_Static_assert(MEMBER_BUCKETS == 16 && SETTING_BUCKETS == 16 && RING_BUCKETS == 64,
-               "the bits of an ACK");
+enum { DIGESTS_MAX = 512 /* Looked at in one message: more than any page of ours has. */ };
 
 uint64_t exchange_table_hash(const struct core *core, uint32_t bucket)
 {
@@ -34,25 +27,6 @@ static uint64_t their_hash(const struct message *syn, uint32_t bucket)
                                    : syn->syn.ranges[bucket - MEMBER_BUCKETS];
 }
 
-/* Loads take what is left of a message, but no more than LOADS_SIZE_MAX: with the hashes of a SYN
- * that makes about 2 KB a second for an idle node, at any size of the cluster. */
-static const struct load *loads_for(struct gossip *gossip, struct core *core, size_t used,
-                                    uint32_t *ret_count)
-{
-    struct load loads[LOADS_PER_MESSAGE];
-    uint32_t count = loads_pick(&gossip->loads, core->self, LOADS_PER_MESSAGE, loads);
-    uint32_t fit = 0;
-    size_t end = MIN(used + LOADS_SIZE_MAX, (size_t)GOSSIP_SIZE_MAX);
-    while (fit < count && used + load_size(&loads[fit]) <= end)
-        used += load_size(&loads[fit++]);
-    *ret_count = fit;
-    if (fit == 0)
-        return NULL;
-    struct load *copy = core_alloc(core, fit * sizeof(*copy));
-    memcpy(copy, loads, fit * sizeof(*copy));
-    return copy;
-}
-
 void exchange_begin(struct gossip *gossip, struct core *core, struct message *syn, uint64_t nonce)
 {
     syn->syn.nonce = nonce;
@@ -62,173 +36,12 @@ void exchange_begin(struct gossip *gossip, struct core *core, struct message *sy
     syn->syn.loads = loads_for(gossip, core, PAGE_HEAD_SIZE + BUCKETS * 9, &syn->syn.loads_count);
 }
 
-/* -------------------------------------------------------------------------- One bucket's list. */
-
-static void list(struct gossip *gossip, const struct digest *digest)
-{
-    if (gossip->listing_count == gossip->listing_capacity) {
-        gossip->listing_capacity = MAX(64u, gossip->listing_capacity * 2);
-        gossip->listing =
-            mem_grow(gossip->listing, gossip->listing_capacity * sizeof(*gossip->listing));
-    }
-    gossip->listing[gossip->listing_count++] = *digest;
-}
-
-static void list_tables(struct gossip *gossip, const struct core *core, uint32_t bucket)
-{
-    struct node_id first = {(uint64_t)bucket << 60, 0};
-    const struct member_table *members = &core->members;
-    for (uint32_t i = departure_place(members, first);
-         i < members->departures_count && member_bucket(members->departures[i].id) == bucket; i++)
-        list(gossip, &(struct digest){.kind = DIGEST_DEPARTURE, .id = members->departures[i].id});
-    for (uint32_t i = member_place(members, first);
-         i < members->count && member_bucket(members->members[i]->id) == bucket; i++) {
-        const struct member *member = members->members[i];
-        list(gossip, &(struct digest){.kind = DIGEST_MEMBER,
-                                      .id = member->id,
-                                      .major = member->generation,
-                                      .minor = member->version});
-    }
-    for (uint32_t i = 0; i < core->settings.count; i++) {
-        const struct setting *setting = core->settings.settings[i];
-        if (setting_bucket(setting->name) == bucket)
-            list(gossip, &(struct digest){.kind = DIGEST_SETTING,
-                                          .id = setting->writer,
-                                          .name = setting->name,
-                                          .major = setting->counter});
-    }
-}
-
-static void list_ranges(struct gossip *gossip, const struct core *core, uint32_t bucket)
-{
-    if (!core->ring.records)
-        return;
-    for (uint32_t range = bucket; range < ring_ranges(&core->ring); range += RING_BUCKETS) {
-        const struct range_record *record = ring_get(&core->ring, range);
-        if (record->epoch > 0)
-            list(gossip, &(struct digest){.kind = DIGEST_RANGE,
-                                          .range = range,
-                                          .major = record->fork,
-                                          .minor = record->epoch,
-                                          .nonce = record->nonce});
-    }
-}
-
-/* Everything in BUCKET into the listing. Names borrow from the tables. */
-static void list_bucket(struct gossip *gossip, const struct core *core, uint32_t bucket)
-{
-    gossip->listing_count = 0;
-    if (bucket < MEMBER_BUCKETS)
-        list_tables(gossip, core, bucket);
-    else
-        list_ranges(gossip, core, bucket - MEMBER_BUCKETS);
-}
-
-static size_t listing_size(const struct gossip *gossip)
-{
-    size_t size = 0;
-    for (uint32_t i = 0; i < gossip->listing_count; i++)
-        size += digest_size(&gossip->listing[i]);
-    return size;
-}
-
 /* --------------------------------------------------------------------------------- SYN to ACK. */
-
-/* An ACK being filled. */
-struct digest_page {
-    struct gossip *gossip;
-    struct core *core;
-    struct node_id to;
-    uint64_t nonce;
-    struct digest *digests; /* In the arena, with room for a full page; NULL before the first. */
-    uint32_t count;
-    size_t size;
-    uint16_t tables;
-    uint64_t ranges;
-    uint32_t sent;
-};
-
-enum { DIGESTS_PER_PAGE = GOSSIP_SIZE_MAX / 24 };
-_Static_assert((int)DIGESTS_PER_PAGE < (int)DIGESTS_MAX, "we look at what we send");
-
-static void page_clear(struct digest_page *page)
-{
-    page->digests = NULL;
-    page->count = 0;
-    page->size = PAGE_HEAD_SIZE + 12;
-    page->tables = 0;
-    page->ranges = 0;
-}
-
-static void page_send(struct digest_page *page, bool complete)
-{
-    struct message *message = core_send(page->core, page->to, MESSAGE_ACK);
-    message->ack.nonce = page->nonce;
-    message->ack.tables = page->tables;
-    message->ack.ranges = page->ranges;
-    message->ack.complete = complete;
-    message->ack.digests = page->digests;
-    message->ack.digests_count = page->count;
-    message->ack.loads = loads_for(page->gossip, page->core, page->size, &message->ack.loads_count);
-    page->sent++;
-    page_clear(page);
-}
-
-static void page_bucket(struct digest_page *page, uint32_t bucket)
-{
-    if (bucket < MEMBER_BUCKETS)
-        page->tables = (uint16_t)(page->tables | 1u << bucket);
-    else
-        page->ranges |= 1ull << (bucket - MEMBER_BUCKETS);
-}
-
-static bool page_has_room(const struct digest_page *page, size_t size)
-{
-    return page->size + size <= GOSSIP_SIZE_MAX;
-}
-
-static void page_add(struct digest_page *page, const struct digest *digest)
-{
-    if (!page->digests)
-        page->digests = core_alloc(page->core, DIGESTS_PER_PAGE * sizeof(*page->digests));
-    ASSERT(page->count < DIGESTS_PER_PAGE);
-    struct digest *copy = &page->digests[page->count++];
-    *copy = *digest;
-    copy->name = core_copy(page->core, digest->name);
-    page->size += digest_size(digest);
-}
-
-/* List a bucket in full on this page or the next; in pieces if no page could hold it. */
-static void page_list(struct digest_page *page, uint32_t bucket)
-{
-    struct gossip *gossip = page->gossip;
-    list_bucket(gossip, page->core, bucket);
-    size_t size = listing_size(gossip);
-    if (!page_has_room(page, size) && page->tables + page->ranges > 0)
-        page_send(page, true);
-    bool whole = page_has_room(page, size);
-    page_bucket(page, bucket);
-    uint32_t count = gossip->listing_count;
-    /* Pieces begin anywhere, for the last of them may be too many for one answer. */
-    uint32_t first = whole ? 0 : (uint32_t)prng_below(&page->core->prng, count);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct digest *digest = &gossip->listing[(first + i) % count];
-        if (!page_has_room(page, digest_size(digest))) {
-            page_send(page, false);
-            if (page->sent >= DIGEST_PAGES_MAX)
-                return;
-            page_bucket(page, bucket);
-        }
-        page_add(page, digest);
-    }
-    if (!whole && page->count > 0)
-        page_send(page, false);
-}
 
 /* All of a bucket that the other side has nothing of. */
 static void push_bucket(struct gossip *gossip, struct core *core, uint32_t bucket)
 {
-    list_bucket(gossip, core, bucket);
+    digests_list(gossip, core, bucket);
     for (uint32_t i = 0; i < gossip->listing_count; i++)
         if (!pages_add(&gossip->pages, core, &gossip->listing[i]))
             return;
@@ -249,28 +62,53 @@ static void note_agreement(struct gossip *gossip, const struct core *core, bool 
     }
 }
 
+/* Of buckets that no page can hold: the news, and pieces of the list. The chance of these is such
+ * that an answer has about one piece on average, however large the buckets are; all are listed when
+ * there is no news. */
+static void list_large(struct digest_page *page, struct buckets large,
+                       const uint32_t pages[BUCKETS])
+{
+    struct gossip *gossip = page->gossip;
+    bool quiet = gossip->rumours.count == 0;
+    uint32_t first = gossip->cursor;
+    page_list_recent(page, large);
+    for (uint32_t i = 0; i < BUCKETS && page->sent < DIGEST_PAGES_MAX; i++) {
+        uint32_t bucket = (first + i) % BUCKETS;
+        if (!buckets_have(large, bucket) ||
+            (!quiet && prng_below(&page->core->prng, pages[bucket]) > 0))
+            continue;
+        page_list_pieces(page, bucket);
+        gossip->cursor = (bucket + 1) % BUCKETS;
+    }
+}
+
 void exchange_syn(struct gossip *gossip, struct core *core, struct node_id from,
                   const struct message *message)
 {
-    struct digest_page page = {
-        .gossip = gossip, .core = core, .to = from, .nonce = message->syn.nonce};
-    page_clear(&page);
+    struct digest_page page;
+    struct buckets large = {0};
+    uint32_t pages[BUCKETS];
     bool equal = true;
     uint32_t first = gossip->cursor;
+    page_init(&page, gossip, core, from, message->syn.nonce);
     for (uint32_t i = 0; i < BUCKETS; i++) {
         uint32_t bucket = (first + i) % BUCKETS;
         uint64_t theirs = their_hash(message, bucket);
         if (theirs == own_hash(core, bucket))
             continue;
         equal = false;
-        if (theirs == 0) {
+        if (theirs == 0)
             push_bucket(gossip, core, bucket);
-        } else if (page.sent < DIGEST_PAGES_MAX) {
-            page_list(&page, bucket);
+        else if (page.sent >= DIGEST_PAGES_MAX)
+            continue;
+        else if (page_list(&page, bucket, &pages[bucket]))
             gossip->cursor = (bucket + 1) % BUCKETS;
-        }
+        else
+            buckets_add(&large, bucket);
     }
-    if (page.sent == 0 || page.tables + page.ranges > 0)
+    if (!buckets_none(large))
+        list_large(&page, large, pages);
+    if (page.sent == 0 || !buckets_none(page.buckets))
         page_send(&page, true);
     pages_send(&gossip->pages, core, from, message->syn.nonce);
     note_agreement(gossip, core, equal);
@@ -364,19 +202,34 @@ static bool listed(const struct digest *digests, uint32_t count, const struct di
 static void add_unlisted(struct gossip *gossip, struct core *core, uint32_t bucket,
                          const struct digest *digests, uint32_t count)
 {
-    list_bucket(gossip, core, bucket);
+    digests_list(gossip, core, bucket);
     for (uint32_t i = 0; i < gossip->listing_count; i++)
         if (!listed(digests, count, &gossip->listing[i]))
             pages_add(&gossip->pages, core, &gossip->listing[i]);
 }
 
-void exchange_ack(struct gossip *gossip, struct core *core, struct node_id from,
-                  const struct message *message)
+/* Of a bucket that they could not list in full: our news that they did not name. Once for each
+ * bucket and round, for they name their news on one page only. */
+static void add_recent(struct gossip *gossip, struct core *core, struct round *round,
+                       struct buckets buckets, const struct digest *digests, uint32_t count)
 {
-    const struct digest *digests = message->ack.digests;
-    uint32_t count = MIN(message->ack.digests_count, (uint32_t)DIGESTS_MAX);
-    note_agreement(gossip, core, message->ack.tables == 0 && message->ack.ranges == 0);
-    struct digest *wants = count == 0 ? NULL : core_alloc(core, count * sizeof(*wants));
+    struct buckets todo = {.tables = (uint16_t)(buckets.tables & ~round->told.tables),
+                           .ranges = buckets.ranges & ~round->told.ranges};
+    round->told.tables |= todo.tables;
+    round->told.ranges |= todo.ranges;
+    if (buckets_none(todo))
+        return;
+    struct digest recent[RUMOURS_MAX];
+    uint32_t recent_count = digests_recent(gossip, core, todo, recent);
+    for (uint32_t i = 0; i < recent_count; i++)
+        if (!listed(digests, count, &recent[i]))
+            pages_add_small(&gossip->pages, core, &recent[i]);
+}
+
+/* Sort what they have into what we want and what we have newer. Returns how many we want. */
+static uint32_t compare_all(struct gossip *gossip, struct core *core, const struct digest *digests,
+                            uint32_t count, struct digest *ret_wants)
+{
     uint32_t wants_count = 0;
     size_t wants_size = PAGE_HEAD_SIZE;
     for (uint32_t i = 0; i < count; i++) {
@@ -390,16 +243,29 @@ void exchange_ack(struct gossip *gossip, struct core *core, struct node_id from,
             wants_size += digest_size(&digests[i]);
             if (wants_size > GOSSIP_SIZE_MAX)
                 break; /* Cannot be in answer to a page of ours; a later round brings it. */
-            wants[wants_count] = digests[i];
-            wants[wants_count++].name = core_copy(core, digests[i].name);
+            ret_wants[wants_count] = digests[i];
+            ret_wants[wants_count++].name = core_copy(core, digests[i].name);
             break;
         }
     }
+    return wants_count;
+}
+
+void exchange_ack(struct gossip *gossip, struct core *core, struct round *round,
+                  struct node_id from, const struct message *message)
+{
+    const struct digest *digests = message->ack.digests;
+    uint32_t count = MIN(message->ack.digests_count, (uint32_t)DIGESTS_MAX);
+    struct buckets buckets = {message->ack.tables, message->ack.ranges};
+    note_agreement(gossip, core, buckets_none(buckets));
+    struct digest *wants = count == 0 ? NULL : core_alloc(core, count * sizeof(*wants));
+    uint32_t wants_count = compare_all(gossip, core, digests, count, wants);
     bool complete = message->ack.complete && count == message->ack.digests_count;
     for (uint32_t bucket = 0; complete && bucket < BUCKETS; bucket++)
-        if (bucket < MEMBER_BUCKETS ? (message->ack.tables >> bucket & 1) != 0
-                                    : (message->ack.ranges >> (bucket - MEMBER_BUCKETS) & 1) != 0)
+        if (buckets_have(buckets, bucket))
             add_unlisted(gossip, core, bucket, digests, count);
+    if (!complete)
+        add_recent(gossip, core, round, buckets, digests, count);
     if (wants_count > 0 || gossip->pages.count > 0)
         pages_send_ack2(&gossip->pages, core, from, message->ack.nonce, wants, wants_count);
 }

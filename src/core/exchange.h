@@ -11,9 +11,9 @@ uint64_t exchange_table_hash(const struct core *core, uint32_t bucket);
 void exchange_begin(struct gossip *gossip, struct core *core, struct message *syn, uint64_t nonce);
 void exchange_syn(struct gossip *gossip, struct core *core, struct node_id from,
                   const struct message *message);
-/* The message belongs to a round that is still known. */
-void exchange_ack(struct gossip *gossip, struct core *core, struct node_id from,
-                  const struct message *message);
+/* The message belongs to ROUND. */
+void exchange_ack(struct gossip *gossip, struct core *core, struct round *round,
+                  struct node_id from, const struct message *message);
 /* What the other side asked for. */
 void exchange_wants(struct gossip *gossip, struct core *core, struct node_id from,
                     const struct message *message);

@@ -72,18 +72,19 @@ static void halt(struct gossip *gossip, struct core *core, int error, struct sli
 static void remember(struct round *rounds, uint32_t count, uint32_t *next, uint64_t nonce,
                      struct node_id peer)
 {
-    rounds[*next] = (struct round){nonce, peer};
+    rounds[*next] = (struct round){.nonce = nonce, .peer = peer};
     *next = (*next + 1) % count;
 }
 
-static bool remembers(const struct round *rounds, uint32_t count, uint64_t nonce,
-                      struct node_id peer)
+/* NULL if it is over. */
+static struct round *find_round(struct round *rounds, uint32_t count, uint64_t nonce,
+                                struct node_id peer)
 {
     for (uint32_t i = 0; i < count; i++)
         if (nonce != 0 && rounds[i].nonce == nonce &&
             (id_none(rounds[i].peer) || id_equal(rounds[i].peer, peer)))
-            return true;
-    return false;
+            return &rounds[i];
+    return NULL;
 }
 
 static void begin(struct gossip *gossip, struct core *core, struct node_id peer,
@@ -363,6 +364,7 @@ void gossip_message(struct gossip *gossip, struct core *core, struct node_id fro
             tell_departed(gossip, core, from);
         return;
     }
+    struct round *round;
     switch (message->type) {
     case MESSAGE_SYN:
         remember(gossip->answered, ANSWERED_MAX, &gossip->answered_next, message->syn.nonce, from);
@@ -370,15 +372,16 @@ void gossip_message(struct gossip *gossip, struct core *core, struct node_id fro
         exchange_syn(gossip, core, from, message);
         break;
     case MESSAGE_ACK:
-        if (!remembers(gossip->rounds, ROUNDS_MAX, message->ack.nonce, from)) {
+        round = find_round(gossip->rounds, ROUNDS_MAX, message->ack.nonce, from);
+        if (!round) {
             gossip->counters.stale++;
             break;
         }
         take_loads(gossip, core, message->ack.loads, message->ack.loads_count);
-        exchange_ack(gossip, core, from, message);
+        exchange_ack(gossip, core, round, from, message);
         break;
     case MESSAGE_ACK2:
-        if (!remembers(gossip->answered, ANSWERED_MAX, message->ack2.nonce, from)) {
+        if (!find_round(gossip->answered, ANSWERED_MAX, message->ack2.nonce, from)) {
             gossip->counters.stale++;
             break;
         }
@@ -388,8 +391,8 @@ void gossip_message(struct gossip *gossip, struct core *core, struct node_id fro
         break;
     case MESSAGE_BULK:
         if (message->bulk.nonce != 0 &&
-            !remembers(gossip->rounds, ROUNDS_MAX, message->bulk.nonce, from) &&
-            !remembers(gossip->answered, ANSWERED_MAX, message->bulk.nonce, from)) {
+            !find_round(gossip->rounds, ROUNDS_MAX, message->bulk.nonce, from) &&
+            !find_round(gossip->answered, ANSWERED_MAX, message->bulk.nonce, from)) {
             gossip->counters.stale++;
             break;
         }

@@ -2,12 +2,12 @@
  * all nodes have the same (protocol.md, "Gossip"; Demers et al., "Epidemic Algorithms for
  * Replicated Database Maintenance", 1987: anti-entropy, and rumours for what is new).
  *
- * A round: SYN brings hashes of all tables by bucket; ACK lists what is in those that differ; ACK2
- * brings what the answering node lacks and asks for what it has newer; BULK brings that, and
- * whatever did not fit. A lost or repeated message costs a round, no more: merging is idempotent,
- * and the next round compares afresh. A crash forgets nothing but news that no disk has yet, which
- * peers tell again; a setting is answered and spread only once it is on the own disk, so that a
- * counter is never used twice.
+ * A round: SYN brings hashes of all tables by bucket; ACK lists what is in those that differ, or
+ * the news of those too large to list; ACK2 brings what the answering node lacks and asks for what
+ * it has newer; BULK brings that, and whatever did not fit. A lost or repeated message costs a
+ * round, no more: merging is idempotent, and the next round compares afresh. A crash forgets
+ * nothing but news that no disk has yet, which peers tell again; a setting is answered and spread
+ * only once it is on the own disk, so that a counter is never used twice.
  *
  * Memory: the tables' own bounds, RUMOURS_MAX rumours, ROUNDS_MAX + ANSWERED_MAX nonces,
  * PENDINGS_MAX changes on their way to the disk, and one load for each member. */
@@ -21,10 +21,17 @@
 
 enum { ROUNDS_MAX = 8, ANSWERED_MAX = 32, TOLD_AT_ONCE = 3, PENDINGS_MAX = 8, SEEDS_MAX = 64 };
 
+/* Some of the buckets that tables are compared by (digests.h). */
+struct buckets {
+    uint16_t tables;
+    uint64_t ranges;
+};
+
 /* An exchange under way. */
 struct round {
     uint64_t nonce;      /* 0: none. */
     struct node_id peer; /* NODE_NONE: a seed whose id is not known yet. */
+    struct buckets told; /* Of which our news was told in answer to pages not complete. */
 };
 
 /* A change made here, waiting for the disk before anybody hears of it. */
