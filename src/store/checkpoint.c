@@ -130,13 +130,14 @@ void checkpoint_resume(struct store *store)
 void checkpoint_begin_if_due(struct store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
+    if (checkpoint->state != CHECKPOINT_IDLE || store->stop_position != 0)
+        return;
     bool due = store->active->bytes >= memory_share(store) ||
                checkpoint_log_bytes(store) >= LOG_SEGMENTS_START * store->disk->segment_size;
-    if (checkpoint->wanted && !is_dirty(store))
+    if (!due && !(checkpoint->wanted && is_dirty(store))) {
         checkpoint->wanted = false;
-    if (checkpoint->state != CHECKPOINT_IDLE || store->stop_position != 0 ||
-        (!due && !checkpoint->wanted))
         return;
+    }
     checkpoint->wanted = false;
     memtable_free(store->dying); /* Long gone, but for the smallest of memtables. */
     store->dying = NULL;
