@@ -9,6 +9,7 @@ enum {
     OBJECTS_BYTES = 262144, /* Of a message. */
     TICK_US = 50000,        /* Between looks for work while a range is dirty. */
     SLOW_US = 500000,       /* Between comparisons of the slow round. */
+    LOOKS_MAX = 1024,       /* At ranges, in one go. */
     ROUNDS_MAX = 1000,      /* Pages of one range in a row, before others have their turn. */
 };
 
@@ -52,7 +53,8 @@ static struct repair_wait *wait_add(struct repairs *repairs, enum wait_kind kind
     return wait;
 }
 
-/* ------------------------------------------------------------------------------- What to compare. */
+/* ------------------------------------------------------------------------------- What to compare.
+ */
 
 /* May this node and PEER compare RANGE now: both read it, under the record that both have
  * installed? */
@@ -138,7 +140,7 @@ static void ask_tree(struct core *core, uint64_t token, const uint64_t *prefixes
 }
 
 /* Compare RANGE with the reader of slot NUMBER. False if there is none to compare with now. */
-static bool begin(struct repairs *repairs, struct core *core, struct comparing *free,
+static bool begin(struct repairs *repairs, struct core *core, struct comparing *unused,
                   uint32_t range, uint8_t number)
 {
     const struct range_record *record = &core->holdings[range].record;
@@ -146,7 +148,7 @@ static bool begin(struct repairs *repairs, struct core *core, struct comparing *
     struct node_id peer = slot == NULL ? NODE_NONE : slot_reader(slot);
     if (id_none(peer) || id_equal(peer, core->self) || !core_is_up(core, peer))
         return false;
-    *free = (struct comparing){.peer = peer, .range = range, .touched_us = core->now.us};
+    *unused = (struct comparing){.peer = peer, .range = range, .touched_us = core->now.us};
     struct range_epoch epoch = range_epoch_of(record);
     uint64_t token;
     wait_add(repairs, WAIT_ROOT, &epoch, peer, &token);
@@ -156,48 +158,53 @@ static bool begin(struct repairs *repairs, struct core *core, struct comparing *
     return true;
 }
 
-/* The next dirty range, or false. Ranges whose peer is down stay dirty. */
-static bool begin_dirty(struct repairs *repairs, struct core *core, struct comparing *free)
+/* Compare a dirty slot of RANGE whose reader is up, if there is one. Those whose reader is down
+ * stay dirty. */
+static bool begin_range(struct repairs *repairs, struct core *core, struct comparing *unused,
+                        uint32_t range)
 {
-    uint32_t ranges = ring_ranges(&core->ring);
-    for (uint32_t looked = 0; looked < ranges && repairs->dirty_count > 0; looked++) {
-        uint32_t range = repairs->dirty_cursor++ % ranges;
-        if (repairs->dirty[range] == 0)
+    for (uint32_t number = 0; number < SLOTS_MAX; number++) {
+        uint8_t bit = (uint8_t)(1u << number);
+        if (!(repairs->dirty[range] & bit))
             continue;
-        if (!is_comparer(core, range)) {
-            clear_dirty(repairs, range, repairs->dirty[range]);
-            continue;
-        }
-        for (uint8_t number = 0; number < SLOTS_MAX; number++) {
-            uint8_t bit = (uint8_t)(1u << number);
-            if (!(repairs->dirty[range] & bit))
-                continue;
-            const struct slot *slot = record_slot(&core->holdings[range].record, number);
-            struct node_id reader = slot == NULL ? NODE_NONE : slot_reader(slot);
-            if (id_none(reader) || id_equal(reader, core->self)) {
-                clear_dirty(repairs, range, bit);
-                continue;
-            }
-            if (comparing_find(repairs, range, reader) == NULL &&
-                begin(repairs, core, free, range, number)) {
-                clear_dirty(repairs, range, bit);
-                return true;
-            }
+        const struct slot *slot = record_slot(&core->holdings[range].record, number);
+        struct node_id reader = slot == NULL ? NODE_NONE : slot_reader(slot);
+        if (id_none(reader) || id_equal(reader, core->self)) {
+            clear_dirty(repairs, range, bit);
+        } else if (comparing_find(repairs, range, reader) == NULL &&
+                   begin(repairs, core, unused, range, (uint8_t)number)) {
+            clear_dirty(repairs, range, bit);
+            return true;
         }
     }
     return false;
 }
 
-/* One step of the slow round. */
-static void begin_slow(struct repairs *repairs, struct core *core, struct comparing *free)
+/* The next dirty range with a reader that is up. False if none was found in a bounded look. */
+static bool begin_dirty(struct repairs *repairs, struct core *core, struct comparing *unused)
 {
-    for (uint32_t looked = 0; looked < 256; looked++) {
+    uint32_t ranges = ring_ranges(&core->ring);
+    uint32_t looks = MIN(ranges, (uint32_t)LOOKS_MAX);
+    for (uint32_t looked = 0; looked < looks && repairs->dirty_count > 0; looked++) {
+        uint32_t range = repairs->dirty_cursor++ % ranges;
+        if (repairs->dirty[range] != 0 && !is_comparer(core, range))
+            clear_dirty(repairs, range, repairs->dirty[range]);
+        if (repairs->dirty[range] != 0 && begin_range(repairs, core, unused, range))
+            return true;
+    }
+    return false;
+}
+
+/* One step of the slow round. */
+static void begin_slow(struct repairs *repairs, struct core *core, struct comparing *unused)
+{
+    for (uint32_t looked = 0; looked < LOOKS_MAX; looked++) {
         if (++repairs->slot >= SLOTS_MAX) {
             repairs->slot = 0;
             repairs->cursor = (repairs->cursor + 1) % ring_ranges(&core->ring);
         }
         if (is_comparer(core, repairs->cursor) &&
-            begin(repairs, core, free, repairs->cursor, repairs->slot))
+            begin(repairs, core, unused, repairs->cursor, repairs->slot))
             return;
     }
 }
