@@ -97,20 +97,20 @@ void log_done(struct log *log)
 
 /* ------------------------------------------------------------------------------------ Slots. */
 
-enum { NO_SLOT = UINT32_MAX };
+static const uint32_t no_slot = UINT32_MAX;
 
 static uint32_t slot_with(const struct log *log, uint64_t segment)
 {
     for (uint32_t i = 0; i < log->slots_count; i++)
         if (log->slots[i] == segment)
             return i;
-    return NO_SLOT;
+    return no_slot;
 }
 
 /* Have one free slot ready before it is needed. */
 static void slot_reserve(struct log *log)
 {
-    if (log->preparing || log->starved || slot_with(log, 0) != NO_SLOT)
+    if (log->preparing || log->starved || slot_with(log, 0) != no_slot)
         return;
     log->preparing = true;
     disk_slot_prepare(log->disk);
@@ -119,10 +119,10 @@ static void slot_reserve(struct log *log)
 static uint32_t slot_for(struct log *log, uint64_t segment)
 {
     uint32_t slot = slot_with(log, segment);
-    if (slot != NO_SLOT)
+    if (slot != no_slot)
         return slot;
     slot = slot_with(log, 0);
-    if (slot != NO_SLOT)
+    if (slot != no_slot)
         log->slots[slot] = segment;
     slot_reserve(log);
     return slot;
@@ -134,7 +134,7 @@ static void batches_issue(struct log *log)
     while (log->unissued && !log->failed) {
         struct log_batch *batch = log->unissued;
         uint32_t slot = slot_for(log, batch->segment);
-        if (slot == NO_SLOT)
+        if (slot == no_slot)
             return;
         log->unissued = batch->next;
         log->waiting_bytes -= batch->bytes.size;
