@@ -55,13 +55,14 @@ class Workload:
     REST_S = 1  # Beyond the deadline.
 
     def __init__(self, nodes, keys=200, writers=2, readers=2, deadline_ms=2000, seed=1, pause=0.002,
-                 **options):
+                 size_max=800, **options):
         self.nodes = list(nodes)
         self.seed = seed
         self.ledger = Ledger(keys)
         self.keys = keys
         self.options = dict(options, deadline_ms=deadline_ms)
         self.pause = pause
+        self.size_max = size_max  # Of values, about.
         self.failures = []   # Requests that got no answer or an error: (when, text).
         self.violations = []
         self.answered = 0
@@ -79,7 +80,7 @@ class Workload:
     def value(self, key, sequence):
         head = b"%d:%d:%d:" % (self.seed, key, sequence)
         body = hashlib.sha256(head).digest()
-        return head + body * (1 + body[0] % 24)
+        return head + body * (1 + self.size_max // 32 * body[0] // 256)
 
     def sequence_of(self, key, answer):
         """The sequence number of an answer's value; a text if it is no value of ours."""
