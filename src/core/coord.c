@@ -23,7 +23,7 @@ void coord_done(struct coord *coord, struct core *core)
     map_done(&coord->ops);
 }
 
-/* ------------------------------------------------------------------------ Life of an operation. */
+/* ----------------------------------------------------------------------- Life of an operation. */
 
 static size_t op_bytes(const struct coord_op *op)
 {
@@ -191,7 +191,7 @@ struct message *op_send(struct core *core, struct coord_op *op, enum message_typ
     return message;
 }
 
-/* ------------------------------------------------------------------------------------- Routing. */
+/* ------------------------------------------------------------------------------------ Routing. */
 
 /* The first live reader other than this node, lowest slot first. */
 static struct node_id find_reader(struct core *core, const struct coord_op *op)
@@ -373,7 +373,7 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
     }
 }
 
-/* --------------------------------------------------------------------------------- Requests come. */
+/* ------------------------------------------------------------------------------ Requests come. */
 
 static bool is_write(const struct request *request)
 {

@@ -102,7 +102,7 @@ static void store_metas(struct core *core, const struct meta *metas, uint32_t co
     op->batch.metas_count = count;
 }
 
-/* ------------------------------------------------------------------------------------ Starting. */
+/* ----------------------------------------------------------------------------------- Starting. */
 
 static int restore_range(struct node *node, const struct meta *meta, enum meta_kind kind)
 {

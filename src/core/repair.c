@@ -257,7 +257,7 @@ static void touch(struct repairs *repairs, struct core *core, uint32_t range, st
         comparing->touched_us = core->now.us;
 }
 
-/* ------------------------------------------------------------------------------------- COMPARE. */
+/* ------------------------------------------------------------------------------------ COMPARE. */
 
 static struct message *send(struct core *core, const struct repair_wait *wait,
                             enum message_type type)
@@ -394,7 +394,7 @@ static void children_read(struct core *core, const struct repair_wait *wait, str
     send_nodes(core, wait, wait->leaf_bits, prefixes, digests, count);
 }
 
-/* ------------------------------------------------------------------------------------- OBJECTS. */
+/* ------------------------------------------------------------------------------------ OBJECTS. */
 
 static int node_compare(const void *a, const void *b)
 {
@@ -536,7 +536,7 @@ static void own_read(struct repairs *repairs, struct core *core, const struct re
     finish(repairs, core, wait->range.range, wait->peer, true);
 }
 
-/* -------------------------------------------------------------------------------------- Events. */
+/* ------------------------------------------------------------------------------------- Events. */
 
 void repairs_message(struct repairs *repairs, struct core *core, struct node_id from,
                      const struct message *message)

@@ -77,7 +77,7 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
     cleanup_hold(transfers, core, message->offer.range.range);
 }
 
-/* -------------------------------------------------------------------------------------- Chunks. */
+/* ------------------------------------------------------------------------------------- Chunks. */
 
 void staging_free(struct transfers *transfers, struct core *core, struct staging *staging)
 {

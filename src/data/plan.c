@@ -159,7 +159,7 @@ int plan_decode(struct slice bytes, struct plan *ret_plan)
     return OK;
 }
 
-/* ------------------------------------------------------------------------------- Carrying it out. */
+/* ---------------------------------------------------------------------------- Carrying it out. */
 
 /* Does NODE own or take in another slot of the range than MOVE's? Then it cannot take that one. */
 static bool elsewhere(const struct range_record *record, const struct plan_move *move)

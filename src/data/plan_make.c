@@ -128,7 +128,7 @@ static void add_copies(struct layout *layout)
     }
 }
 
-/* ----------------------------------------------------------------------------- Writing it down. */
+/* ---------------------------------------------------------------------------- Writing it down. */
 
 static struct node_id node_name(const struct layout *layout, int32_t node)
 {

@@ -34,7 +34,7 @@ struct admin {
     uint64_t plan_id;
 };
 
-/* -------------------------------------------------------------------------------------- Orders. */
+/* ------------------------------------------------------------------------------------- Orders. */
 
 static void on_ordered(struct world *world, struct host_call *call, const struct answer *answer)
 {
@@ -100,7 +100,7 @@ static uint32_t any_host(struct world *world)
     return (uint32_t)world_draw(world, 0, world->hosts_count - 1);
 }
 
-/* --------------------------------------------------------------------------------------- Plans. */
+/* -------------------------------------------------------------------------------------- Plans. */
 
 static void order_plan(struct world *world, uint32_t host, const struct plan *plan)
 {
@@ -337,7 +337,7 @@ static void on_next(struct world *world, struct world_event *event)
     world_at(world, event, world->now_us + world_pause(world, world->options.admin_interval_us));
 }
 
-/* ---------------------------------------------------------------------------------------- Phases. */
+/* ------------------------------------------------------------------------------------- Phases. */
 
 void admin_setup(struct world *world)
 {
@@ -482,7 +482,7 @@ void admin_describe(struct world *world, struct buf *out)
     }
 }
 
-/* ---------------------------------------------------------------------------------- Life cycle. */
+/* --------------------------------------------------------------------------------- Life cycle. */
 
 struct admin *admin_new(struct world *world)
 {

@@ -31,7 +31,7 @@ void checks_free(struct checks *checks)
     mem_free(checks);
 }
 
-/* ------------------------------------------------------------------------------------ Messages. */
+/* ----------------------------------------------------------------------------------- Messages. */
 
 static void check_generation(struct world *world, uint32_t from, uint64_t generation)
 {
@@ -118,7 +118,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     }
 }
 
-/* --------------------------------------------------------------------------------------- Store. */
+/* -------------------------------------------------------------------------------------- Store. */
 
 static void check_install(struct world *world, uint32_t host, const struct store_op *op)
 {

@@ -127,7 +127,7 @@ struct moment host_now(const struct host *host)
     };
 }
 
-/* ------------------------------------------------------------------------- The queue of events. */
+/* ------------------------------------------------------------------------ The queue of events. */
 
 static struct item *enqueue(struct host *host, enum item_type type)
 {
@@ -296,7 +296,7 @@ static void probe_done(struct host *host, const struct store_done *done)
     }
 }
 
-/* ------------------------------------------------------------------------------- Disk and timers. */
+/* ---------------------------------------------------------------------------- Disk and timers. */
 
 static void disk_schedule(struct host *host)
 {
@@ -609,7 +609,7 @@ static void on_wake(struct world *world, struct world_event *event)
     pump(host);
 }
 
-/* ------------------------------------------------------------------------------------ Life cycle. */
+/* --------------------------------------------------------------------------------- Life cycle. */
 
 struct host *host_new(struct world *world, uint32_t index)
 {

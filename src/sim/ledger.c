@@ -94,7 +94,7 @@ struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum m
     return op;
 }
 
-/* -------------------------------------------------------------------------------- The verdicts. */
+/* ------------------------------------------------------------------------------- The verdicts. */
 
 struct reading {
     struct ledger *ledger;
@@ -287,7 +287,7 @@ static void check_reading(const struct reading *reading)
     }
 }
 
-/* ------------------------------------------------------------------------------------- Answers. */
+/* ------------------------------------------------------------------------------------ Answers. */
 
 /* The dot and stamp of the version that a write made, from the object it was answered with. */
 static void find_version(struct ledger *ledger, struct entry_op *op, const struct object *object)

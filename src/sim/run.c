@@ -72,7 +72,7 @@ static bool grow(struct world *world)
     return !world_broken(world);
 }
 
-/* ---------------------------------------------------------------------------------------- Calm. */
+/* --------------------------------------------------------------------------------------- Calm. */
 
 static bool issued(struct world *world)
 {
@@ -176,7 +176,7 @@ static void verify_trees(struct world *world)
         world_violate(world, "TreeEqualsData", "%u checks did not end", left);
 }
 
-/* --------------------------------------------------------------------------------------- World. */
+/* -------------------------------------------------------------------------------------- World. */
 
 static void live(struct world *world)
 {

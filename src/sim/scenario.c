@@ -37,7 +37,7 @@ struct story {
     const char *error; /* Why the file makes no sense. */
 };
 
-/* ------------------------------------------------------------------------------------- The trace. */
+/* ---------------------------------------------------------------------------------- The trace. */
 
 static void print_line(struct story *story, const char *text)
 {
@@ -90,7 +90,7 @@ static bool answered(struct story *story)
     return true;
 }
 
-/* ---------------------------------------------------------------------------------- The commands. */
+/* ------------------------------------------------------------------------------- The commands. */
 
 static bool begin_world(struct story *story)
 {
@@ -359,7 +359,7 @@ static bool set_option(struct story *story, char **words, bool *ret_known)
 static bool show(struct story *story, char **words)
 {
     story->show_count = 0;
-    for (uint32_t i = 0; words[i] != NULL && i < WORDS_MAX; i++) {
+    for (uint32_t i = 0; i < WORDS_MAX && words[i] != NULL; i++) {
         char *word = story->show[story->show_count++];
         snprintf(word, LINE_SIZE, "%s", words[i]);
         for (char *at = word; *at != '\0'; at++)
@@ -415,7 +415,7 @@ static bool carry_out(struct story *story, char **words, const char *rest)
     return host_command_named(story, words);
 }
 
-/* -------------------------------------------------------------------------------------- The file. */
+/* ----------------------------------------------------------------------------------- The file. */
 
 /* Cut LINE into words in place, NULL at the end. */
 static uint32_t split(char *line, char *words[WORDS_MAX + 1])

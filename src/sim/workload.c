@@ -75,7 +75,7 @@ static void find_key(struct world *world, enum policy policy, uint32_t key, uint
     }
 }
 
-/* ------------------------------------------------------------------------------------ Requests. */
+/* ----------------------------------------------------------------------------------- Requests. */
 
 static void think(struct world *world, struct client *client)
 {
@@ -219,7 +219,7 @@ static void on_think(struct world *world, struct world_event *event)
     }
 }
 
-/* ---------------------------------------------------------------------------------- Last reads. */
+/* --------------------------------------------------------------------------------- Last reads. */
 
 static void on_last_read(struct world *world, struct host_call *call, const struct answer *answer)
 {
@@ -298,7 +298,7 @@ void workload_describe(const struct world *world, struct buf *out)
                        world_host_name(workload->clients[i].call.host));
 }
 
-/* ---------------------------------------------------------------------------------- Life cycle. */
+/* --------------------------------------------------------------------------------- Life cycle. */
 
 struct workload *workload_new(struct world *world)
 {

@@ -274,7 +274,7 @@ static void gone(struct cluster *cluster, uint32_t index)
     cluster->nodes[index] = cluster->nodes[--cluster->nodes_count];
 }
 
-/* --------------------------------------------------------------------------------------- Tests. */
+/* -------------------------------------------------------------------------------------- Tests. */
 
 Test(plan, a_cluster_grows_from_one_to_five_and_shrinks)
 {

@@ -3,7 +3,7 @@
 
 TestSuite(admin, .init = set_up, .fini = tear_down);
 
-/* ---------------------------------------------------------------------------------- Parameters. */
+/* --------------------------------------------------------------------------------- Parameters. */
 
 Test(admin, unknown_method_is_left_to_others)
 {
@@ -45,7 +45,7 @@ Test(admin, any_bytes_as_parameters_give_an_answer)
     }
 }
 
-/* -------------------------------------------------------------------------------------- Status. */
+/* ------------------------------------------------------------------------------------- Status. */
 
 Test(admin, status_of_a_node_alone_asks_for_a_rebalance)
 {
@@ -111,7 +111,7 @@ Test(admin, a_node_that_has_not_joined_says_so)
     refused(call("plan", NULL, 0), ERR_NOT_READY, "has not joined");
 }
 
-/* -------------------------------------------------------------------------------------- Tables. */
+/* ------------------------------------------------------------------------------------- Tables. */
 
 Test(admin, ring_comes_in_pages)
 {
@@ -176,7 +176,7 @@ Test(admin, verify_and_drain_are_for_the_session)
     admin_reply_done(&reply);
 }
 
-/* ------------------------------------------------------------------------------------- Buckets. */
+/* ------------------------------------------------------------------------------------ Buckets. */
 
 Test(admin, buckets_are_created_changed_and_listed)
 {
