@@ -2,8 +2,9 @@
  *
  * A file has one command a line; # begins a comment. Nodes are a, b, c and so on, keys k0 to k63,
  * all in one range. The output repeats each command behind "> " and shows the lines of the trace
- * that contain one of the words of `show`, with milliseconds since the command. Tests compare it
- * with a committed file, so that the output reads as documentation of the protocol.
+ * that contain one of the words of `show`, with milliseconds since the command (dots: much later).
+ * Tests compare it with a committed file, so that the output reads as documentation of the
+ * protocol.
  *
  *   each NAME VALUE...       first line only: the whole file once for each value, for $NAME
  *   nodes N | copies N | range R     before `found`
