@@ -1,5 +1,7 @@
 #include "core/coord_op.h"
 
+#include "base/rule.h"
+
 enum {
     DEADLINE_DEFAULT_MS = 5000,
     DEADLINE_MAX_MS = 60000,
@@ -253,7 +255,8 @@ void op_route(struct core *core, struct coord_op *op)
         }
         return;
     }
-    if (op->remote && (op->hops >= HOPS_MAX || range_epoch_compare(&op->came_with, record) >= 0)) {
+    if (RULE(HOPS_BOUNDED) && op->remote &&
+        (op->hops >= HOPS_MAX || range_epoch_compare(&op->came_with, record) >= 0)) {
         /* Only along rising epochs, or a request could circle between two stale nodes. */
         bool reader = record_slot_read_by(record, core->self) != NULL;
         op_fail(core, op, reader ? ERR_NOT_READY : ERR_WRONG_EPOCH,
@@ -434,7 +437,7 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
     if (deadline_ms <= core->now.wall_ms)
         return; /* Nobody waits for it any more. */
     uint64_t left_ms = MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS);
-    if (is_write(&message->forward.request)) {
+    if (RULE(FORWARD_ONCE) && is_write(&message->forward.request)) {
         /* A put takes effect once, and a refusal stands, however often the message comes. */
         uint64_t entry = from.hi ^ from.lo;
         if (recent_find(&coord->forwarded, entry, message->forward.id) != NULL)

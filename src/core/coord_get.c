@@ -3,6 +3,8 @@
  * Now and then all readers are asked, so that those beyond r are repaired as well. */
 #include "core/coord_op.h"
 
+#include "base/rule.h"
+
 enum {
     DIGEST_SIZE_MIN = 1024, /* From this size on a digest is asked for before the object. */
     HEDGE_US_MIN = 2000,    /* Asking one more costs more than so short a wait. */
@@ -206,7 +208,7 @@ void get_reply(struct core *core, struct coord_op *op, struct node_id from,
             ask(core, op, 1);
         return;
     }
-    if (range_epoch_compare(&message->reply.range, record) != 0)
+    if (RULE(READS_OF_ONE_EPOCH) && range_epoch_compare(&message->reply.range, record) != 0)
         return;
     const struct slot *slot = record_slot(record, message->reply.slot);
     if (slot == NULL || !id_equal(slot_reader(slot), from))

@@ -2,6 +2,7 @@
 #ifndef COORD_OP_H
 #define COORD_OP_H
 
+#include "base/rule.h"
 #include "core/buckets.h"
 #include "core/coord.h"
 
@@ -92,7 +93,7 @@ static inline uint8_t op_needed(uint8_t asked, uint8_t fallback, uint32_t slots)
 {
     uint8_t level = asked == CONSISTENCY_DEFAULT ? fallback : asked;
     if (level == CONSISTENCY_QUORUM)
-        return (uint8_t)(slots / 2 + 1);
+        return (uint8_t)((slots - !RULE(QUORUM_GROWS)) / 2 + 1);
     return (uint8_t)MIN((uint32_t)level, slots);
 }
 

@@ -3,12 +3,19 @@
 #include "core/coord_op.h"
 #include "data/vector.h"
 
+#include "base/rule.h"
+
 enum { LINGER_US = 2000000 }; /* After the answer, for the slots that have not acknowledged yet. */
 
 static uint8_t whole(const struct slot *slot)
 {
     struct node_id writers[2];
     return (uint8_t)((1u << slot_writers(slot, writers)) - 1);
+}
+
+static bool slot_acked(const struct coord_op *op, uint32_t index, const struct slot *slot)
+{
+    return RULE(BOTH_WRITERS_ACK) ? op->acked[index] == whole(slot) : op->acked[index] != 0;
 }
 
 /* Counted slots all of whose writers are believed to be up. */
@@ -42,7 +49,8 @@ static uint64_t ttl_of(const struct coord_op *op)
 static void update(struct core *core, struct coord_op *op, struct slice context)
 {
     const struct holding *holding = &core->holdings[op->range];
-    op->dot = (struct dot){actor_of(core->self, holding->tenure), ++op->coord->counter};
+    op->coord->counter += RULE(DOTS_RISE) || op->coord->counter == 0;
+    op->dot = (struct dot){actor_of(core->self, holding->tenure), op->coord->counter};
     struct store_op *store = core_store(core, STORE_UPDATE, token_of(OWNER_COORD, op->id));
     store->range = op->range;
     store->fork = holding->record.fork;
@@ -69,7 +77,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
  * asked first hears that the retry took over. */
 bool put_is_retry(struct core *core, struct coord_op *op)
 {
-    if (op->request.client == 0)
+    if (op->request.client == 0 || !RULE(RETRY_ONCE))
         return false;
     struct recent *recent = &op->coord->recent;
     struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
@@ -143,7 +151,7 @@ void put_start(struct core *core, struct coord_op *op)
                     slice_string("the context is not of a read of this key, or is damaged"));
             return;
         }
-        if (!core_hlc_seen(core, seen)) {
+        if (RULE(HLC_ABOVE_CONTEXT) && !core_hlc_seen(core, seen)) {
             op_fail(core, op, ERR_CLOCK_SKEW,
                     slice_string("the context is stamped ahead of this node's clock"));
             return;
@@ -187,7 +195,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     /* Our stamp is news to our own clock as well. */
     core->hlc = MAX(core->hlc, done->hlc);
     op->hlc = done->hlc;
-    op->local = false;
+    op->local = !RULE(COORD_COUNTS_SYNCED);
     buf_clear(&op->object);
     buf_append(&op->object, done->object);
     op->state = OP_WRITING;
@@ -198,7 +206,8 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
 void put_restart(struct core *core, struct coord_op *op)
 {
     op->epoch = range_epoch_of(op_record(core, op));
-    memset(op->acked, 0, sizeof(op->acked));
+    if (RULE(ACKS_OF_ONE_EPOCH))
+        memset(op->acked, 0, sizeof(op->acked));
     put_send(core, op);
 }
 
@@ -260,7 +269,8 @@ static bool overtaken(struct core *core, const struct coord_op *op, struct slice
 static void rewrite(struct core *core, struct coord_op *op)
 {
     op->rewritten = true;
-    op_rename(op); /* What acknowledges the first version says nothing of the second. */
+    if (RULE(REWRITE_RENAMES))
+        op_rename(op); /* What acknowledges the first version says nothing of the second. */
     struct store_op *merge = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
     const struct holding *holding = &core->holdings[op->range];
     merge->range = op->range;
@@ -277,7 +287,7 @@ static void rewrite(struct core *core, struct coord_op *op)
 
 static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged)
 {
-    if (overtaken(core, op, merged)) {
+    if (RULE(REWRITE_NOT_OVERTAKEN) && overtaken(core, op, merged)) {
         op->state = OP_WRITING;
         put_send(core, op);
         return;
@@ -337,7 +347,7 @@ static void count(struct core *core, struct coord_op *op)
         struct node_id writers[2];
         uint32_t writers_count = slot_writers(&record->slots[i], writers);
         got += record->slots[i].stage != STAGE_LEARN && writers_count > 0 &&
-               op->acked[i] == whole(&record->slots[i]);
+               slot_acked(op, i, &record->slots[i]);
         for (uint32_t k = 0; k < writers_count; k++) {
             bool lacks = !(op->acked[i] & 1u << k);
             missing = missing || lacks;
@@ -346,8 +356,8 @@ static void count(struct core *core, struct coord_op *op)
     }
     if (!op->answered && got >= op->needed) {
         bool ordered = op->bucket.policy != POLICY_SIBLINGS;
-        if (ordered && op->later.size > 0 && !op->rewritten && op_serves(core, op->range) &&
-            !overtaken(core, op, buf_slice(&op->later))) {
+        if (RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
+            op_serves(core, op->range) && !overtaken(core, op, buf_slice(&op->later))) {
             if (op->local)
                 rewrite(core, op);
             return;
@@ -393,7 +403,8 @@ void put_reply(struct core *core, struct coord_op *op, struct node_id from,
             send_write(core, op, from, message->reply.slot, true);
         return;
     }
-    if (message->reply.error < 0 || range_epoch_compare(&message->reply.range, record) != 0 ||
+    bool counts = range_epoch_compare(&message->reply.range, record) == 0;
+    if (message->reply.error < 0 || (RULE(ACKS_OF_ONE_EPOCH) && !counts) ||
         range_epoch_compare(&op->epoch, record) != 0)
         return; /* Asked again at the retry interval, or when the newer record is taken in. */
     for (uint32_t i = 0; i < record->slots_count; i++) {

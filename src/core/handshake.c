@@ -1,5 +1,7 @@
 #include "core/handshake.h"
 
+#include "base/rule.h"
+
 void handshake_init(struct handshake *handshake, const struct member *self,
                     const struct slice *seeds, uint32_t seeds_count)
 {
@@ -240,7 +242,7 @@ void handshake_judge(const struct handshake *handshake, struct core *core)
         uint32_t welcomed = 0;
         for (uint32_t i = 0; i < count; i++)
             welcomed += id_equal(voters[i], core->self) || handshake_welcomed(handshake, voters[i]);
-        if (welcomed < record_quorum(&holding->record))
+        if (RULE(READY_BY_MAJORITY) && welcomed < record_quorum(&holding->record))
             continue;
         holding->ready = true;
         core_signal(core, SIGNAL_RANGE_READY)->range = range;

@@ -1,6 +1,8 @@
 /* The life of a node: its durable cells, how it starts, joins, drains and stops. */
 #include "core/node_private.h"
 
+#include "base/rule.h"
+
 enum { TOKEN_START = 1, TOKEN_JOIN = 2, TOKEN_STOP = 3 };
 
 /* -------------------------------------------------------------------------- Cells of the node. */
@@ -202,7 +204,8 @@ int node_new(const struct node_options *options, struct moment now, struct effec
     init_machines(node, options);
 
     bool clean = options->clean && counter.clean;
-    node->tenure_floor = clean ? counter.tenure_floor : core->generation << 24;
+    bool remembers = clean || !RULE(TENURE_AFTER_UNCLEAN);
+    node->tenure_floor = remembers ? counter.tenure_floor : core->generation << 24;
     node->coord.counter = clean ? counter.dots : 0;
     error = restore(node, options, &cluster);
     if (error < 0) {
@@ -221,6 +224,8 @@ int node_new(const struct node_options *options, struct moment now, struct effec
     metas[0] = cell(core, META_COUNTER, counter_encode(core, &next));
     metas[1] = cell(core, META_NODE, identity_encode(core, &core->cluster));
     store_metas(core, metas, 2, TOKEN_START);
+    if (!RULE(GENERATION_SYNCED))
+        node_durable(node, TOKEN_START);
     node_deliver(node);
     core->out = NULL;
     *ret_node = node;
@@ -263,6 +268,8 @@ void node_durable(struct node *node, uint64_t token)
     struct core *core = &node->core;
     switch (token & 0x00ffffffffffffffu) {
     case TOKEN_START:
+        if (node->state != NODE_STARTING)
+            break;
         if (core->holdings != NULL) {
             enter_cluster(node);
         } else {

@@ -1,5 +1,7 @@
 #include "core/register.h"
 
+#include "base/rule.h"
+
 /* Votes on one successor: what this node promised and accepted, and its own proposal if any. Exists
  * only from the first message of a vote until the next record is installed. */
 struct ballot_box {
@@ -86,6 +88,9 @@ static struct ballot read_ballot(struct reader *reader)
     return ballot;
 }
 
+static void vote_durable(struct core *core, const struct ballot_box *box,
+                         const struct pending *pending);
+
 /* Sync the voter's part of BOX, then answer TO with a message of TYPE. */
 static void box_save(struct registers *registers, struct core *core, const struct ballot_box *box,
                      struct node_id to, enum message_type type, const struct ballot *ballot)
@@ -103,6 +108,8 @@ static void box_save(struct registers *registers, struct core *core, const struc
     uint64_t token;
     struct pending *pending = pending_add(registers, &token);
     *pending = (struct pending){box->base.range, box->base, type, *ballot, to};
+    if (!RULE(VOTES_SYNCED))
+        vote_durable(core, box, pending);
     struct meta *meta = core_alloc(core, sizeof(*meta));
     *meta = (struct meta){range_key(core, META_VOTE, box->base.range), take(core, &value)};
     struct store_op *op = core_store(core, STORE_META, token);
@@ -182,15 +189,15 @@ static void install(struct registers *registers, struct core *core,
     bool reads = record_slot_read_by(record, core->self) != NULL;
     bool read_before =
         holding->record.epoch > 0 && record_slot_read_by(&holding->record, core->self) != NULL;
-    if (reads && (!read_before || holding->tenure == 0))
+    if (reads && ((RULE(TENURE_AS_READER) && !read_before) || holding->tenure == 0))
         holding->tenure = core->generation << 24 | ++registers->tenures_next;
-    else if (!reads)
+    else if (RULE(TENURE_AS_READER) && !reads)
         holding->tenure = 0;
     /* Who was no member has no past to have forgotten. */
     if (holding->record.epoch == 0 || !record_has_member(&holding->record, core->self))
         holding->ready = true;
     holding->record = *record;
-    holding->durable = false;
+    holding->durable = !RULE(INSTALLED_SYNCED);
     holding->fresh = true;
 
     struct buf value = {0};
@@ -211,7 +218,7 @@ static void install(struct registers *registers, struct core *core,
     op->fork = record->fork;
     op->epoch = record->epoch;
     op->batch.metas = metas;
-    op->batch.metas_count = record->epoch == 1 ? 1 : 2;
+    op->batch.metas_count = record->epoch == 1 || !RULE(INSTALL_RESETS_VOTE) ? 1 : 2;
     op->batch.install = true;
     core->counters.records_installed++;
     core_signal(core, SIGNAL_ADOPTED)->range = record->range;
@@ -245,7 +252,8 @@ static void adopt(struct registers *registers, struct core *core, uint32_t range
                      record_has_former(record, core->self) ||
                      (held->epoch > 0 &&
                       (record_has_member(held, core->self) || record_has_former(held, core->self)));
-    if (!concerned || record_compare(record, held) <= 0)
+    int order = record_compare(record, held);
+    if (!concerned || order == 0 || (order < 0 && RULE(RECORDS_RISE)))
         return;
     box_free(registers, core, range);
     install(registers, core, record, notify);
@@ -335,7 +343,7 @@ static void prepare(struct core *core, struct ballot_box *box)
     box->phase = PHASE_PREPARE;
     /* Above all numbers of earlier lives of this node: what they proposed may still be under way,
      * and was not noted down here before it left. */
-    uint64_t least = core->generation << BALLOT_LIFE_BITS;
+    uint64_t least = RULE(BALLOT_ABOVE_LIVES) ? core->generation << BALLOT_LIFE_BITS : 0;
     uint64_t seen = MAX(box->number_seen, box->promised.number);
     box->ballot = (struct ballot){MAX(seen, least) + 1, core->self};
     box->number_seen = box->ballot.number;
@@ -363,8 +371,10 @@ bool registers_propose(struct registers *registers, struct core *core,
     box->proposal = *record;
     /* Ballot 0 is safe without phase 1 only while its one owner provably gives it one value: in the
      * life in which it installed the base durably. */
-    bool owner = id_equal(record_driver(&holding->record), core->self);
-    if (owner && holding->fresh && holding->durable && !box->zero_used) {
+    bool driver = id_equal(record_driver(&holding->record), core->self);
+    bool owner = driver || !RULE(BALLOT_ZERO_IS_DRIVERS);
+    bool fresh = holding->fresh || !RULE(BALLOT_ZERO_FRESH);
+    if (owner && fresh && holding->durable && !(box->zero_used && RULE(BALLOT_ZERO_ONCE))) {
         box->zero_used = true;
         box->ballot = (struct ballot){0, core->self};
         propose(core, box);
@@ -445,7 +455,7 @@ static void on_vote(struct core *core, struct ballot_box *box, struct node_id fr
     if (ballot_compare(&message->vote.ballot, &box->ballot) != 0)
         return;
     box->answered |= 1u << index;
-    if (promise && message->vote.has_record &&
+    if (RULE(ACCEPTED_VALUE_WINS) && promise && message->vote.has_record &&
         (!box->has_best || ballot_compare(&message->vote.accepted, &box->best) > 0)) {
         box->has_best = true;
         box->best = message->vote.accepted;
@@ -464,7 +474,7 @@ static void on_vote(struct core *core, struct ballot_box *box, struct node_id fr
 static void on_prepare(struct registers *registers, struct core *core, struct ballot_box *box,
                        struct node_id from, const struct message *message)
 {
-    if (ballot_compare(&message->vote.ballot, &box->promised) < 0) {
+    if (RULE(PROMISES_RISE) && ballot_compare(&message->vote.ballot, &box->promised) < 0) {
         send_vote(core, from, MESSAGE_PROMISE, &box->base, &box->promised, NULL)->vote.refused =
             true;
         return;
@@ -482,11 +492,12 @@ static void on_propose(struct registers *registers, struct core *core, struct ba
     if (!message->vote.has_record || !record_may_follow(base, &message->vote.record))
         return;
     /* Ballot 0 is nobody's but the driver's. */
-    if (ballot->number == 0 &&
+    if (RULE(BALLOT_ZERO_IS_DRIVERS) && ballot->number == 0 &&
         !(id_equal(ballot->node, record_driver(base)) && id_equal(from, ballot->node)))
         return;
-    if (ballot->number < box->promised.number ||
-        (ballot->number > 0 && ballot_compare(ballot, &box->promised) < 0)) {
+    bool below = ballot->number < box->promised.number ||
+                 (ballot->number > 0 && ballot_compare(ballot, &box->promised) < 0);
+    if (RULE(PROMISE_KEPT) && below) {
         send_vote(core, from, MESSAGE_ACCEPTED, &box->base, &box->promised, NULL)->vote.refused =
             true;
         return;
@@ -579,7 +590,8 @@ static void installed(struct core *core, const struct pending *pending)
         send_installed(core, pending->to, &holding->record);
 }
 
-static void vote_durable(struct core *core, struct ballot_box *box, const struct pending *pending)
+static void vote_durable(struct core *core, const struct ballot_box *box,
+                         const struct pending *pending)
 {
     /* Overtaken by a higher ballot meanwhile: what was saved for this answer no longer holds. */
     if (ballot_compare(&box->promised, &pending->ballot) != 0)

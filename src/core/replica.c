@@ -1,5 +1,6 @@
 #include "core/replica.h"
 
+#include "base/rule.h"
 #include "core/buckets.h"
 
 /* A request of a coordinator between its store operation and its answer. */
@@ -57,7 +58,7 @@ static int admit(struct core *core, const struct range_epoch *range, bool *ret_s
 {
     const struct holding *holding = &core->holdings[range->range];
     int order = range_epoch_compare(range, &holding->record);
-    if (order != 0) {
+    if (order > 0 || (order < 0 && RULE(OLD_EPOCHS_REFUSED))) {
         *ret_show = order < 0 && holding->record.epoch > 0;
         return ERR_WRONG_EPOCH;
     }
@@ -240,8 +241,10 @@ static void write_stored(struct replica *replica, struct core *core,
     if (stamp_after(merged, pending->stamp))
         buf_append(&pending->object, done->object);
     pending->stamp = merged;
-    (void)replica;
-    core_when_durable(core, done->position, pending->sync, done->token);
+    if (RULE(REPLICA_ACKS_SYNCED))
+        core_when_durable(core, done->position, pending->sync, done->token);
+    else
+        replica_durable(replica, core, done->token);
 }
 
 static void read_stored(struct core *core, const struct replica_pending *pending,

@@ -1,5 +1,7 @@
 #include "core/transfer_state.h"
 
+#include "base/rule.h"
+
 struct transfer_wait *wait_add(struct transfers *transfers, enum wait_kind kind, uint32_t range,
                                uint64_t *ret_token)
 {
@@ -90,6 +92,14 @@ void transfers_message(struct transfers *transfers, struct core *core, struct no
     }
 }
 
+/* A chunk that was taken in is a proof of the copy only once it is synced. */
+static bool proves_synced(enum wait_kind kind)
+{
+    if (kind == WAIT_TARGET_CHUNK)
+        return RULE(CHUNKS_SYNCED);
+    return kind != WAIT_HANDED || RULE(HANDED_SYNCED);
+}
+
 void transfers_stored(struct transfers *transfers, struct core *core, const struct store_done *done)
 {
     uint64_t value = done->token & 0x00ffffffffffffffu;
@@ -106,7 +116,10 @@ void transfers_stored(struct transfers *transfers, struct core *core, const stru
     case WAIT_HANDED:
     case WAIT_DROP:
         if (done->error == 0) {
-            core_when_durable(core, done->position, true, done->token);
+            if (proves_synced(wait->kind))
+                core_when_durable(core, done->position, true, done->token);
+            else
+                transfers_durable(transfers, core, done->token);
             return;
         }
         if (wait->kind == WAIT_TARGET_CHUNK) {

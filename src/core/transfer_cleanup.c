@@ -6,6 +6,8 @@
  * chunk. Then it says so, and a later record takes it out of `former`. */
 #include "core/transfer_state.h"
 
+#include "base/rule.h"
+
 void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup)
 {
     core_timer_clear(core, &cleanup->timer);
@@ -65,7 +67,9 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
     core_timer_set(core, &cleanup->timer, core->now.us + 5 * core->timing.retry_us);
     if (cleanup->state == CLEANUP_GRACE)
         cleanup->state = CLEANUP_PUSHING;
-    if (cleanup->state == CLEANUP_PUSHING && !cleanup->scanning)
+    if (cleanup->state == CLEANUP_PUSHING && !RULE(CLEANUP_HANDS_OVER))
+        drop(core, cleanup);
+    else if (cleanup->state == CLEANUP_PUSHING && !cleanup->scanning)
         scan(core, cleanup);
     else if (cleanup->state == CLEANUP_DONE)
         say_done(core, cleanup);
@@ -103,7 +107,7 @@ void cleanup_range(struct transfers *transfers, struct core *core, uint32_t rang
 void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range)
 {
     struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
-    if (cleanup != NULL)
+    if (cleanup != NULL && RULE(OFFER_HOLDS_CLEANUP))
         begin_grace(core, cleanup);
 }
 

@@ -2,6 +2,8 @@
  * table asks for. */
 #include "core/transfer_state.h"
 
+#include "base/rule.h"
+
 #include <stdio.h>
 
 enum { OFFER_RETRY_US = 10000 };
@@ -107,7 +109,7 @@ static bool fenced(const struct core *core, const struct drive *drive, struct no
         struct node_id reader = slot_reader(other);
         others += other != slot && !id_none(reader) && has_installed(core, drive, reader);
     }
-    return others >= record_fence_quorum(record);
+    return others >= (RULE(K_FENCES) ? record_fence_quorum(record) : 1);
 }
 
 /* Ask all members that have not said so for their INSTALLED. */
@@ -242,19 +244,19 @@ static void step_moving(struct core *core, struct drive *drive, const struct slo
     bool complete = drive->complete == record->transfer && record->transfer != 0;
     switch (slot->stage) {
     case STAGE_LEARN:
-        if (complete)
+        if (complete || !RULE(FILLED_BEFORE_COUNTED))
             propose_stage(core, drive->range, slot, STAGE_STABLE);
         else if (should_abort(core, drive, slot))
             propose_drop(core, drive->range, slot);
         break;
     case STAGE_JOINT:
-        if (complete)
+        if (complete || !RULE(COMPLETE_BEFORE_CUT))
             propose_stage(core, drive->range, slot, STAGE_CUT);
         else if (should_abort(core, drive, slot))
             propose_stage(core, drive->range, slot, STAGE_STABLE);
         break;
     case STAGE_CUT:
-        if (fenced(core, drive, slot->owner, slot)) {
+        if (!RULE(FENCE_BEFORE_STABLE) || fenced(core, drive, slot->owner, slot)) {
             drive->transfers->plan_cursor = 0;
             propose_stage(core, drive->range, slot, STAGE_STABLE);
         } else if (!core_is_up(core, slot->target) &&
@@ -263,7 +265,7 @@ static void step_moving(struct core *core, struct drive *drive, const struct slo
         }
         break;
     case STAGE_BACK:
-        if (fenced(core, drive, slot->target, slot))
+        if (!RULE(BACK_FENCED) || fenced(core, drive, slot->target, slot))
             propose_stage(core, drive->range, slot, STAGE_STABLE);
         break;
     case STAGE_FENCE:
@@ -481,8 +483,8 @@ static void on_complete(struct transfers *transfers, struct core *core, struct n
     struct drive *drive = drive_get(transfers, core, range);
     if (message->chunk.transfer != 0) {
         const struct slot *slot = record_slot_written_by(record, from);
-        if (message->chunk.transfer == record->transfer && slot != NULL &&
-            id_equal(slot->target, from))
+        bool current = message->chunk.transfer == record->transfer || !RULE(COMPLETE_HAS_ID);
+        if (current && slot != NULL && id_equal(slot->target, from))
             drive->complete = record->transfer;
     } else if (record_has_former(record, from) && drive->cleaned_count < FORMER_MAX &&
                range_epoch_compare(&message->chunk.range, record) == 0) {

@@ -5,6 +5,8 @@
  * matters: the target's cursor travels with each request. */
 #include "core/transfer_state.h"
 
+#include "base/rule.h"
+
 static bool is_source(const struct core *core, const struct range_record *record,
                       struct node_id target)
 {
@@ -18,6 +20,12 @@ static bool is_source(const struct core *core, const struct range_record *record
             return id_equal(slot->owner, core->self);
     }
     return false;
+}
+
+/* Only what is durable refuses older epochs for good. */
+static bool may_scan(const struct holding *holding)
+{
+    return holding->durable || !RULE(SNAPSHOT_AFTER_JOINT);
 }
 
 void stream_free(struct transfers *transfers, struct core *core, struct stream *stream)
@@ -51,7 +59,7 @@ static void stream_timer(struct core *core, void *machine, struct timer *timer)
 {
     (void)timer;
     struct stream *stream = machine;
-    if (!stream->scanning && core->holdings[stream->range].durable)
+    if (!stream->scanning && may_scan(&core->holdings[stream->range]))
         scan(core, stream);
 }
 
@@ -98,7 +106,7 @@ void source_asked(struct transfers *transfers, struct core *core, struct node_id
     buf_append(&stream->key, message->chunk.cursor_key);
     if (transfers->send_free_us > core->now.us)
         core_timer_set(core, &stream->timer, transfers->send_free_us);
-    else if (holding->durable)
+    else if (may_scan(holding))
         scan(core, stream);
     else
         stream->waiting = true; /* The target's disk was faster than ours: source_range goes on. */

@@ -2,6 +2,8 @@
  * and says COMPLETE once the last one is. A restart goes on behind the last synced chunk. */
 #include "core/transfer_state.h"
 
+#include "base/rule.h"
+
 enum { RESERVATION_US = 10000000 };
 
 static const struct slot *target_slot(const struct core *core, const struct range_record *record)
@@ -59,7 +61,8 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
         refusal = "the target is stopping";
     else if (is_leaving(core))
         refusal = "the target is leaving the cluster";
-    else if (cleanup_dropping(transfers, message->offer.range.range))
+    else if (RULE(NO_OFFER_WHILE_DROPPING) &&
+             cleanup_dropping(transfers, message->offer.range.range))
         refusal = "the target is deleting an earlier copy of the range";
     else if (reservation == NULL)
         refusal = "the target takes in as many transfers as it may";
@@ -94,7 +97,7 @@ static bool hold(struct core *core, struct staging *staging)
 {
     struct reservation *reservation = reserve(staging->transfers, core, staging->transfer);
     if (reservation == NULL)
-        return false;
+        return !RULE(INBOUND_BOUNDED);
     reservation->transfer = staging->transfer;
     reservation->expires_us = core->now.us + RESERVATION_US;
     if (staging->since_us == 0)
@@ -237,9 +240,10 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     const struct slot *slot = target_slot(core, record);
     struct staging *staging = map_get(&transfers->stagings, (uint64_t)range + 1);
     /* A chunk counts only under its transfer's id, from its source, and once. */
-    if (slot == NULL || staging == NULL || message->chunk.transfer != record->transfer ||
-        staging->transfer != record->transfer || !id_equal(from, source_of(record, slot)) ||
-        staging->storing || staging->complete || message->chunk.sequence != staging->sequence + 1)
+    bool ours = message->chunk.transfer == record->transfer || !RULE(CHUNK_HAS_ID);
+    if (slot == NULL || staging == NULL || !ours || staging->transfer != record->transfer ||
+        !id_equal(from, source_of(record, slot)) || staging->storing || staging->complete ||
+        message->chunk.sequence != staging->sequence + 1)
         return;
     uint64_t token;
     struct transfer_wait *wait = wait_add(transfers, WAIT_TARGET_CHUNK, range, &token);

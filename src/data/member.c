@@ -10,6 +10,7 @@
 #include "data/member.h"
 
 #include "base/checksum.h"
+#include "base/rule.h"
 
 enum { STRINGS = 5 };
 
@@ -269,7 +270,7 @@ static bool member_newer(const struct member *member, const struct member *known
 bool member_merge(struct member_table *table, const struct member *member)
 {
     ASSERT(!id_none(member->id) && member->version > 0);
-    if (member_departed(table, member->id))
+    if (RULE(DEPARTED_STAY_AWAY) && member_departed(table, member->id))
         return false;
     uint32_t place = member_place(table, member->id);
     uint64_t *hash = &table->hashes[member_bucket(member->id)];

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/rule.h"
 #include "data/context.h"
 #include "data/hlc.h"
 #include "data/vector.h"
@@ -67,7 +68,8 @@ static int make_version(struct work *work, const struct update *update)
     }
     const struct version *latest = versions_latest(&work->versions);
     if (latest != NULL)
-        highest = MAX(highest, latest->sibling.hlc);
+        highest = MAX(RULE(HLC_ABOVE_CONTEXT) ? highest : 0,
+                      RULE(HLC_ABOVE_LOCAL) ? latest->sibling.hlc : 0);
     if (highest >= STAMP_MAX)
         return ERR_CLOCK_SKEW;
     made->dot = update->dot;
@@ -142,7 +144,8 @@ static int write_update(struct work *work, const struct update *update, struct b
         return ERR_BAD_CONTEXT;
     if (history_covers(&work->known, made->dot))
         return ERR_CORRUPT;
-    if (!update->blind || update->policy == POLICY_SIBLINGS)
+    bool stands_beside = update->policy == POLICY_SIBLINGS && RULE(BLIND_SIBLINGS_STAND);
+    if (!update->blind || stands_beside)
         return write_beside(work, out);
     write_sole(work, out);
     return OK;

@@ -10,6 +10,8 @@
  * the value that a range's voters agree on. */
 #include "data/ring.h"
 
+#include "base/rule.h"
+
 const char *stage_name(enum stage stage)
 {
     static const char *const names[STAGE_COUNT] = {"STABLE", "JOINT", "CUT",    "BACK",
@@ -85,7 +87,7 @@ uint32_t record_counted(const struct range_record *record)
 
 uint32_t record_quorum(const struct range_record *record)
 {
-    return record_counted(record) / 2 + 1;
+    return (record_counted(record) - !RULE(QUORUM_GROWS)) / 2 + 1;
 }
 
 uint32_t record_fence_quorum(const struct range_record *record)

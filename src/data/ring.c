@@ -2,6 +2,8 @@
 #include "data/ring.h"
 #include "base/checksum.h"
 
+#include "base/rule.h"
+
 void ring_init(struct ring *ring, uint32_t bits)
 {
     ASSERT(bits <= 16);
@@ -28,7 +30,8 @@ bool ring_merge(struct ring *ring, const struct range_record *record)
 {
     ASSERT(ring->records && record->range < ring_ranges(ring));
     struct range_record *known = &ring->records[record->range];
-    if (known->epoch != 0 && record_compare(record, known) <= 0)
+    int order = known->epoch == 0 ? 1 : record_compare(record, known);
+    if (order == 0 || (order < 0 && RULE(RECORDS_RISE)))
         return false;
     ring->hashes[record->range % RING_BUCKETS] ^= record_hash(known) ^ record_hash(record);
     *known = *record;

@@ -9,6 +9,8 @@
  * leaves something behind (docs/decisions/0001-lww-loses-to-any-later-version.md). */
 #include "data/versions.h"
 
+#include "base/rule.h"
+
 #include <stdlib.h>
 
 /* The later of two versions in qsort's terms, for the first to be the latest. */
@@ -39,7 +41,7 @@ static void drop_covered(struct versions *versions, const struct history *covere
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < versions->count; i++) {
-        if (!history_covers(covered, versions->items[i].sibling.dot))
+        if (!RULE(COVERED_GO) || !history_covers(covered, versions->items[i].sibling.dot))
             versions->items[kept++] = versions->items[i];
     }
     versions->count = kept;
@@ -48,6 +50,8 @@ static void drop_covered(struct versions *versions, const struct history *covere
 static void drop_lww_losers(struct versions *versions)
 {
     struct dot latest = versions_latest(versions)->sibling.dot;
+    if (!RULE(LWW_KEEPS_LATEST))
+        latest = versions->items[0].sibling.dot;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < versions->count; i++) {
         const struct sibling *sibling = &versions->items[i].sibling;
@@ -70,7 +74,8 @@ void versions_settle(struct versions *versions, struct history *covered)
         covered->count = 0;
         return;
     }
-    drop_lww_losers(versions);
+    if (RULE(LWW_KEEPS_ONE))
+        drop_lww_losers(versions);
     drop_beyond_bound(versions);
     struct history own;
     history_init(&own);

@@ -11,6 +11,8 @@
  * acknowledgement of writes is held back a little, in proportion (checkpoint_delay_us). */
 #include "store/store_private.h"
 
+#include "base/rule.h"
+
 enum {
     TRANSACTION_ENTRIES = 2000,
     TRANSACTION_ENTRIES_MIN = 16,
@@ -392,7 +394,7 @@ void checkpoint_run(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     checkpoint_begin_if_due(store);
     if (checkpoint->state == CHECKPOINT_SYNC &&
-        store->log.synced >= checkpoint->mark.freeze.position)
+        (store->log.synced >= checkpoint->mark.freeze.position || !RULE(LOG_BEFORE_ENGINE)))
         checkpoint->state = CHECKPOINT_DROPS;
     if (checkpoint->state < CHECKPOINT_DROPS || checkpoint->applying ||
         store->now_us < checkpoint->next_us)

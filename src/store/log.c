@@ -1,6 +1,8 @@
 /* Writing the log (log.h); log_recover.c reads it back. */
 #include "store/log.h"
 
+#include "base/rule.h"
+
 enum { GATHER_MAX = 4 << 20, SPARE_CAPACITY_MAX = 1 << 20, FORMAT = 1 };
 
 static const char segment_magic[8] = "kvrlog\n";
@@ -140,7 +142,8 @@ static void batches_issue(struct log *log)
         log->waiting_bytes -= batch->bytes.size;
         log->writes_count++;
         log->syncs_total += batch->sync;
-        disk_log_write(log->disk, slot, batch->offset, buf_slice(&batch->bytes), batch->sync);
+        bool sync = batch->sync && RULE(LOG_WRITES_SYNCED);
+        disk_log_write(log->disk, slot, batch->offset, buf_slice(&batch->bytes), sync);
     }
 }
 

@@ -6,6 +6,8 @@
  * shows that the end is no torn tail but damage. Costs one read of each segment that is needed. */
 #include "store/log.h"
 
+#include "base/rule.h"
+
 enum { ZEROS = 4096 };
 
 struct recovery {
@@ -105,7 +107,7 @@ static int follow(struct recovery *recovery)
         last->position = record.position;
         last->run = record.run;
         recovery->bytes_count += record.size;
-        if (record.more) {
+        if (record.more && RULE(GROUPS_WHOLE)) {
             buf_append(&recovery->group, slice_of(&record, sizeof(record)));
             buf_append(&recovery->group, record.payload);
             continue;

@@ -1,5 +1,7 @@
 #include "store/record.h"
 
+#include "base/rule.h"
+
 void key_append(struct buf *out, uint64_t hash, struct slice bucket, struct slice key)
 {
     uint8_t *at = buf_reserve(out, 8 + bucket.size + 1 + key.size);
@@ -74,7 +76,8 @@ bool record_parse(struct slice bytes, uint64_t segment, struct record *ret_recor
     if (size < RECORD_HEADER || size > bytes.size || type < RECORD_OBJECT || type > RECORD_STOP ||
         flags > RECORD_MORE)
         return false;
-    if (load_u64(bytes.data) != record_checksum(bytes.data, size, segment, run))
+    if (RULE(RECORD_CHECKSUM) &&
+        load_u64(bytes.data) != record_checksum(bytes.data, size, segment, run))
         return false;
     *ret_record = (struct record){
         .type = (enum record_type)type,

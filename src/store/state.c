@@ -2,6 +2,8 @@
  * begins with a checksum over key and rest. */
 #include "store/store_private.h"
 
+#include "base/rule.h"
+
 enum { STATE_FORMAT = 1, SCRATCH = 5, MARK_SIZE = 96 };
 
 void store_ranges_init(struct store *store, uint32_t range_bits)
@@ -85,7 +87,8 @@ struct disk_item state_leaves_item(const struct store *store, uint32_t group, st
     struct disk_item item;
     uint8_t *payload =
         item_begin(&item, DISK_STATE, state_key(arena, 't', group), LEAF_GROUP * 8, arena);
-    const uint64_t *leaves = store->tree_stored.leaves + (size_t)group * LEAF_GROUP;
+    const struct tree *tree = RULE(LEAVES_AS_OF_FREEZE) ? &store->tree_stored : &store->tree;
+    const uint64_t *leaves = tree->leaves + (size_t)group * LEAF_GROUP;
     bool empty = true;
     for (uint32_t i = 0; i < LEAF_GROUP; i++) {
         store_u64(payload + (size_t)i * 8, leaves[i]);

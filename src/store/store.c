@@ -6,6 +6,8 @@
  * a transfer go through the log like other writes; values lie whole in the engine's records. */
 #include "store/store_private.h"
 
+#include "base/rule.h"
+
 static void finish(struct store *store, const struct store_op *op, struct store_done *done)
 {
     done->type = op->type;
@@ -81,7 +83,8 @@ static struct slice path_make(struct store *store, uint64_t hash, struct slice b
 
 static bool is_stale(const struct store *store, const struct store_op *op)
 {
-    if (op->range >= store_ranges_count(store))
+    bool refused = RULE(STORE_REFUSES_OLD) && RULE(OLD_EPOCHS_REFUSED);
+    if (op->range >= store_ranges_count(store) || !refused)
         return false;
     const struct range_state *state = &store->ranges[op->range];
     return op->fork < state->fork || (op->fork == state->fork && op->epoch < state->epoch);

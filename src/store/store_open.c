@@ -1,6 +1,8 @@
 /* Opening a store: what the engine has, then what the log has beyond it. */
 #include "store/store_private.h"
 
+#include "base/rule.h"
+
 enum { MEMORY_DEFAULT = 256 << 20, LOG_INTERVAL_DEFAULT = 200 };
 
 static int replay_object(struct store *store, const struct record *record)
@@ -18,7 +20,9 @@ static int replay_object(struct store *store, const struct record *record)
         !key_parse(path, &hash, &bucket, &key))
         return ERR_CORRUPT;
     const struct watermark *mark = &store->checkpoint.mark;
-    if (record->position <= mark->freeze.position && (mark->bound_all || hash < mark->bound))
+    bool applied =
+        record->position <= mark->freeze.position && (mark->bound_all || hash < mark->bound);
+    if (RULE(REPLAY_ONCE) && applied)
         return 0; /* The engine has it, and its leaf too. */
     struct cell *cell = cell_new(body);
     cell->digest = object_digest(hash, bucket, key, object);
@@ -60,7 +64,8 @@ static int replay_drop(struct store *store, const struct record *record)
     uint32_t range = read_u32(&reader);
     if (reader.bad || bits != store->range_bits || range >= store_ranges_count(store))
         return ERR_CORRUPT;
-    store_forget(store, range, record->position);
+    if (RULE(DROP_LOGGED))
+        store_forget(store, range, record->position);
     return 0;
 }
 

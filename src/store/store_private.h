@@ -14,6 +14,7 @@
 #ifndef STORE_PRIVATE_H
 #define STORE_PRIVATE_H
 
+#include "base/rule.h"
 #include "store/log.h"
 #include "store/memtable.h"
 #include "store/metas.h"
@@ -124,7 +125,8 @@ static inline bool store_sees_frozen(const struct store *store, uint64_t hash)
 }
 static inline bool store_sees_engine(const struct store *store, uint64_t hash)
 {
-    return store->ranges[range_of(hash, store->range_bits)].dropped <= store->checkpoint.mark.drops;
+    uint64_t dropped = store->ranges[range_of(hash, store->range_bits)].dropped;
+    return !RULE(DROP_HIDES_ENGINE) || dropped <= store->checkpoint.mark.drops;
 }
 
 /* Serving stops: tell the host once. */

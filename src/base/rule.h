@@ -1,0 +1,95 @@
+/* Rules that a test build can take away one at a time, to prove that the simulator would notice
+ * (docs/testing.md, "Mutations").
+ *
+ * A rule is named after what it guards and stands where the code under test obeys it:
+ * `if (RULE(FENCE_BEFORE_STABLE) && !fenced(...))`. In the product every RULE is the constant true
+ * and costs nothing; in kvsim-mutate it is true unless that rule was switched off. */
+#ifndef RULE_H
+#define RULE_H
+
+#include "base/base.h"
+
+/* What each keeps from happening is said in docs/testing.md. */
+#define RULES(X)                                                                                   \
+    X(FENCE_BEFORE_STABLE)                                                                         \
+    X(BACK_FENCED)                                                                                 \
+    X(K_FENCES)                                                                                    \
+    X(COMPLETE_BEFORE_CUT)                                                                         \
+    X(FILLED_BEFORE_COUNTED)                                                                       \
+    X(SNAPSHOT_AFTER_JOINT)                                                                        \
+    X(CHUNK_HAS_ID)                                                                                \
+    X(COMPLETE_HAS_ID)                                                                             \
+    X(CHUNKS_SYNCED)                                                                               \
+    X(INBOUND_BOUNDED)                                                                             \
+    X(CLEANUP_HANDS_OVER)                                                                          \
+    X(HANDED_SYNCED)                                                                               \
+    X(OFFER_HOLDS_CLEANUP)                                                                         \
+    X(NO_OFFER_WHILE_DROPPING)                                                                     \
+    X(QUORUM_GROWS)                                                                                \
+    X(PROMISES_RISE)                                                                               \
+    X(PROMISE_KEPT)                                                                                \
+    X(ACCEPTED_VALUE_WINS)                                                                         \
+    X(VOTES_SYNCED)                                                                                \
+    X(BALLOT_ABOVE_LIVES)                                                                          \
+    X(BALLOT_ZERO_FRESH)                                                                           \
+    X(BALLOT_ZERO_IS_DRIVERS)                                                                      \
+    X(BALLOT_ZERO_ONCE)                                                                            \
+    X(INSTALLED_SYNCED)                                                                            \
+    X(INSTALL_RESETS_VOTE)                                                                         \
+    X(RECORDS_RISE)                                                                                \
+    X(READY_BY_MAJORITY)                                                                           \
+    X(BOTH_WRITERS_ACK)                                                                            \
+    X(ACKS_OF_ONE_EPOCH)                                                                           \
+    X(READS_OF_ONE_EPOCH)                                                                          \
+    X(OLD_EPOCHS_REFUSED)                                                                          \
+    X(REPLICA_ACKS_SYNCED)                                                                         \
+    X(COORD_COUNTS_SYNCED)                                                                         \
+    X(FORWARD_ONCE)                                                                                \
+    X(RETRY_ONCE)                                                                                  \
+    X(HOPS_BOUNDED)                                                                                \
+    X(REWRITE_WHEN_LATER)                                                                          \
+    X(REWRITE_RENAMES)                                                                             \
+    X(REWRITE_NOT_OVERTAKEN)                                                                       \
+    X(TENURE_AS_READER)                                                                            \
+    X(TENURE_AFTER_UNCLEAN)                                                                        \
+    X(GENERATION_SYNCED)                                                                           \
+    X(DEPARTED_STAY_AWAY)                                                                          \
+    X(DOTS_RISE)                                                                                   \
+    X(HLC_ABOVE_LOCAL)                                                                             \
+    X(HLC_ABOVE_CONTEXT)                                                                           \
+    X(BLIND_SIBLINGS_STAND)                                                                        \
+    X(COVERED_GO)                                                                                  \
+    X(LWW_KEEPS_ONE)                                                                               \
+    X(LWW_KEEPS_LATEST)                                                                            \
+    X(LOG_WRITES_SYNCED)                                                                           \
+    X(LOG_BEFORE_ENGINE)                                                                           \
+    X(LEAVES_AS_OF_FREEZE)                                                                         \
+    X(REPLAY_ONCE)                                                                                 \
+    X(DROP_LOGGED)                                                                                 \
+    X(DROP_HIDES_ENGINE)                                                                           \
+    X(GROUPS_WHOLE)                                                                                \
+    X(RECORD_CHECKSUM)                                                                             \
+    X(STORE_REFUSES_OLD)
+
+enum rule {
+    RULE_NONE = 0,
+#define RULE_MEMBER(name) RULE_##name,
+    RULES(RULE_MEMBER)
+#undef RULE_MEMBER
+        RULE_COUNT
+};
+
+#ifdef KVRING_MUTATIONS
+extern enum rule rule_off; /* RULE_NONE: all hold. */
+#define RULE(name) (rule_off != RULE_##name)
+#else
+#define RULE(name) (RULE_##name != RULE_NONE)
+#endif
+
+const char *rule_name(enum rule rule);
+/* False for an unknown name. */
+bool rule_find(const char *name, enum rule *ret_rule);
+/* The rule that is switched off; RULE_NONE in the product. */
+enum rule rule_switched_off(void);
+
+#endif
