@@ -1,7 +1,6 @@
 /* Listing buckets, and cutting the lists into pages. */
 #include "core/digests.h"
 
-
 enum { LOADS_SIZE_MAX = 600, DIGESTS_PER_PAGE = GOSSIP_SIZE_MAX / 24 };
 
 _Static_assert(MEMBER_BUCKETS == 16 && SETTING_BUCKETS == 16 && RING_BUCKETS == 64,
@@ -176,6 +175,21 @@ uint32_t digests_recent(const struct gossip *gossip, const struct core *core,
             buckets_have(buckets, bucket))
             count++;
     }
+    return count;
+}
+
+uint32_t digests_recent_buckets(const struct gossip *gossip, const struct core *core)
+{
+    struct buckets buckets = {0};
+    for (uint32_t i = 0; i < gossip->rumours.count; i++) {
+        uint32_t bucket;
+        struct digest digest;
+        if (look_up(core, &gossip->rumours.items[i], &bucket, &digest))
+            buckets_add(&buckets, bucket);
+    }
+    uint32_t count = 0;
+    for (uint32_t bucket = 0; bucket < BUCKETS; bucket++)
+        count += buckets_have(buckets, bucket);
     return count;
 }
 

@@ -30,6 +30,8 @@ void digests_list(struct gossip *gossip, const struct core *core, uint32_t bucke
  * Returns how many. */
 uint32_t digests_recent(const struct gossip *gossip, const struct core *core,
                         struct buckets buckets, struct digest ret[RUMOURS_MAX]);
+/* In how many buckets there is any. */
+uint32_t digests_recent_buckets(const struct gossip *gossip, const struct core *core);
 
 /* What is left of a message that has USED bytes, for loads; the bytes of the hashes of a SYN, or of
  * digests. NULL for none. */

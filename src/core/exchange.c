@@ -3,7 +3,7 @@
  * differ by what both will know in a few seconds, and listing thousands of members for that would
  * cost a large cluster more than all other gossip. What is found then is what either side is
  * telling as a rumour; what is older is found by pieces of the list, sent at times, or always when
- * there is no news that could explain the difference. */
+ * more buckets differ than there is news of. */
 #include "core/exchange.h"
 
 #include "core/digests.h"
@@ -62,20 +62,20 @@ static void note_agreement(struct gossip *gossip, const struct core *core, bool 
     }
 }
 
-/* Of buckets that no page can hold: the news, and pieces of the list. The chance of these is such
- * that an answer has about one piece on average, however large the buckets are; all are listed when
- * there is no news. */
+/* Of DIFFERING buckets those that no page can hold: the news, and pieces of the lists. While news
+ * may be all that differs, the chance of these is such that an answer has two pieces of a bucket on
+ * average, however large it is. */
 static void list_large(struct digest_page *page, struct buckets large,
-                       const uint32_t pages[BUCKETS])
+                       const uint32_t pages[BUCKETS], uint32_t differing)
 {
     struct gossip *gossip = page->gossip;
-    bool quiet = gossip->rumours.count == 0;
+    bool missing = differing > digests_recent_buckets(gossip, page->core);
     uint32_t first = gossip->cursor;
     page_list_recent(page, large);
     for (uint32_t i = 0; i < BUCKETS && page->sent < DIGEST_PAGES_MAX; i++) {
         uint32_t bucket = (first + i) % BUCKETS;
         if (!buckets_have(large, bucket) ||
-            (!quiet && prng_below(&page->core->prng, pages[bucket]) > 0))
+            (!missing && prng_below(&page->core->prng, pages[bucket]) >= 2))
             continue;
         page_list_pieces(page, bucket);
         gossip->cursor = (bucket + 1) % BUCKETS;
@@ -88,7 +88,7 @@ void exchange_syn(struct gossip *gossip, struct core *core, struct node_id from,
     struct digest_page page;
     struct buckets large = {0};
     uint32_t pages[BUCKETS];
-    bool equal = true;
+    uint32_t differing = 0;
     uint32_t first = gossip->cursor;
     page_init(&page, gossip, core, from, message->syn.nonce);
     for (uint32_t i = 0; i < BUCKETS; i++) {
@@ -96,7 +96,7 @@ void exchange_syn(struct gossip *gossip, struct core *core, struct node_id from,
         uint64_t theirs = their_hash(message, bucket);
         if (theirs == own_hash(core, bucket))
             continue;
-        equal = false;
+        differing++;
         if (theirs == 0)
             push_bucket(gossip, core, bucket);
         else if (page.sent >= DIGEST_PAGES_MAX)
@@ -107,11 +107,11 @@ void exchange_syn(struct gossip *gossip, struct core *core, struct node_id from,
             buckets_add(&large, bucket);
     }
     if (!buckets_none(large))
-        list_large(&page, large, pages);
+        list_large(&page, large, pages, differing);
     if (page.sent == 0 || !buckets_none(page.buckets))
         page_send(&page, true);
     pages_send(&gossip->pages, core, from, message->syn.nonce);
-    note_agreement(gossip, core, equal);
+    note_agreement(gossip, core, differing == 0);
 }
 
 /* -------------------------------------------------------------------------------- ACK to ACK2. */

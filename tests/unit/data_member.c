@@ -233,3 +233,29 @@ Test(member, bytes_round_trip_and_hostile_ones_are_refused)
     }
     buf_done(&buf);
 }
+
+Test(member, a_copy_goes_its_own_way)
+{
+    struct member_table table, copy = {0};
+    member_table_init(&table);
+    for (uint64_t n = 1; n <= 20; n++) {
+        struct member member = member_of(n, 1, 1);
+        member_merge(&table, &member);
+    }
+    struct departure departure = {.id = node(30), .kind = DEPARTURE_LEFT, .by = node(1)};
+    departure_merge(&table, &departure);
+    member_table_copy(&copy, &table);
+    assert_same(&table, &copy);
+
+    struct member newer = member_of(3, 1, 2);
+    cr_assert(member_merge(&copy, &newer));
+    departure.id = node(4);
+    cr_assert(departure_merge(&table, &departure));
+    cr_assert_eq(member_find(&table, node(3))->version, 1);
+    cr_assert_eq(member_find(&copy, node(3))->version, 2);
+    cr_assert_null(member_find(&table, node(4)));
+    cr_assert_eq(member_find(&copy, node(4))->version, 1);
+    member_table_done(&table);
+    cr_assert(slice_equal(member_find(&copy, node(20))->zone, slice_string("z1")));
+    member_table_done(&copy);
+}
