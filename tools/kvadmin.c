@@ -68,6 +68,12 @@ static const struct cli_option bucket_options[] = {
     {0},
 };
 
+static const struct cli_option repair_options[] = {
+    {"wait", 0, NULL, "until nothing is left to compare"},
+    DRY_RUN,
+    {0},
+};
+
 static const struct cli_option top_options[] = {
     {"interval", 0, "TIME", "between two looks (1s)"},
     {0},
@@ -100,6 +106,9 @@ static const struct cli_command commands[] = {
     {"verify", "", "check that every owner holds every key of its slots",
      "Exit code: 0, 1 when owners differ or data is damaged, 3 when an owner cannot be asked.",
      verify_options, 0, 0, verify_command},
+    {"repair", "", "compare all replicas now and exchange what differs",
+     "The nodes do so by themselves, soon after one was away and else in a slow round.",
+     repair_options, 0, 0, repair_command},
     {"bucket create", "NAME", "create a bucket", NULL, bucket_options, 1, 1, bucket_create_command},
     {"bucket set", "NAME", "change a bucket", NULL, bucket_options, 1, 1, bucket_set_command},
     {"bucket list", "", "all buckets", NULL, NULL, 0, 0, bucket_list_command},

@@ -216,6 +216,12 @@ static void on_command(struct node *node, uint64_t client, const struct command 
         not_ready(core, client);
         return;
     }
+    if (command->type == COMMAND_REPAIR) {
+        for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
+            repairs_dirty(&node->repairs, core, range);
+        core_reply(core, client);
+        return;
+    }
     gossip_set(&node->gossip, core, client, command);
 }
 

@@ -101,6 +101,8 @@ enum node_state node_state(const struct node *node);
 uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t cap);
 uint32_t node_transfers(const struct node *node, struct transfer_status *ret, uint32_t cap);
 const struct node_counters *node_counters(const struct node *node);
+/* Ranges that this node is to compare soon, or is comparing now. */
+uint32_t node_dirty_ranges(const struct node *node);
 /* May the range be served and voted on here? */
 bool node_range_ready(const struct node *node, uint32_t range);
 /* This node's own load as gossiped; the host sets it about once a second. */

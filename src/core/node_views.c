@@ -75,3 +75,11 @@ uint32_t node_transfers(const struct node *node, struct transfer_status *ret, ui
         return 0;
     return transfers_status(&node->transfers, &node->core, ret, cap);
 }
+
+uint32_t node_dirty_ranges(const struct node *node)
+{
+    uint32_t comparing = 0;
+    for (uint32_t i = 0; i < COMPARING_MAX; i++)
+        comparing += !id_none(node->repairs.comparing[i].peer);
+    return node->repairs.dirty_count + comparing;
+}

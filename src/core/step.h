@@ -105,6 +105,7 @@ struct store_done {
 
 enum command_type {
     COMMAND_SET = 1, /* Change a setting: buckets, plans, limits. */
+    COMMAND_REPAIR,  /* Compare all ranges that this node compares, soon. */
     COMMAND_DRAIN,   /* Announce maintenance and take no new requests; answered when idle. */
 };
 

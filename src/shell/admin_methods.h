@@ -118,6 +118,7 @@ bool method_transfers(struct admin_call *call);
 bool method_ranges(struct admin_call *call);
 bool method_stats(struct admin_call *call);
 bool method_verify(struct admin_call *call);
+bool method_repair(struct admin_call *call);
 bool method_drain(struct admin_call *call);
 bool method_plan(struct admin_call *call);
 bool method_apply(struct admin_call *call);

@@ -1,5 +1,5 @@
-/* `ring`, `gossip`, `transfers`, `ranges`, `stats`, `verify`, `drain`: this node's tables as they
- * are. */
+/* `ring`, `gossip`, `transfers`, `ranges`, `stats`, `verify`, `repair`, `drain`: this node's tables
+ * as they are. */
 #include "shell/admin_methods.h"
 
 enum { RECORDS_PAGE_MAX = 4096, TRANSFERS_SHOWN_MAX = 4096 };
@@ -270,7 +270,10 @@ bool method_stats(struct admin_call *call)
 {
     const struct admin *admin = call->admin;
     const struct node_counters *c = node_counters(admin->node);
-    mp_write_map(call->out, 6);
+    mp_write_map(call->out, 7);
+    FIGURES(call->out, "repair", {"dirty_ranges", node_dirty_ranges(admin->node)},
+            {"read_repairs", c->read_repairs}, {"objects_in", c->repaired_in},
+            {"objects_out", c->repaired_out});
     FIGURES(call->out, "requests", {"gets", c->gets}, {"puts", c->puts}, {"deletes", c->deletes},
             {"scans", c->scans}, {"forwards", c->forwards}, {"wrong_epochs", c->wrong_epochs},
             {"hedges", c->hedges}, {"unavailable", c->unavailable}, {"timeouts", c->timeouts},
@@ -291,7 +294,8 @@ bool method_stats(struct admin_call *call)
     return true;
 }
 
-/* ---------------------------------------------------------------------- verify and drain. */
+/* ---------------------------------------------------------------------- verify, repair and drain.
+ */
 
 bool method_verify(struct admin_call *call)
 {
@@ -341,6 +345,19 @@ void admin_verified(const struct admin *admin, const struct admin_range *ranges,
         else
             mp_write_text(ret_result, error_word(ranges[i].error));
     }
+}
+
+bool method_repair(struct admin_call *call)
+{
+    if (!admin_joined(call))
+        return false;
+    if (!call->params.numbers[PARAM_DRY_RUN]) {
+        call->reply->outcome = ADMIN_COMMAND;
+        call->reply->command.type = COMMAND_REPAIR;
+    }
+    mp_write_map(call->out, 1);
+    put_uint(call->out, "dirty_ranges", node_dirty_ranges(call->admin->node));
+    return true;
 }
 
 bool method_drain(struct admin_call *call)

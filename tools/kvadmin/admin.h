@@ -39,6 +39,7 @@ int bucket_describe_command(struct cli *cli);
 
 /* node.c */
 int drain_command(struct cli *cli);
+int repair_command(struct cli *cli);
 
 /* top.c */
 int top_command(struct cli *cli);
