@@ -19,6 +19,12 @@ struct figure {
 static const struct figure counters[] = {
     {"kvring_forwards_total", AT(node.forwards), "Requests handed to another node."},
     {"kvring_wrong_epochs_total", AT(node.wrong_epochs), "Answers that came with a newer record."},
+    {"kvring_read_repairs_total", AT(node.read_repairs),
+     "Slots found stale by a get and repaired."},
+    {"kvring_repaired_in_objects_total", AT(node.repaired_in),
+     "Objects that came from comparing replicas."},
+    {"kvring_repaired_out_objects_total", AT(node.repaired_out),
+     "Objects that other replicas were found to lack."},
     {"kvring_hedges_total", AT(node.hedges), "Reads sent to a further replica after a delay."},
     {"kvring_replica_writes_total", AT(node.replica_writes), "Writes taken as a replica."},
     {"kvring_replica_reads_total", AT(node.replica_reads), "Reads answered as a replica."},
