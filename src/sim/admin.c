@@ -339,21 +339,26 @@ static void on_next(struct world *world, struct world_event *event)
 
 /* ------------------------------------------------------------------------------------- Phases. */
 
-void admin_setup(struct world *world)
+/* The bucket `default` is there from the start, with policy newest and log mode always. */
+static void create_bucket(struct world *world, enum policy policy)
 {
     struct bucket bucket = bucket_default;
-    static const enum policy made[] = {POLICY_SIBLINGS, POLICY_LWW};
-    for (uint32_t i = 0; i < ARRAY_SIZE(made); i++) {
-        if (!world->options.policies[made[i]])
-            continue;
-        char name[BUCKET_SIZE_MAX + 8];
-        snprintf(name, sizeof(name), "bucket/%s", (const char *)ledger_bucket(made[i]).data);
-        struct buf value = {0};
-        bucket.policy = made[i];
-        bucket_encode(&bucket, &value);
-        admin_set(world, 0, slice_string(name), buf_slice(&value));
-        buf_done(&value);
-    }
+    bucket.policy = policy;
+    bucket.log_mode = world->options.interval ? LOG_INTERVAL : LOG_ALWAYS;
+    if (!world->options.policies[policy] || (policy == POLICY_NEWEST && !world->options.interval))
+        return;
+    char name[BUCKET_SIZE_MAX + 8];
+    snprintf(name, sizeof(name), "bucket/%s", (const char *)ledger_bucket(policy).data);
+    struct buf value = {0};
+    bucket_encode(&bucket, &value);
+    admin_set(world, 0, slice_string(name), buf_slice(&value));
+    buf_done(&value);
+}
+
+void admin_setup(struct world *world)
+{
+    for (uint32_t policy = 0; policy < ARRAY_SIZE(world->options.policies); policy++)
+        create_bucket(world, (enum policy)policy);
     world->admin->moves_count = 0;
     for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
         const struct range_record *record = checks_newest(world, workload_range(world, i));

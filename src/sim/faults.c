@@ -231,7 +231,7 @@ enum step_crash faults_at_step(struct world *world, uint32_t host)
         !world_chance(world, world->options.crash_step_ppm))
         return STEP_LIVES;
     world->coverage.step_crashes++;
-    bool power = world_chance(world, 300000);
+    bool power = !world->options.interval && world_chance(world, 300000);
     if (world_chance(world, 500000))
         return power ? STEP_POWER : STEP_CRASH;
     world->faults->crash[host].power = power;

@@ -1,5 +1,6 @@
 #include "sim/jobs.h"
 
+#include "base/rule.h"
 #include "sim/describe.h"
 
 #include <errno.h>
@@ -30,8 +31,11 @@ struct shared {
 
 void jobs_reproduction(uint64_t seed, enum profile profile, char *ret_text, size_t size)
 {
-    snprintf(ret_text, size, "kvsim --seed %llu --profile %s", (unsigned long long)seed,
-             profile_name(profile));
+    enum rule off = rule_switched_off();
+    bool mutant = off != RULE_NONE;
+    snprintf(ret_text, size, "kvsim%s%s --seed %llu --profile %s",
+             mutant ? "-mutate --mutate " : "", mutant ? rule_name(off) : "",
+             (unsigned long long)seed, profile_name(profile));
 }
 
 static void coverage_add(struct coverage *sum, const struct coverage *part)
@@ -56,7 +60,7 @@ static void run_one(const struct jobs_options *options, struct shared *shared, s
         return;
     job->failed++;
     atomic_fetch_add(&shared->failed, 1);
-    char again[80];
+    char again[120];
     jobs_reproduction(job->seed, options->profile, again, sizeof(again));
     printf("VIOLATION %s: %s\n  again: %s\n", result.invariant, result.text, again);
     fflush(stdout);
@@ -91,7 +95,7 @@ static void bury(const struct jobs_options *options, struct shared *shared, stru
     job->failed++;
     job->done++;
     atomic_fetch_add(&shared->failed, 1);
-    char again[80];
+    char again[120];
     jobs_reproduction(job->seed, options->profile, again, sizeof(again));
     if (WIFSIGNALED(status))
         printf("VIOLATION Aborts: signal %d (see the assertion above)\n  again: %s\n",

@@ -171,6 +171,15 @@ static void lean(struct prng *prng, struct sim_options *o)
     }
 }
 
+/* Under log mode interval what is acknowledged is in the kernel only: a crash of the process must
+ * not lose it, a loss of power may, so there is none. */
+static void draw_log_mode(struct prng *prng, struct sim_options *o)
+{
+    o->interval = chance(prng, 20);
+    if (o->interval)
+        o->faults[FAULT_POWER] = 0;
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -178,6 +187,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     prng_init(&prng, seed * PROFILE_COUNT + profile);
     draw_common(&prng, ret_options);
     lean(&prng, ret_options);
+    draw_log_mode(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -187,6 +197,7 @@ static void format_policies(const struct sim_options *o, struct buf *out)
     for (uint32_t i = 0; i < ARRAY_SIZE(o->policies); i++)
         if (o->policies[i])
             buf_printf(out, "%c", letters[i]);
+    buf_printf(out, " log=%s", o->interval ? "interval" : "always");
 }
 
 void options_format(const struct sim_options *o, struct buf *out)

@@ -52,6 +52,7 @@ struct sim_options {
     uint32_t context_ppm;         /* Of puts and deletes, those with a context. */
     uint32_t weak_ppm;            /* Of requests, those with r=1 or w=1. */
     bool policies[3];             /* Which buckets are used, by enum policy. */
+    bool interval;                /* Log mode interval: no power is lost in such a world. */
 
     uint64_t delay_us_min, delay_us_max; /* Of a link, drawn once each. */
     uint64_t jitter_us;

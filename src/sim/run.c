@@ -104,9 +104,41 @@ static bool rings_equal(struct world *world)
     return true;
 }
 
+/* The digest of what HOST has of RANGE. */
+static uint64_t digest_of(const struct world *world, uint32_t host, uint32_t range)
+{
+    const struct store *store = host_store(world->hosts[host]);
+    return tree_digest(store_tree(store), range, world->options.range_bits);
+}
+
+/* Do all readers of the hot ranges hold the same? With OUT it says who does not. */
+static bool replicas_equal(const struct world *world, struct buf *out)
+{
+    bool equal = true;
+    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
+        uint32_t range = workload_range(world, i);
+        const struct range_record *record = checks_newest(world, range);
+        uint64_t first = 0;
+        for (uint32_t k = 0; record != NULL && k < record->slots_count; k++) {
+            int host = world_host_of(world, record->slots[k].owner);
+            if (host < 0 || host_store(world->hosts[host]) == NULL)
+                return false;
+            uint64_t digest = digest_of(world, (uint32_t)host, range);
+            if (k == 0)
+                first = digest;
+            equal = equal && digest == first;
+            if (out != NULL)
+                buf_printf(out, " range %u at %s: %04llx", range, world_host_name((uint32_t)host),
+                           (unsigned long long)digest & 0xffff);
+        }
+    }
+    return equal;
+}
+
 static bool converged(struct world *world)
 {
-    return workload_idle(world) && admin_settled(world) && rings_equal(world);
+    return workload_idle(world) && admin_settled(world) && rings_equal(world) &&
+           replicas_equal(world, NULL);
 }
 
 static bool read_all_done(struct world *world)
@@ -120,10 +152,11 @@ static void judge_convergence(struct world *world, const char *when)
     admin_describe(world, &text);
     workload_describe(world, &text);
     describe_states(world, &text);
-    const char *invariant = !admin_settled(world)   ? "TransferTerminates"
-                            : !rings_equal(world)   ? "RingConverges"
-                            : !workload_idle(world) ? "RequestsAnswered"
-                                                    : "Available";
+    const char *invariant = !admin_settled(world)           ? "TransferTerminates"
+                            : !rings_equal(world)           ? "RingConverges"
+                            : !workload_idle(world)         ? "RequestsAnswered"
+                            : !replicas_equal(world, &text) ? "ReplicasConverge"
+                                                            : "Available";
     world_violate(world, invariant, "%s, %llu s after healing:%.*s", when,
                   (unsigned long long)world->options.liveness_us_max / SECOND, (int)text.size,
                   (const char *)text.data);

@@ -5,11 +5,11 @@
  *
  *   TransferTerminates  no slot is on its way and the newest plan has no move left
  *   RingConverges       all nodes have equal rings, members and settings
+ *   ReplicasConverge    the readers of a range hold the same, by their hash trees
  *   RequestsAnswered    every client has its answer
  *   Available           every key can be read with r=all
  *   TreeEqualsData      each node's hash tree equals one made from its data
- *
- * Replicas may differ at the end: hints, read repair and anti-entropy do not exist yet. */
+ */
 #ifndef SIM_RUN_H
 #define SIM_RUN_H
 
