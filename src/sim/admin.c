@@ -1,38 +1,12 @@
-#include "sim/admin.h"
-
 #include "base/error.h"
 #include "core/buckets.h"
-#include "data/plan.h"
+#include "sim/admin_own.h"
 #include "sim/checks.h"
 #include "sim/describe.h"
-#include "sim/host.h"
 #include "sim/ledger.h"
 #include "sim/workload.h"
 
 #include <stdio.h>
-
-enum { MS = 1000, ORDERS_MAX = 8, MOVES_MAX = 3 * HOT_RANGES_MAX };
-
-/* A setting to be set, through whichever node takes it. */
-struct order {
-    struct host_call call;
-    struct world_event again;
-    struct buf name;  /* Owned. */
-    struct buf value; /* Owned. */
-    uint32_t host;
-    bool open;
-};
-
-struct admin {
-    struct world_event next;
-    struct order orders[ORDERS_MAX];
-    struct plan_move moves[MOVES_MAX]; /* Of the newest plan made here. */
-    uint32_t moves_count;
-    bool planned; /* By plan_make, over all ranges. */
-    bool paused;
-    bool leaving[HOSTS_MAX];
-    uint64_t plan_id;
-};
 
 /* ------------------------------------------------------------------------------------- Orders. */
 
@@ -95,246 +69,9 @@ bool admin_idle(const struct world *world)
     return true;
 }
 
-static uint32_t any_host(struct world *world)
+uint32_t admin_any_host(struct world *world)
 {
     return (uint32_t)world_draw(world, 0, world->hosts_count - 1);
-}
-
-/* -------------------------------------------------------------------------------------- Plans. */
-
-static void order_plan(struct world *world, uint32_t host, const struct plan *plan)
-{
-    struct buf bytes = {0};
-    plan_encode(plan, &bytes);
-    admin_set(world, host, slice_string("plan"), buf_slice(&bytes));
-    buf_done(&bytes);
-    world->admin->plan_id = plan->id;
-    world->admin->paused = plan->state == PLAN_PAUSED;
-}
-
-static int order_of_moves(const struct plan_move *a, const struct plan_move *b)
-{
-    if (a->range != b->range)
-        return a->range < b->range ? -1 : 1;
-    return (a->slot > b->slot) - (a->slot < b->slot);
-}
-
-static void order_moves(struct world *world, uint32_t host, enum plan_state state)
-{
-    struct admin *admin = world->admin;
-    for (uint32_t i = 1; i < admin->moves_count; i++) {
-        for (uint32_t k = i; k > 0 && order_of_moves(&admin->moves[k - 1], &admin->moves[k]) > 0;
-             k--) {
-            struct plan_move move = admin->moves[k];
-            admin->moves[k] = admin->moves[k - 1];
-            admin->moves[k - 1] = move;
-        }
-    }
-    struct plan plan = {
-        .id = prng_next(&world->prng) | 1,
-        .state = state,
-        .count = admin->moves_count,
-        .moves = admin->moves,
-    };
-    admin->planned = false;
-    order_plan(world, host, &plan);
-}
-
-void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t number, int from,
-                int to)
-{
-    struct admin *admin = world->admin;
-    admin->moves_count = 1;
-    admin->moves[0] = (struct plan_move){
-        .range = range,
-        .slot = number,
-        .from = from < 0 ? NODE_NONE : host_id(world->hosts[from]),
-        .to = host_id(world->hosts[to]),
-    };
-    order_moves(world, host, PLAN_RUNNING);
-}
-
-/* A host that is no member of RECORD, or NODE_NONE. */
-static struct node_id stranger(struct world *world, const struct range_record *record)
-{
-    struct node_id found[HOSTS_MAX];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < world->hosts_count; i++) {
-        struct node_id id = host_id(world->hosts[i]);
-        if (!host_retired(world->hosts[i]) && host_lives(world->hosts[i]) > 0 &&
-            !world->admin->leaving[i] && !record_has_member(record, id))
-            found[count++] = id;
-    }
-    return count == 0 ? NODE_NONE : found[world_draw(world, 0, count - 1)];
-}
-
-static void add_move(struct admin *admin, uint32_t range, uint8_t number, struct node_id from,
-                     struct node_id to)
-{
-    if (admin->moves_count < MOVES_MAX)
-        admin->moves[admin->moves_count++] = (struct plan_move){range, number, from, to};
-}
-
-/* New slots until RECORD has n, each at a different stranger. */
-static void add_learns(struct world *world, const struct range_record *record)
-{
-    struct range_record grown = *record;
-    for (uint8_t number = 0; number < SLOTS_MAX && grown.slots_count < world->options.copies;
-         number++) {
-        if (record_slot(&grown, number) != NULL)
-            continue;
-        struct node_id to = stranger(world, &grown);
-        if (id_none(to))
-            return;
-        add_move(world->admin, record->range, number, NODE_NONE, to);
-        grown.slots[grown.slots_count++] =
-            (struct slot){.number = number, .stage = STAGE_LEARN, .target = to};
-    }
-}
-
-/* Every slot that a leaving node holds in the hot ranges, to somebody else. Only those: the
- * founder, which holds all the others, is never told to leave. */
-static void add_leaves(struct world *world, const struct range_record *record)
-{
-    for (uint32_t i = 0; i < record->slots_count; i++) {
-        const struct slot *slot = &record->slots[i];
-        int owner = world_host_of(world, slot->owner);
-        struct node_id to = stranger(world, record);
-        if (slot->stage == STAGE_STABLE && owner >= 0 && world->admin->leaving[owner] &&
-            !id_none(to)) {
-            add_move(world->admin, record->range, slot->number, slot->owner, to);
-            return;
-        }
-    }
-}
-
-static void plan_leaves(struct world *world)
-{
-    world->admin->moves_count = 0;
-    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
-        const struct range_record *record = checks_newest(world, workload_range(world, i));
-        if (record != NULL)
-            add_leaves(world, record);
-    }
-    if (world->admin->moves_count > 0)
-        order_moves(world, any_host(world), PLAN_RUNNING);
-}
-
-void admin_let_leave(struct world *world, uint32_t through, uint32_t host)
-{
-    world->admin->leaving[host] = true;
-    world->coverage.leaves++;
-    char name[8 + NODE_ID_TEXT] = "leave/";
-    id_format(host_id(world->hosts[host]), name + 6);
-    admin_set(world, through, slice_string(name), slice_string("1"));
-}
-
-static void let_leave(struct world *world)
-{
-    struct admin *admin = world->admin;
-    uint32_t staying = 0;
-    for (uint32_t i = 0; i < world->hosts_count; i++)
-        staying +=
-            host_lives(world->hosts[i]) > 0 && !host_retired(world->hosts[i]) && !admin->leaving[i];
-    uint32_t host = (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1);
-    if (world->options.move_all || host >= world->hosts_count || staying <= world->options.copies ||
-        staying <= 3 || admin->leaving[host] || host_lives(world->hosts[host]) == 0)
-        return;
-    admin_let_leave(world, any_host(world), host);
-    plan_leaves(world);
-}
-
-static void plan_moves(struct world *world)
-{
-    struct admin *admin = world->admin;
-    admin->moves_count = 0;
-    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
-        const struct range_record *record = checks_newest(world, workload_range(world, i));
-        if (record == NULL || world_chance(world, 300000))
-            continue;
-        add_learns(world, record);
-        add_leaves(world, record);
-        uint64_t slot = world_draw(world, 0, record->slots_count - 1);
-        struct node_id from = record->slots[slot].owner;
-        struct node_id to = stranger(world, record);
-        if (!id_none(from) && !id_none(to) && record->slots[slot].stage == STAGE_STABLE)
-            add_move(admin, record->range, record->slots[slot].number, from, to);
-    }
-    if (admin->moves_count > 0)
-        order_moves(world, any_host(world),
-                    world_chance(world, 50000) ? PLAN_PAUSED : PLAN_RUNNING);
-}
-
-/* As `kvadmin rebalance` does: all ranges, from one node's view. */
-static void plan_all(struct world *world)
-{
-    uint32_t host = any_host(world);
-    const struct node *node = host_node(world->hosts[host]);
-    if (node == NULL || node_core(node)->holdings == NULL)
-        return;
-    const struct core *core = node_core(node);
-    struct plan_node nodes[HOSTS_MAX];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < core->members.count && count < HOSTS_MAX; i++) {
-        const struct member *member = core->members.members[i];
-        nodes[count++] = (struct plan_node){
-            .id = member->id, .zone = member->zone, .capacity = member->capacity};
-    }
-    struct plan_input input = {
-        .ring = &core->ring,
-        .nodes = nodes,
-        .nodes_count = count,
-        .copies = core->cluster.copies,
-    };
-    struct plan plan;
-    struct plan_figures figures;
-    if (plan_make(&input, &plan, &figures) < 0)
-        return;
-    if (plan.count > 0) {
-        plan.id = prng_next(&world->prng) | 1;
-        world->admin->planned = true;
-        order_plan(world, host, &plan);
-    }
-    plan_done(&plan);
-}
-
-static void cancel(struct world *world)
-{
-    struct plan plan = {.id = prng_next(&world->prng) | 1, .state = PLAN_CANCELLED};
-    world->admin->moves_count = 0;
-    order_plan(world, any_host(world), &plan);
-}
-
-static void let_join(struct world *world)
-{
-    for (uint32_t i = world->options.nodes; i < world->hosts_count; i++) {
-        if (host_lives(world->hosts[i]) > 0)
-            continue;
-        world->coverage.joins++;
-        host_start(world->hosts[i]);
-        return;
-    }
-}
-
-static void on_next(struct world *world, struct world_event *event)
-{
-    struct admin *admin = world->admin;
-    if (world->calm)
-        return;
-    uint64_t what = world_draw(world, 0, 99);
-    if (what < 10)
-        let_join(world);
-    else if (what < 15)
-        cancel(world);
-    else if (what < 18)
-        let_leave(world);
-    else if (what < 25 && admin->moves_count > 0 && !admin->planned)
-        order_moves(world, any_host(world), admin->paused ? PLAN_RUNNING : PLAN_PAUSED);
-    else if (world->options.move_all)
-        plan_all(world);
-    else
-        plan_moves(world);
-    world_at(world, event, world->now_us + world_pause(world, world->options.admin_interval_us));
 }
 
 /* ------------------------------------------------------------------------------------- Phases. */
@@ -363,10 +100,10 @@ void admin_setup(struct world *world)
     for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
         const struct range_record *record = checks_newest(world, workload_range(world, i));
         if (record != NULL)
-            add_learns(world, record);
+            admin_add_learns(world, record);
     }
     if (world->admin->moves_count > 0)
-        order_moves(world, 0, PLAN_RUNNING);
+        admin_order_moves(world, 0, PLAN_RUNNING);
 }
 
 bool admin_setup_done(struct world *world)
@@ -394,10 +131,10 @@ void admin_stop(struct world *world)
     struct admin *admin = world->admin;
     world_cancel(world, &admin->next);
     if (admin->paused)
-        order_moves(world, any_host(world), PLAN_RUNNING);
+        admin_order_moves(world, admin_any_host(world), PLAN_RUNNING);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         if (admin->leaving[i] && !host_retired(world->hosts[i])) {
-            plan_leaves(world);
+            admin_plan_leaves(world);
             return;
         }
     }
@@ -493,7 +230,7 @@ struct admin *admin_new(struct world *world)
 {
     (void)world;
     struct admin *admin = mem_zero(sizeof(*admin));
-    admin->next.fire = on_next;
+    admin->next.fire = admin_next;
     for (uint32_t i = 0; i < ORDERS_MAX; i++)
         admin->orders[i].again.fire = give;
     return admin;

@@ -1,0 +1,44 @@
+/* What the files of the operator share, and nobody else includes. */
+#ifndef SIM_ADMIN_OWN_H
+#define SIM_ADMIN_OWN_H
+
+#include "data/plan.h"
+#include "sim/admin.h"
+#include "sim/host.h"
+
+enum { MS = 1000, ORDERS_MAX = 8, MOVES_MAX = 3 * HOT_RANGES_MAX };
+
+/* A setting to be set, through whichever node takes it. */
+struct order {
+    struct host_call call;
+    struct world_event again;
+    struct buf name;  /* Owned. */
+    struct buf value; /* Owned. */
+    uint32_t host;
+    bool open;
+};
+
+struct admin {
+    struct world_event next;
+    struct order orders[ORDERS_MAX];
+    struct plan_move moves[MOVES_MAX]; /* Of the newest plan made here. */
+    uint32_t moves_count;
+    bool planned; /* By plan_make, over all ranges. */
+    bool paused;
+    bool leaving[HOSTS_MAX];
+    uint64_t plan_id;
+};
+
+uint32_t admin_any_host(struct world *world);
+
+/* admin_plan.c */
+/* Set the plan of the moves gathered. */
+void admin_order_moves(struct world *world, uint32_t host, enum plan_state state);
+/* Gather new slots until RECORD has n, each at a different stranger. */
+void admin_add_learns(struct world *world, const struct range_record *record);
+/* A plan that takes the hot ranges' slots off the nodes that are to leave. */
+void admin_plan_leaves(struct world *world);
+/* Meddle, and come back later. */
+void admin_next(struct world *world, struct world_event *event);
+
+#endif

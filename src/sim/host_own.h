@@ -1,0 +1,102 @@
+/* What the files of a host share, and nobody else includes.
+ *
+ *   host.c           its life: start, crash, pause, and its clock
+ *   host_queue.c     what waits to be taken by the node, and taking it
+ *   host_effects.c   carrying out what the node wants done */
+#ifndef SIM_HOST_OWN_H
+#define SIM_HOST_OWN_H
+
+#include "sim/host.h"
+#include "store/disk_mem.h"
+
+/* Completion tokens of the checkers' own store operations; no machine of the core has this byte. */
+enum { OWNER_PROBE = 0xfe };
+
+enum item_type { ITEM_MESSAGE, ITEM_REQUEST, ITEM_COMMAND, ITEM_STORE, ITEM_DURABLE, ITEM_LOST };
+
+/* What waits to be taken by the node; all its memory lies in the queue's arena. */
+struct item {
+    enum item_type type;
+    struct item *next;
+    uint32_t from;      /* MESSAGE, LOST */
+    struct slice frame; /* MESSAGE */
+    uint64_t client;    /* REQUEST, COMMAND */
+    struct request request;
+    struct command command;
+    struct store_done done;
+    uint64_t written, synced;
+};
+
+/* Work of the disk that completes a while later, one queue of the disk each. */
+struct disk_event_timer {
+    struct world_event event;
+    struct host *host;
+    enum disk_mem_queue queue;
+};
+
+struct host_timer {
+    struct world_event event;
+    struct host *host;
+};
+
+struct host {
+    struct world *world; /* Borrowed. */
+    uint32_t index;
+    struct node_id id;
+    char address[8];
+    enum host_state state;
+    uint32_t lives;
+    bool retired;
+    bool founder;
+    uint64_t clock_us; /* The monotonic clock began so far from the world's. */
+    int64_t skew_ms;
+    uint64_t slowness; /* Factor of the disk. */
+
+    struct disk *disk;          /* Owned. */
+    struct store *store;        /* Owned while up. */
+    struct node *node;          /* Owned while up. */
+    enum node_state node_state; /* As last traced. */
+    bool ranges_set;
+    bool died; /* The process is to die as soon as the present effect is carried out. */
+    bool died_power;
+    uint64_t steps;
+
+    struct item *first, **last; /* Queue, in `memory`. */
+    struct arena memory;
+    struct arena decoded; /* The message being taken. */
+    struct effects effects;
+    struct buf frame;
+
+    struct host_call *calls[64]; /* Open, in no order. */
+    uint32_t calls_count;
+    struct host_probe *probes[512];
+    uint32_t probes_count;
+    uint64_t next_id;
+
+    struct host_timer wake, flush, pump;
+    bool flush_due;
+    struct disk_event_timer disk_timers[2];
+};
+
+/* host_queue.c */
+struct item *host_enqueue(struct host *host, enum item_type type);
+void host_queue_clear(struct host *host);
+/* Take all that waits, until the process dies of it. */
+void host_pump(struct host *host);
+void host_pump_later(struct host *host);
+void host_flush_later(struct host *host);
+struct host_call *host_call_close(struct host *host, uint64_t id);
+void host_on_done(void *arg, const struct store_done *done);
+void host_on_durable(void *arg, uint64_t written, uint64_t synced);
+void host_on_failed(void *arg, const char *text);
+void host_on_disk(struct world *world, struct world_event *event);
+void host_on_flush(struct world *world, struct world_event *event);
+void host_on_pump(struct world *world, struct world_event *event);
+void host_on_wake(struct world *world, struct world_event *event);
+
+/* host_effects.c */
+void host_step(struct host *host, const struct event *event);
+void host_carry_out(struct host *host);
+void host_set_ranges(struct host *host);
+
+#endif

@@ -1,0 +1,396 @@
+/* The commands of a story. */
+#include "base/error.h"
+#include "sim/admin.h"
+#include "sim/checks.h"
+#include "sim/describe.h"
+#include "sim/faults.h"
+#include "sim/ledger.h"
+#include "sim/network.h"
+#include "sim/run.h"
+#include "sim/scenario_own.h"
+#include "sim/workload.h"
+
+#include <stdlib.h>
+
+/* ---------------------------------------------------------------------------------- The trace. */
+
+/* What comes after the first moments waits for some timer: when exactly would change with every
+ * draw of some unrelated part. */
+static void print_line(struct story *story, const char *text)
+{
+    unsigned long long elapsed_ms = (story->world.now_us - story->command_us) / MS;
+    if (elapsed_ms < EXACT_MS)
+        fprintf(story->out, "[%4llu] %s\n", elapsed_ms, text);
+    else
+        fprintf(story->out, "[ ...] %s\n", text);
+}
+
+static void on_line(void *arg, const char *line)
+{
+    struct story *story = arg;
+    const char *text = strchr(line, ']');
+    text = text == NULL ? line : text + 2;
+    if (story->awaited != NULL && strstr(text, story->awaited) != NULL)
+        story->awaited = NULL;
+    for (uint32_t i = 0; i < story->show_count; i++) {
+        if (strstr(text, story->show[i]) == NULL)
+            continue;
+        print_line(story, text);
+        return;
+    }
+}
+
+/* Step until DONE; false if it did not come about in time. */
+static bool wait_for(struct story *story, bool (*done)(struct story *story))
+{
+    struct world *world = &story->world;
+    uint64_t until = world->now_us + WAIT_US;
+    while (!world_broken(world) && !done(story))
+        if (!world_step(world, until))
+            return false;
+    return !world_broken(world);
+}
+
+static bool seen(struct story *story)
+{
+    return story->awaited == NULL;
+}
+
+static bool settled(struct story *story)
+{
+    /* Rarely true: look only now and then. */
+    return story->world.coverage.events % 16 == 0 && admin_settled(&story->world);
+}
+
+static bool answered(struct story *story)
+{
+    for (uint32_t i = 0; i < CALLS_MAX; i++)
+        if (story->calls[i].open)
+            return false;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------- The commands. */
+
+static bool begin_world(struct story *story)
+{
+    if (!story->begun) {
+        story->begun = true;
+        world_init(&story->world, &story->options, true, false);
+        story->world.trace.line = on_line;
+        story->world.trace.arg = story;
+    }
+    return true;
+}
+
+static int node_of(struct story *story, const char *word)
+{
+    for (uint32_t i = 0; word != NULL && i < story->world.hosts_count; i++)
+        if (strcmp(word, world_host_name(i)) == 0)
+            return (int)i;
+    story->error = "no such node";
+    return -1;
+}
+
+static struct host *host_named(struct story *story, const char *word)
+{
+    int index = node_of(story, word);
+    return index < 0 ? NULL : story->world.hosts[index];
+}
+
+static uint32_t number_in(struct story *story, const char *word, uint32_t most)
+{
+    char *end = NULL;
+    unsigned long number = word == NULL ? 0 : strtoul(word, &end, 10);
+    if (word == NULL || *end != '\0' || number > most) {
+        story->error = "not a number, or too high";
+        return 0;
+    }
+    return (uint32_t)number;
+}
+
+static bool found(struct story *story)
+{
+    return run_found(&story->world);
+}
+
+static bool grow(struct story *story, char **words)
+{
+    for (uint8_t i = 0; words[i] != NULL; i++) {
+        int to = node_of(story, words[i]);
+        if (to < 0)
+            return false;
+        const struct range_record *record =
+            checks_newest(&story->world, workload_range(&story->world, 0));
+        admin_move(&story->world, 0, record->range, record->slots_count, -1, to);
+        if (!wait_for(story, settled))
+            return false;
+    }
+    return true;
+}
+
+static void show_values(struct story *story, const struct story_call *call,
+                        const struct answer *answer)
+{
+    struct buf text = {0};
+    struct arena arena = {0};
+    struct object object;
+    buf_printf(&text, "client: %s:", call->text);
+    int error = answer->error;
+    if (error == 0 && call->method == METHOD_GET)
+        error = object_read(answer->object, answer->hlc, answer->drops, &arena, &object);
+    if (error < 0)
+        buf_printf(&text, " %s", error_word(error));
+    else if (call->method != METHOD_GET)
+        buf_printf(&text, " stored on %u of %u copies", answer->got, answer->slots);
+    else
+        for (uint32_t i = 0; i < object.count; i++)
+            buf_printf(&text, " %.*s", (int)object.siblings[i].value.size,
+                       (const char *)object.siblings[i].value.data);
+    buf_append_byte(&text, 0);
+    print_line(story, (const char *)text.data);
+    buf_done(&text);
+    arena_done(&arena);
+}
+
+static void on_answer(struct world *world, struct host_call *call, const struct answer *answer)
+{
+    (void)world;
+    struct story_call *mine = (struct story_call *)call;
+    mine->open = false;
+    if (answer != NULL) {
+        show_values(mine->story, mine, answer);
+        return;
+    }
+    char text[LINE_SIZE + 40];
+    snprintf(text, sizeof(text), "client: %s: the connection broke", mine->text);
+    print_line(mine->story, text);
+}
+
+static bool request(struct story *story, char **words, bool wait)
+{
+    static const char *const names[] = {"", "get", "put", "delete"};
+    enum method method = METHOD_SCAN;
+    for (uint32_t i = METHOD_GET; i <= METHOD_DELETE; i++)
+        if (strcmp(words[0], names[i]) == 0)
+            method = (enum method)i;
+    struct host *host = host_named(story, words[1]);
+    bool complete = words[2] != NULL && words[2][0] == 'k' && (method != METHOD_PUT || words[3]);
+    struct story_call *call = NULL;
+    for (uint32_t i = 0; i < CALLS_MAX && call == NULL; i++)
+        if (!story->calls[i].open)
+            call = &story->calls[i];
+    if (method == METHOD_SCAN || host == NULL || !complete || call == NULL) {
+        story->error = "put NODE KEY VALUE, get NODE KEY or delete NODE KEY";
+        return false;
+    }
+    uint32_t key = number_in(story, words[2] + 1, KEYS_MAX - 1);
+    *call = (struct story_call){.call.done = on_answer, .story = story, .method = method};
+    snprintf(call->text, sizeof(call->text), "%s %s", words[0], words[2]);
+    struct request asked = {
+        .method = method,
+        .bucket = ledger_bucket(POLICY_NEWEST),
+        .key = workload_key(&story->world, POLICY_NEWEST, key),
+        .value = method == METHOD_PUT ? slice_string(words[3]) : SLICE_NONE,
+        .r = CONSISTENCY_QUORUM,
+        .w = CONSISTENCY_QUORUM,
+        .strict = true,
+    };
+    call->open = host_request(host, &call->call, &asked);
+    if (!call->open)
+        print_line(story, "client: nobody listens there");
+    return !wait || wait_for(story, answered);
+}
+
+static bool move(struct story *story, char **words)
+{
+    struct world *world = &story->world;
+    uint32_t slot = number_in(story, words[0], SLOTS_MAX - 1);
+    int from = node_of(story, words[0] == NULL ? NULL : words[1]);
+    int to = node_of(story, from < 0 ? NULL : words[2]);
+    if (story->error != NULL)
+        return false;
+    admin_move(world, 0, workload_range(world, 0), (uint8_t)slot, from, to);
+    return true;
+}
+
+static bool cancel(struct story *story)
+{
+    struct plan plan = {.id = 1, .state = PLAN_CANCELLED};
+    struct buf bytes = {0};
+    plan_encode(&plan, &bytes);
+    admin_set(&story->world, 0, slice_string("plan"), buf_slice(&bytes));
+    buf_done(&bytes);
+    return true;
+}
+
+static bool leave(struct story *story, char **words)
+{
+    int node = node_of(story, words[0]);
+    if (node < 0)
+        return false;
+    admin_let_leave(&story->world, 0, (uint32_t)node);
+    return true;
+}
+
+static bool drop(struct story *story, char **words)
+{
+    int from = node_of(story, words[0]);
+    int to = node_of(story, from < 0 ? NULL : words[1]);
+    if (to < 0 || words[2] == NULL)
+        return false;
+    enum message_type type = (enum message_type)0;
+    if (strcmp(words[2], "*") != 0)
+        type = message_named(slice_string(words[2]));
+    if ((uint32_t)type >= MESSAGE_TYPES)
+        story->error = "no such message";
+    network_drop(&story->world, (uint32_t)from, (uint32_t)to, type,
+                 number_in(story, words[3], 1000000));
+    return true;
+}
+
+static bool cut(struct story *story, char **words)
+{
+    int from = node_of(story, words[0]);
+    int to = node_of(story, from < 0 ? NULL : words[1]);
+    if (to >= 0)
+        network_cut(&story->world, (uint32_t)from, (uint32_t)to, true);
+    return to >= 0;
+}
+
+static bool own(struct story *story)
+{
+    struct world *world = &story->world;
+    uint32_t range = workload_range(world, 0);
+    struct buf text = {0};
+    buf_printf(&text, "keys:");
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (host_store(world->hosts[i]) != NULL)
+            buf_printf(
+                &text, " %s %llu", world_host_name(i),
+                (unsigned long long)store_range_stat(host_store(world->hosts[i]), range).keys);
+    buf_printf(&text, "; record");
+    describe_record(world, checks_newest(world, range), &text);
+    buf_append_byte(&text, 0);
+    print_line(story, (const char *)text.data);
+    buf_done(&text);
+    return true;
+}
+
+static bool until(struct story *story, const char *text)
+{
+    story->awaited = text;
+    return wait_for(story, seen);
+}
+
+static bool run_for(struct story *story, char **words)
+{
+    uint64_t end = story->world.now_us + number_in(story, words[0], 1000000) * (uint64_t)MS;
+    while (!world_broken(&story->world) && world_step(&story->world, end))
+        ;
+    return !world_broken(&story->world);
+}
+
+static bool die(struct story *story, char **words)
+{
+    int node = node_of(story, words[0]);
+    uint32_t step = node < 0 ? 0 : number_in(story, words[1], 1000);
+    if (step > 0)
+        faults_die_at(&story->world, (uint32_t)node, step);
+    return step > 0;
+}
+
+/* Commands to one host by name. */
+static bool host_command_named(struct story *story, char **words)
+{
+    struct host *host = host_named(story, words[1]);
+    if (host == NULL)
+        return false;
+    if (strcmp(words[0], "crash") == 0)
+        host_crash(host, false);
+    else if (strcmp(words[0], "power") == 0)
+        host_crash(host, true);
+    else if (strcmp(words[0], "start") == 0)
+        host_start(host);
+    else if (strcmp(words[0], "pause") == 0)
+        host_pause(host);
+    else if (strcmp(words[0], "resume") == 0)
+        host_resume(host);
+    else
+        story->error = "no such command";
+    return story->error == NULL;
+}
+
+static bool set_option(struct story *story, char **words, bool *ret_known)
+{
+    struct sim_options *options = &story->options;
+    *ret_known = true;
+    if (strcmp(words[0], "nodes") == 0)
+        options->nodes = number_in(story, words[1], 8);
+    else if (strcmp(words[0], "copies") == 0)
+        options->copies = number_in(story, words[1], SLOTS_MAX);
+    else if (strcmp(words[0], "range") == 0)
+        options->range = (int32_t)number_in(story, words[1], 63);
+    else
+        *ret_known = false;
+    return story->error == NULL;
+}
+
+static bool show(struct story *story, char **words)
+{
+    story->show_count = 0;
+    for (uint32_t i = 0; i < WORDS_MAX && words[i] != NULL; i++) {
+        char *word = story->show[story->show_count++];
+        snprintf(word, LINE_SIZE, "%s", words[i]);
+        for (char *at = word; *at != '\0'; at++)
+            if (*at == '_')
+                *at = ' ';
+    }
+    return true;
+}
+
+bool story_carry_out(struct story *story, char **words, const char *rest)
+{
+    bool known;
+    if (!story->begun && !set_option(story, words, &known))
+        return false;
+    if (!story->begun && known)
+        return true;
+    if (strcmp(words[0], "show") == 0)
+        return show(story, words + 1);
+    begin_world(story);
+    if (strcmp(words[0], "found") == 0)
+        return found(story);
+    if (strcmp(words[0], "grow") == 0)
+        return grow(story, words + 1);
+    if (strcmp(words[0], "begin") == 0 && words[1] != NULL)
+        return request(story, words + 1, false);
+    if (strcmp(words[0], "put") == 0 || strcmp(words[0], "get") == 0 ||
+        strcmp(words[0], "delete") == 0)
+        return request(story, words, true);
+    if (strcmp(words[0], "move") == 0)
+        return move(story, words + 1);
+    if (strcmp(words[0], "cancel") == 0)
+        return cancel(story);
+    if (strcmp(words[0], "leave") == 0)
+        return leave(story, words + 1);
+    if (strcmp(words[0], "settle") == 0)
+        return wait_for(story, answered) && wait_for(story, settled);
+    if (strcmp(words[0], "until") == 0)
+        return until(story, rest);
+    if (strcmp(words[0], "run") == 0)
+        return run_for(story, words + 1);
+    if (strcmp(words[0], "drop") == 0)
+        return drop(story, words + 1);
+    if (strcmp(words[0], "cut") == 0)
+        return cut(story, words + 1);
+    if (strcmp(words[0], "die") == 0)
+        return die(story, words + 1);
+    if (strcmp(words[0], "own") == 0)
+        return own(story);
+    if (strcmp(words[0], "heal") == 0) {
+        network_heal(&story->world);
+        return true;
+    }
+    return host_command_named(story, words);
+}
