@@ -258,7 +258,7 @@ static void check_latest(const struct reading *reading, const struct entry_op *w
         const struct entry_op *at = reading->ledger->newest[write->policy][write->key];
         for (; at != NULL; at = at->older)
             if (at->method == METHOD_DELETE && at->state != ENTRY_REFUSED &&
-                (at->state != ENTRY_DONE || at->ended >= write->begun))
+                (at->state != ENTRY_DONE || !at->strong || at->ended >= write->begun))
                 return;
         say(reading, "LaterReadsLater", write, "deleted before was");
         return;
