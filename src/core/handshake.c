@@ -91,11 +91,15 @@ void handshake_start(struct handshake *handshake, struct core *core)
 
 /* -------------------------------------------------------------------------------------- HELLO. */
 
-static void refuse(struct core *core, struct node_id to, uint64_t nonce, int error,
+/* The answer goes where the sender says it listens: under its id the member table may know another
+ * process. */
+static void refuse(struct core *core, struct node_id from, const struct message *hello, int error,
                    struct slice detail)
 {
-    struct message *message = core_send(core, to, MESSAGE_REFUSED);
-    message->refused.nonce = nonce;
+    struct slice address = hello->hello.self.peer;
+    struct message *message = address.size > 0 ? core_send_address(core, address, MESSAGE_REFUSED)
+                                               : core_send(core, from, MESSAGE_REFUSED);
+    message->refused.nonce = hello->hello.nonce;
     message->refused.error = error;
     message->refused.detail = detail;
 }
@@ -161,7 +165,7 @@ static enum handshake_news on_hello(struct handshake *handshake, struct core *co
         char theirs[NODE_ID_TEXT];
         id_format(core->cluster.id, ours);
         id_format(cluster, theirs);
-        refuse(core, from, message->hello.nonce, ERR_REFUSED,
+        refuse(core, from, message, ERR_REFUSED,
                core_printf(core,
                            "this node's data directory is of cluster %.8s, the seed is of cluster "
                            "%.8s; start it with the seeds of its own cluster, or with an empty "
@@ -170,17 +174,27 @@ static enum handshake_news on_hello(struct handshake *handshake, struct core *co
         return HANDSHAKE_NOTHING;
     }
     if (member_departed(&core->members, from)) {
-        refuse(core, from, message->hello.nonce, ERR_NOT_MEMBER,
+        refuse(core, from, message, ERR_NOT_MEMBER,
                slice_string("this node has left the cluster for good; to bring the host back, "
                             "start it with an empty data directory: it joins as a new node"));
         return HANDSHAKE_NOTHING;
     }
     const struct member *known = member_find(&core->members, from);
     if (known != NULL && known->generation > message->hello.self.generation) {
-        refuse(core, from, message->hello.nonce, ERR_REFUSED,
+        refuse(core, from, message, ERR_REFUSED,
                slice_string("the cluster remembers a later start of this node: its data directory "
                             "was copied or restored from a backup; start it with an empty "
                             "directory: it joins as a new node"));
+        return HANDSHAKE_NOTHING;
+    }
+    if (known != NULL && known->generation == message->hello.self.generation &&
+        !slice_equal(known->peer, message->hello.self.peer)) {
+        refuse(core, from, message, ERR_REFUSED,
+               core_printf(core,
+                           "another process runs under this node's id at %.*s: its data directory "
+                           "was copied; stop one of the two, or start this one with an empty "
+                           "directory: it joins as a new node",
+                           (int)known->peer.size, (const char *)known->peer.data));
         return HANDSHAKE_NOTHING;
     }
     welcome(handshake, core, from, message);

@@ -77,6 +77,8 @@ static struct link *link_to_address(struct peers *peers, struct slice address)
     struct link *link = map_get(&peers->by_address, address_hash(address));
     if (link != NULL)
         return link;
+    if (address.size == 0 || peers->by_address.count >= MEMBERS_MAX)
+        return NULL;
     link = link_new(peers);
     map_put(&peers->by_address, address_hash(address), link);
     return link;
