@@ -32,6 +32,7 @@ enum { FAULT_COUNT = FAULT_CLOCK + 1 };
 
 struct sim_options {
     uint64_t seed;
+    uint64_t variation; /* Another run of the same options; 0 as drawn. */
     enum profile profile;
 
     uint32_t nodes;      /* From the start; one founds, the others join. */

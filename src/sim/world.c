@@ -13,7 +13,7 @@
 void world_init(struct world *world, const struct sim_options *options, bool text, bool print)
 {
     *world = (struct world){.options = *options};
-    prng_init(&world->prng, options->seed);
+    prng_init(&world->prng, options->seed + options->variation * 0x9e3779b97f4a7c15u);
     trace_init(&world->trace, text, print);
     world->cluster = (struct cluster){
         .id = {prng_next(&world->prng) | 1, prng_next(&world->prng)},
