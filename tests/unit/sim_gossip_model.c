@@ -1,4 +1,4 @@
-/* Gossip at scale keeps its goals (docs/testing.md, "Gossip at scale"). */
+/* Gossip at scale keeps its goals (docs/gossip.md). */
 #include "sim/gossip_model.h"
 
 #include <criterion/criterion.h>
