@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "shell/clients.h"
-#include "shell/session.h"
+#include "shell/session_resp.h"
 
 /* The parts of an mget or mput, in order of their keys. */
 struct gather {
@@ -70,6 +70,13 @@ static void leave_session(struct call *call)
         call->next_of_session->at_session = call->at_session;
     call->session->calls_count--;
     call->session = NULL;
+    call->reply = NULL;
+    if (call->at_key == NULL)
+        return;
+    *call->at_key = call->next_of_key;
+    if (call->next_of_key != NULL)
+        call->next_of_key->at_key = call->at_key;
+    call->at_key = NULL;
 }
 
 static void call_free(struct calls *calls, struct call *call)
@@ -202,6 +209,60 @@ void calls_request(struct session *session, const struct rpc_request *request)
         submit(session, call, &request->requests[0], request->values);
 }
 
+/* -------------------------------------------------------------------------- RESP. */
+
+static void chain(struct session *session, struct call *call)
+{
+    struct call **head = &session->resp->chains[call->key_hash % RESP_CHAINS];
+    call->next_of_key = *head;
+    call->at_key = head;
+    if (*head != NULL)
+        (*head)->at_key = &call->next_of_key;
+    *head = call;
+}
+
+void calls_part(struct session *session, const struct request *request, struct resp_reply *reply,
+                uint32_t part, bool write)
+{
+    struct call *call = call_new(session, 0);
+    ASSERT(call != NULL);
+    call->reply = reply;
+    call->part = part;
+    call->write = write || request->method == METHOD_PUT || request->method == METHOD_DELETE;
+    if (request->method != METHOD_SCAN) {
+        const struct core *core = node_core(session->clients->engine->node);
+        call->key_hash = key_hash(core->cluster.hash_seed, request->bucket, request->key);
+        chain(session, call);
+    }
+    submit(session, call, request, false);
+}
+
+void calls_defer(struct clients *clients, struct call *call)
+{
+    call->next = clients->calls.deferred;
+    clients->calls.deferred = call;
+}
+
+void calls_turn(struct clients *clients)
+{
+    struct call *call = clients->calls.deferred;
+    clients->calls.deferred = NULL;
+    while (call != NULL) {
+        struct call *next = call->next;
+        const struct request request = {.method = METHOD_DELETE,
+                                        .bucket = call->asked.bucket,
+                                        .key = call->asked.key,
+                                        .context = buf_slice(&call->result)};
+        const struct event event = {
+            .type = EVENT_REQUEST,
+            .request = {.client = call->number, .request = &request},
+        };
+        call->asked.method = METHOD_DELETE;
+        engine_step(clients->engine, &event);
+        call = next;
+    }
+}
+
 void calls_command(struct session *session, uint32_t id, const struct command *command,
                    struct buf *result)
 {
@@ -227,7 +288,8 @@ static const struct answer *bounded(struct clients *clients, const struct answer
                                     size_t output, size_t output_max, struct answer *ret_busy)
 {
     bool read = answer->entries_count > 0 || answer->object.size > 4096;
-    if (!read || (output <= output_max && clients->conns->output_bytes <= CLIENTS_OUTPUT_MAX))
+    uint64_t all = clients->conns->output_bytes + clients->held_bytes;
+    if (!read || (output <= output_max && all <= CLIENTS_OUTPUT_MAX))
         return answer;
     clients->counters.busy++;
     *ret_busy = *answer;
@@ -273,6 +335,19 @@ static void answer_single(struct clients *clients, struct call *call, const stru
     rpc_answer(call->id, &call->asked, answer, &clients->answers, conn_out(conn));
 }
 
+/* True if the call goes on: its next request is sent at the end of the turn. */
+static bool answer_resp(struct clients *clients, struct call *call, const struct answer *answer)
+{
+    struct session *session = call->session;
+    struct answer busy;
+    if (session == NULL)
+        return false;
+    if (call->asked.method == METHOD_GET || call->asked.method == METHOD_SCAN)
+        answer = bounded(clients, answer, conn_output(&session->conn) + session->resp->held,
+                         SESSION_OUTPUT_MAX, &busy);
+    return resp_answer(clients, call, answer);
+}
+
 void calls_reply(struct clients *clients, uint64_t number, const struct answer *answer)
 {
     struct calls *calls = &clients->calls;
@@ -281,8 +356,11 @@ void calls_reply(struct clients *clients, uint64_t number, const struct answer *
     if (call == NULL || !call->live || call->number != number)
         return;
     struct session *session = call->session;
+    bool goes_on = false;
     arena_reset(&clients->answers);
-    if (call->gather != NULL)
+    if (call->reply != NULL)
+        goes_on = answer_resp(clients, call, answer);
+    else if (call->gather != NULL)
         answer_part(clients, call, answer);
     else if (session != NULL && call->command)
         answer_command(call, answer);
@@ -291,6 +369,8 @@ void calls_reply(struct clients *clients, uint64_t number, const struct answer *
     metrics_request(clients->metrics, call->command ? METRIC_OTHER : call->asked.method,
                     clients->engine->now.us - call->began_us);
     bool single = call->gather == NULL;
+    if (goes_on)
+        return;
     call_free(calls, call);
     if (session != NULL && single)
         session_sent(session);

@@ -19,22 +19,27 @@ enum {
 struct session;
 struct clients;
 struct gather;
+struct resp_reply;
 
 struct call {
-    uint64_t number;         /* As `client` in the core: generation and index. */
-    struct session *session; /* NULL once its connection is gone. */
-    struct gather *gather;   /* Of a part of an mget or mput, else NULL. */
+    uint64_t number;          /* As `client` in the core: generation and index. */
+    struct session *session;  /* NULL once its connection is gone. */
+    struct gather *gather;    /* Of a part of an mget or mput, else NULL. */
+    struct resp_reply *reply; /* Of a part of a RESP command, else NULL. */
     uint32_t part;
     uint32_t id; /* Of the response. */
     bool command;
     bool live;
     uint64_t began_us;
     struct rpc_asked asked;
-    struct buf result; /* Owned. Of a command that succeeds. */
+    struct buf result; /* Owned. Of a command that succeeds; the context of a deferred delete. */
     uint8_t name[CALL_NAME_SIZE];
     uint8_t *long_name; /* Owned. Bucket and key where `name` is too small. */
-    struct call *next;  /* Of a free one. */
+    struct call *next;  /* Of a free or deferred one. */
     struct call *next_of_session, **at_session;
+    uint64_t key_hash;                  /* RESP: what earlier and later commands share. */
+    bool write;                         /* RESP: of the key, now or later. */
+    struct call *next_of_key, **at_key; /* RESP: in the session's chains; at_key NULL: in none. */
 };
 
 struct calls {
@@ -42,6 +47,7 @@ struct calls {
     uint32_t count;
     uint32_t capacity;
     struct call *free;
+    struct call *deferred; /* Deletes to be sent at the end of the turn. */
     uint32_t live;
 };
 
@@ -51,6 +57,15 @@ void calls_request(struct session *session, const struct rpc_request *request);
 /* Send a command; RESULT (moved) is the answer when it succeeds. */
 void calls_command(struct session *session, uint32_t id, const struct command *command,
                    struct buf *result);
+/* Send one part of a RESP command, for which there is room. WRITE: it will write the key even if
+ * REQUEST is a read. */
+void calls_part(struct session *session, const struct request *request, struct resp_reply *reply,
+                uint32_t part, bool write);
+/* CALL has read a key, and its `result` is the context: delete what it read at the end of the turn.
+ */
+void calls_defer(struct clients *clients, struct call *call);
+/* End of a turn: send what was deferred. */
+void calls_turn(struct clients *clients);
 /* The `reply` hook of the engine, for all numbers that calls gave out. */
 void calls_reply(struct clients *clients, uint64_t number, const struct answer *answer);
 /* The connection is going away. */

@@ -64,12 +64,13 @@ void clients_turn(struct clients *clients)
         session_resume(session);
         session = next;
     }
+    calls_turn(clients);
     verify_turn(clients);
 }
 
 bool clients_pending(const struct clients *clients)
 {
-    return clients->resumable != NULL || verify_pending(clients);
+    return clients->resumable != NULL || clients->calls.deferred != NULL || verify_pending(clients);
 }
 
 void clients_second(struct clients *clients, uint64_t now_us)

@@ -62,6 +62,8 @@ struct clients {
     struct arena requests;   /* Of the request being decoded. */
     struct arena answers;    /* Of the answer being encoded. */
     size_t input_bytes;
+    uint64_t held_bytes;   /* Of RESP replies that wait for earlier ones. */
+    uint64_t sessions_ids; /* Given out. */
     struct clients_counters counters;
     struct logger_limit complaints;
 };

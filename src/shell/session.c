@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "shell/admin_methods.h"
 #include "shell/clients.h"
+#include "shell/session_resp.h"
 #include "shell/verify.h"
 
 /* ---------------------------------------------------------------------------- Deadlines. */
@@ -55,7 +56,7 @@ static void finish_when_idle(struct session *session)
     conn_finish(&session->conn);
 }
 
-static void linger(struct session *session)
+void session_finish(struct session *session)
 {
     session->state = SESSION_REFUSED;
     session->paused = false;
@@ -69,32 +70,33 @@ static void linger(struct session *session)
 
 void session_refuse(struct session *session, int error, const char *detail)
 {
-    rpc_error(0, error, slice_string(detail), conn_out(&session->conn));
+    if (session->state == SESSION_RESP)
+        resp_fail(session, error == ERR_BAD_REQUEST ? "ERR" : error_word(error), detail);
+    else
+        rpc_error(0, error, slice_string(detail), conn_out(&session->conn));
     session->clients->counters.malformed++;
-    linger(session);
+    session_finish(session);
 }
 
-/* Somebody who does not speak our protocol gets one line that he can read. */
-static void refuse_stranger(struct session *session, struct slice bytes)
+void session_refuse_http(struct session *session)
 {
-    static const char *const verbs[] = {"GET ",    "POST ",  "PUT ",     "HEAD ",
-                                        "DELETE ", "PATCH ", "OPTIONS ", "CONNECT "};
     struct clients *clients = session->clients;
-    struct buf *out = conn_out(&session->conn);
-    bool http = false;
-    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-        size_t size = MIN(strlen(verbs[i]), bytes.size);
-        http = http || memcmp(bytes.data, verbs[i], size) == 0;
-    }
-    if (http)
-        buf_printf(out,
-                   "HTTP/1.1 400 this port speaks MessagePack-RPC; HTTP is at %s\r\n"
-                   "Connection: close\r\n\r\n",
-                   clients->options.http == NULL ? "no port of this node" : clients->options.http);
-    else
-        buf_printf(out, "-ERR this port speaks MessagePack-RPC (docs/protocol.md)\r\n");
+    buf_printf(resp_reply_now(session),
+               "HTTP/1.1 400 this port speaks MessagePack-RPC and RESP; HTTP is at %s\r\n"
+               "Connection: close\r\n\r\n",
+               clients->options.http == NULL ? "no port of this node" : clients->options.http);
+    resp_replied(session);
     clients->counters.other++;
-    linger(session);
+    session_finish(session);
+}
+
+/* Somebody who does not speak our protocols gets one line that he can read. */
+static void refuse_stranger(struct session *session)
+{
+    buf_printf(conn_out(&session->conn),
+               "-ERR this port speaks MessagePack-RPC and RESP (docs/protocol.md)\r\n");
+    session->clients->counters.other++;
+    session_finish(session);
 }
 
 /* ------------------------------------------------------------------------------ Methods. */
@@ -179,7 +181,7 @@ static void take_request(struct session *session, struct slice message)
     if (result == ERR_CORRUPT) {
         rpc_error(0, ERR_BAD_REQUEST, request.detail, conn_out(&session->conn));
         clients->counters.malformed++;
-        linger(session);
+        session_finish(session);
     } else if (result < 0) {
         rpc_error(request.id, result, request.detail, conn_out(&session->conn));
         session_sent(session);
@@ -197,37 +199,72 @@ static void take_request(struct session *session, struct slice message)
 static bool overfull(const struct session *session)
 {
     return session->calls_count >= SESSION_CALLS_MAX ||
-           conn_output(&session->conn) >= SESSION_OUTPUT_SOFT;
+           conn_output(&session->conn) >= SESSION_OUTPUT_SOFT ||
+           (session->state == SESSION_RESP && resp_overfull(session));
+}
+
+/* Does it take requests? */
+static bool serves(const struct session *session)
+{
+    return session->state == SESSION_RPC || session->state == SESSION_RESP;
+}
+
+static void pause_reading(struct session *session)
+{
+    session->paused = true;
+    conn_read_stop(&session->conn);
+}
+
+/* Take the message at the start of BYTES. False: none is whole, or no more is to be taken. */
+static bool take_message(struct session *session, struct slice bytes, size_t *ret_size)
+{
+    size_t more = 0;
+    int result = mp_scan(&session->scan, bytes, &more);
+    if (result < 0) {
+        session_refuse(session, result == ERR_TOO_LARGE ? result : ERR_BAD_REQUEST,
+                       result == ERR_TOO_LARGE ? "a request is larger or deeper than allowed"
+                                               : "what came is not MessagePack-RPC");
+        return false;
+    }
+    if (more > 0)
+        return false;
+    *ret_size = session->scan.at;
+    session->scan = rpc_scan();
+    take_request(session, slice_of(bytes.data, *ret_size));
+    return true;
+}
+
+static bool take_command(struct session *session, struct slice bytes, size_t *ret_size)
+{
+    enum resp_taken taken = resp_take(session, bytes, ret_size);
+    if (taken == RESP_BLOCKED) {
+        *ret_size = 0;
+        pause_reading(session);
+    }
+    return taken == RESP_TAKEN;
 }
 
 /* Take whole requests from the front of BYTES; returns how much was used. */
 static size_t take_requests(struct session *session, struct slice bytes)
 {
     size_t used = 0;
-    while (session->state == SESSION_RPC && used < bytes.size) {
-        size_t more = 0;
+    while (serves(session) && used < bytes.size) {
+        size_t size = 0;
         if (overfull(session)) {
-            session->paused = true;
-            conn_read_stop(&session->conn);
+            pause_reading(session);
             break;
         }
         struct slice rest = slice_of(bytes.data + used, bytes.size - used);
-        int result = mp_scan(&session->scan, rest, &more);
-        if (result < 0) {
-            session_refuse(session, result == ERR_TOO_LARGE ? result : ERR_BAD_REQUEST,
-                           result == ERR_TOO_LARGE ? "a request is larger or deeper than allowed"
-                                                   : "what came is not MessagePack-RPC");
+        bool taken = session->state == SESSION_RPC ? take_message(session, rest, &size)
+                                                   : take_command(session, rest, &size);
+        if (!taken)
             break;
-        }
-        if (more > 0)
-            break;
-        size_t size = session->scan.at;
-        session->scan = rpc_scan();
         used += size;
-        unwatch(session);
-        take_request(session, slice_of(rest.data, size));
+        /* Whoever is being refused has a deadline of his own by now. */
+        if (serves(session))
+            unwatch(session);
     }
-    return session->state == SESSION_RPC ? used : bytes.size;
+    return serves(session) ? used : bytes.size;
 }
 
 static void count_input(struct session *session)
@@ -244,14 +281,21 @@ static void keep_rest(struct session *session)
     if (session->in.size == 0)
         buf_done(&session->in);
     count_input(session);
-    if (session->state == SESSION_RPC && session->in.size > CLIENTS_ROOM_SIZE &&
+    if (serves(session) && session->in.size > CLIENTS_ROOM_SIZE &&
         clients->input_bytes > CLIENTS_INPUT_MAX) {
         clients->counters.busy++;
         session_refuse(session, ERR_BUSY, "too many large requests are coming in at this node");
         count_input(session);
     }
-    if (session->state == SESSION_RPC)
+    if (serves(session))
         watch_request(session);
+}
+
+/* An array, or a line: a command's first letter, or an empty one. */
+static bool speaks_resp(uint8_t byte)
+{
+    return byte == '*' || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') ||
+           byte == '\r' || byte == '\n';
 }
 
 static void begin_session(struct session *session, struct slice bytes)
@@ -259,8 +303,10 @@ static void begin_session(struct session *session, struct slice bytes)
     if (bytes.data[0] == 0x94) {
         session->state = SESSION_RPC;
         session->scan = rpc_scan();
+    } else if (speaks_resp(bytes.data[0])) {
+        resp_begin(session);
     } else {
-        refuse_stranger(session, bytes);
+        refuse_stranger(session);
     }
 }
 
@@ -329,7 +375,7 @@ void session_relax(struct session *session)
 
 void session_resume(struct session *session)
 {
-    if (session->state != SESSION_RPC || session->conn.closing || !session->paused)
+    if (!serves(session) || session->conn.closing || !session->paused)
         return;
     session->paused = false;
     if (session->in.size > 0) {
@@ -365,7 +411,7 @@ void session_expired(struct session *session)
 static void on_end(struct conn *conn, int error)
 {
     struct session *session = (struct session *)(void *)conn;
-    if (error != 0 || session->state != SESSION_RPC || !busy(session)) {
+    if (error != 0 || !serves(session) || !busy(session)) {
         session_close(session);
         return;
     }
@@ -383,6 +429,7 @@ static void on_closed(struct conn *conn)
     if (session->next != NULL)
         session->next->at = session->at;
     session->clients->sessions_count--;
+    resp_free(session);
     mem_free(session);
 }
 
@@ -397,6 +444,8 @@ struct session *session_new(struct clients *clients)
     struct session *session = mem_zero(sizeof *session);
     conn_init(&session->conn, clients->conns, &events);
     session->clients = clients;
+    session->id = ++clients->sessions_ids;
+    session->began_us = clients->engine->now.us;
     session->next = clients->sessions;
     session->at = &clients->sessions;
     if (session->next != NULL)

@@ -21,9 +21,12 @@ enum {
 enum session_state {
     SESSION_NEW = 0, /* Nothing came yet. */
     SESSION_RPC,
+    SESSION_RESP,
     SESSION_ENDING,  /* All requests have come: closed after the last answer. */
     SESSION_REFUSED, /* The error is on its way; what comes in is thrown away. */
 };
+
+struct resp_session;
 
 struct session {
     struct conn conn; /* First. */
@@ -32,6 +35,9 @@ struct session {
     struct buf in;  /* Begun requests, and whole ones while paused. */
     size_t counted; /* Of `in`, in clients->input_bytes. */
     struct mp_scan scan;
+    struct resp_session *resp; /* Owned; NULL unless it speaks RESP. */
+    uint64_t id;               /* Of the connection, unique in this life of the process. */
+    uint64_t began_us;
     uint32_t calls_count;
     uint32_t verifies;                          /* Under way. */
     struct call *calls;                         /* Under way. */
@@ -48,6 +54,10 @@ struct session *session_new(struct clients *clients);
 void session_start(struct session *session);
 /* Answer under id 0 and close once that has arrived. */
 void session_refuse(struct session *session, int error, const char *detail);
+/* Tell somebody who speaks HTTP where to go, and close once that has arrived. */
+void session_refuse_http(struct session *session);
+/* Read no more, and close once all answers have arrived. */
+void session_finish(struct session *session);
 /* Output or the number of calls has fallen: go on reading if that was why it stopped. */
 void session_relax(struct session *session);
 /* Take up what was left when reading stopped. */
