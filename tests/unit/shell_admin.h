@@ -68,6 +68,12 @@ uint32_t node_transfers(const struct node *node, struct transfer_status *ret, ui
     return 1;
 }
 
+uint32_t node_dirty_ranges(const struct node *node)
+{
+    (void)node;
+    return 0;
+}
+
 void store_stats(const struct store *store, struct store_stats *ret_stats)
 {
     (void)store;
