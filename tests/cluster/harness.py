@@ -125,8 +125,8 @@ class RpcError(Exception):
 class Rpc:
     """One connection to the client port."""
 
-    def __init__(self, port, timeout=PATIENCE_S):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port, timeout=PATIENCE_S, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=timeout)
         self.received = b""
         self.last_id = 0
 
@@ -204,8 +204,12 @@ def wait_for(what, condition, patience=PATIENCE_S):
 
 
 class Node:
-    def __init__(self, folder, name, options=()):
+    """HOST is where it listens, INSIDE a command that starts it elsewhere (`ip netns exec ...`)."""
+
+    def __init__(self, folder, name, options=(), host="127.0.0.1", inside=()):
         self.name = name
+        self.host = host
+        self.inside = list(inside)
         self.data = os.path.join(folder, name)
         self.log_path = os.path.join(folder, name + ".log")
         self.peer = free_port()
@@ -216,16 +220,16 @@ class Node:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def peer_address(self):
-        return f"127.0.0.1:{self.peer}"
+        return f"{self.host}:{self.peer}"
 
     def start(self, *extra, ready=True):
-        command = [program("kvnode"), "serve", "--data", self.data, "--name", self.name,
+        command = [*self.inside, program("kvnode"), "serve", "--data", self.data, "--name", self.name,
                    "--peer", self.peer_address, "--listen", self.address,
-                   "--http", f"127.0.0.1:{self.http}", *self.options, *extra]
+                   "--http", f"{self.host}:{self.http}", *self.options, *extra]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         if ready:
@@ -234,7 +238,7 @@ class Node:
     def state(self):
         """What the node says of itself, None while it does not answer."""
         try:
-            with Rpc(self.port, timeout=5) as rpc:
+            with Rpc(self.port, timeout=5, host=self.host) as rpc:
                 return rpc.call("ping")["state"]
         except (OSError, ConnectionError, RpcError):
             return None
@@ -273,11 +277,11 @@ class Node:
         self.process = None
 
     def rpc(self):
-        return Rpc(self.port)
+        return Rpc(self.port, host=self.host)
 
     def metric(self, name):
         """The value of a metric without labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=PATIENCE_S) as page:
+        with urllib.request.urlopen(f"http://{self.host}:{self.http}/metrics", timeout=PATIENCE_S) as page:
             for line in page.read().decode().splitlines():
                 if line.startswith(name + " "):
                     return float(line.split()[1])
@@ -296,14 +300,11 @@ class Cluster:
         self.nodes = []
         self.ended = []  # Nodes that nobody shall ask any more; their logs are still shown.
 
-    def add(self, name, *options, create=False, ready=True):
-        node = Node(self.folder, name, options)
-        if create:
-            node.start("--create", ready=ready)
-        else:
-            seeds = [option for other in self.nodes for option in ("--seed", other.peer_address)]
-            node.start(*seeds, ready=ready)
+    def add(self, name, *options, create=False, ready=True, **where):
+        seeds = [option for other in self.nodes for option in ("--seed", other.peer_address)]
+        node = Node(self.folder, name, options, **where)
         self.nodes.append(node)
+        node.start(*(["--create"] if create else seeds), ready=ready)
         return node
 
     def forget(self, node):

@@ -20,7 +20,7 @@ class Growth(LoadedTest):
         for count, name in enumerate("bcde", start=2):
             node = self.cluster.add(name, "--map-size", "4G")
             self.wait_members(count)
-            load.nodes.append(node)
+            load.ask(self.cluster.nodes)
             self.admin("rebalance", "--yes", "--wait")
             self.wait_copies(min(count, 3))
             load.progress()
@@ -32,7 +32,7 @@ class Growth(LoadedTest):
         self.admin("verify")
         leavers = [self.cluster.nodes[0], self.cluster.nodes[3]]  # The founder and a late one.
         for node in leavers:
-            load.nodes.remove(node)
+            load.ask([other for other in self.cluster.nodes if other is not node])
             self.leave(node)
             self.wait_copies(3)
             load.progress()

@@ -68,7 +68,7 @@ class ThreeNodes(LoadedTest):
         self.assertEqual(load.failed_since(noticed), [])
         self.b.start()
         self.wait_members(3)
-        load.nodes = list(self.cluster.nodes)
+        load.ask(self.cluster.nodes)
         back = time.monotonic()
         load.progress(500)
         load.stop()

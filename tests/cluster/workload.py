@@ -50,7 +50,7 @@ class Ledger:
 
 
 class Workload:
-    """`nodes` may be changed while it runs: a list of the nodes that clients ask."""
+    """Each client asks any of `nodes`, one request at a time."""
 
     REST_S = 1  # Beyond the deadline.
 
@@ -66,11 +66,12 @@ class Workload:
         self.failures = []   # Requests that got no answer or an error: (when, text).
         self.violations = []
         self.answered = 0
+        self.begun = [0] * (writers + readers)  # Requests of each thread.
         self.stopping = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(self.write_one, number, writers))
-                        for number in range(writers)]
-        self.threads += [threading.Thread(target=self.run, args=(self.read_one, number, 1))
-                         for number in range(readers)]
+        self.threads = [threading.Thread(target=self.run, args=(self.write_one, n, n, writers))
+                        for n in range(writers)]
+        self.threads += [threading.Thread(target=self.run, args=(self.read_one, writers + n, 0, 1))
+                         for n in range(readers)]
 
     # ------------------------------------------------------------------ Values
 
@@ -143,12 +144,13 @@ class Workload:
         if wrong:
             self.violations.append(f"get of {key} through {node.name}: {wrong}")
 
-    def run(self, step, number, stride):
-        rng = random.Random(f"{self.seed} {step.__name__} {number}")
+    def run(self, step, number, first, stride):
+        rng = random.Random(f"{self.seed} {number}")
         connections = Connections()
-        mine = range(number, self.keys, stride)
+        mine = range(first, self.keys, stride)
         try:
             while not self.stopping.wait(self.pause):
+                self.begun[number] += 1
                 step(rng, connections, mine)
         except Exception as error:  # Shown by the main thread.
             self.violations.append(f"the test itself: {error!r}")
@@ -180,6 +182,13 @@ class Workload:
         """Wait until REQUESTS more were answered."""
         goal = self.answered + requests
         wait_for(f"{requests} more requests to be answered", lambda: self.answered >= goal)
+
+    def ask(self, nodes):
+        """Ask these nodes from now on; returns when no request to others is under way any more."""
+        self.nodes = list(nodes)
+        before = list(self.begun)
+        wait_for("requests to other nodes to end",
+                 lambda: all(now > then for now, then in zip(self.begun, before)))
 
     def failed_since(self, moment):
         return [text for when, text in self.failures if when >= moment]

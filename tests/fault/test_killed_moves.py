@@ -86,7 +86,7 @@ class KilledMoves(LoadedTest):
             # Only a member is killed: a directory that has not joined yet must be told its seed again.
             node = self.cluster.add(name, "--map-size", "4G")
             killer.nodes.append(node)
-            load.nodes.append(node)
+            load.ask(self.cluster.nodes)
             if name == "c":
                 killer.start()
             if name in "ce":
@@ -94,7 +94,7 @@ class KilledMoves(LoadedTest):
                              "rebalance", "--rate", "1", "--yes", "--wait")
         for name in "be":
             node = next(node for node in self.cluster.nodes if node.name == name)
-            load.nodes.remove(node)
+            load.ask([other for other in self.cluster.nodes if other is not node])
             self.persist(lambda: self.departed(node), "leave", name, "--rate", "1", "--yes", "--wait")
             killer.spare(node)
             self.cluster.forget(node)
