@@ -25,6 +25,9 @@ void checks_free(struct checks *checks)
     mem_free(checks->complete);
     map_done(&checks->versions);
     map_done(&checks->generations);
+    map_done(&checks->ballots);
+    map_done(&checks->voters);
+    map_done(&checks->pasts);
     map_done(&checks->acks);
     map_done(&checks->writes);
     arena_done(&checks->arena);
@@ -88,6 +91,15 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_PROPOSE:
         if (message->vote.has_record)
             checks_record_proposed(world, from, &message->vote.record);
+        checks_vote(world, from, message);
+        break;
+    case MESSAGE_PROMISE:
+    case MESSAGE_ACCEPTED:
+        checks_vote(world, from, message);
+        break;
+    case MESSAGE_CHUNK_ACK:
+        if (message->chunk.transfer == 0)
+            checks_handed_acknowledged(world, from);
         break;
     case MESSAGE_CHOSEN:
         if (message->vote.has_record)
@@ -166,6 +178,7 @@ static void check_drop(struct world *world, uint32_t host, const struct store_op
         has(checks_find(checks, &install->submitted), self))
         world_violate(world, "CleanupSafe", "%s drops range %u, of which it is a member",
                       world_host_name(host), op->range);
+    checks_dropped(world, host, op->range);
     world->coverage.drops++;
 }
 
@@ -189,7 +202,11 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         .token = op->token,
         .type = op->type,
         .install = op->type == STORE_META,
+        .handed = op->type == STORE_CHUNK && token_owner(op->token) == OWNER_TRANSFER &&
+                  op->batch.metas_count == 0,
         .range = {op->range, op->fork, 0, op->epoch},
+        .dot = op->update.dot,
+        .key_hash = op->hash,
         .next = checks->flights[host],
     };
     checks->flights[host] = flight;
@@ -237,13 +254,18 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
     }
     if (done->type == STORE_UPDATE || done->changed)
         check_old_epoch(world, host, flight);
-    if (done->type == STORE_UPDATE)
-        checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
+    if (flight->handed)
+        checks_handed(world, host, done->position);
+    if (done->type != STORE_UPDATE)
+        return;
+    checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
+    checks_made(world, host, flight, done->object);
 }
 
 void checks_durable(struct world *world, uint32_t host, uint64_t synced)
 {
     struct checks *checks = world->checks;
+    checks->handed[host].synced = synced;
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
         if (install->position == 0 || install->position > synced ||
@@ -272,6 +294,8 @@ void checks_start(struct world *world, uint32_t host)
                           world_host_name(host), (unsigned long long)install->durable.epoch, range,
                           (unsigned long long)now.epoch);
         install->submitted = install->durable = now;
+        if (now.epoch > 0)
+            checks_complete(world, host, &core->holdings[range].record);
     }
 }
 
@@ -284,6 +308,7 @@ void checks_crash(struct world *world, uint32_t host)
         flight->next = checks->free_flights;
         checks->free_flights = flight;
     }
+    checks->handed[host].count = 0;
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
         install->submitted = install->durable;
@@ -301,6 +326,16 @@ void checks_halt(struct world *world, uint32_t host, int error)
 
 /* -------------------------------------------------------------------------------- Whole nodes. */
 
+static void check_departures(struct world *world, uint32_t host, const struct node *node)
+{
+    const struct member_table *members = &node_core(node)->members;
+    for (uint32_t i = 0; i < members->departures_count; i++)
+        if (member_find(members, members->departures[i].id) != NULL)
+            world_violate(world, "DeparturesForever",
+                          "%s has %s, which departed, as a member again", world_host_name(host),
+                          world_name(world, members->departures[i].id));
+}
+
 static void check_inbound(struct world *world, uint32_t host, const struct node *node)
 {
     struct transfer_status transfers[64];
@@ -316,6 +351,8 @@ static void check_inbound(struct world *world, uint32_t host, const struct node 
 void checks_step(struct world *world, uint32_t host)
 {
     const struct node *node = host_node(world->hosts[host]);
-    if (node != NULL && world->coverage.steps % 64 == 0)
-        check_inbound(world, host, node);
+    if (node == NULL || world->coverage.steps % 64 != 0)
+        return;
+    check_inbound(world, host, node);
+    check_departures(world, host, node);
 }

@@ -4,16 +4,24 @@
  * Each holds under every fault that a world can have (options.h) unless said otherwise:
  *
  *   OneSuccessor        a (range, fork, epoch) is one record, whoever speaks of it as chosen
+ *   BallotOneValue      a ballot proposes one record
+ *   VotesKept           a voter goes below no ballot that it promised, and gives back the record
+ *                       that it accepted
  *   EpochMonotonic      what a node installs of a range never falls, restarts included
  *   FollowsRules        a record follows its predecessor as the stage table says
  *   DistinctSlots       readers and writers of different slots are different nodes
  *   FenceBeforeStable   who gives up a slot, or K others, installed its last record durably first
  *   NoOldEpochInstall   no data of an older epoch enters a log after the install of a newer one
- *   ReadImpliesComplete who becomes reader of a slot holds all that the slot ever acknowledged
+ *   ReadImpliesComplete who becomes reader of a slot, or starts again as one, holds all that the
+ *                       slot ever acknowledged
+ *   OneEpochCount       an answer rests on acknowledgements of one epoch
  *   NoDotTwice          (range, dot) names one version
+ *   ActorHoldsItsPast   who makes a version of an actor holds, or saw overwritten, its earlier ones
  *   CleanupSafe         who drops a range is no member of what it installed, and no reader or
- *                       owner in the newest chosen record
+ *                       owner in the newest chosen record; the reader that it handed its copy to
+ *                       has all of that, synced before it said so
  *   GenerationFresh     a generation is spoken of in one life of a process only
+ *   DeparturesForever   who knows of a departure never has that member again
  *   HopBound            a request is handed on at most HOPS_MAX times
  *   PacketBound         gossip fits its bound
  *   ReservationBound    at most INBOUND_MAX transfers come in to a node at a time */

@@ -143,12 +143,36 @@ void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
                     sent->key, sent->dots[i]);
 }
 
+/* How many slots had acknowledged DOT under the epoch that ANSWER rests on? The coordinator's own
+ * acknowledgement, which no message shows, is taken for given. */
+static uint32_t slots_acknowledged(const struct world *world, const struct range_record *record,
+                                   uint32_t coordinator, struct dot dot)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        uint8_t slot = record->slots[i].number;
+        uint64_t name =
+            mix(mix(3, record->range, record->epoch), slot, mix(4, dot.actor, dot.counter));
+        const struct slot_ack *ack = map_get(&world->checks->acks, name);
+        uint32_t hosts = (ack == NULL ? 0 : ack->hosts) | 1u << coordinator;
+        count += writes(record, slot, world, hosts);
+    }
+    return count;
+}
+
 void checks_acknowledged(struct world *world, const struct answer *answer, struct slice bucket,
                          struct slice key, struct dot dot)
 {
     struct range_epoch range = {answer->range, 0, 0, answer->epoch};
     const struct range_record *record = checks_find(world->checks, &range);
     int host = world_host_of(world, answer->coordinator);
+    if (record != NULL && host >= 0 &&
+        slots_acknowledged(world, record, (uint32_t)host, dot) < answer->got)
+        world_violate(world, "OneEpochCount",
+                      "%s counts %u slots for a version of %.*s/%.*s under epoch %llu of range %u",
+                      world_host_name((uint32_t)host), answer->got, (int)bucket.size,
+                      (const char *)bucket.data, (int)key.size, (const char *)key.data,
+                      (unsigned long long)answer->epoch, answer->range);
     /* Of fewer acknowledgements than slots, the coordinator's own need not be one. */
     if (record == NULL || host < 0 || answer->got < answer->slots)
         return;
@@ -182,6 +206,27 @@ static bool covers(const struct object *object, struct dot dot)
             return true;
     }
     return vector_covers(object->history, dot);
+}
+
+void checks_made(struct world *world, uint32_t host, const struct flight *flight,
+                 struct slice bytes)
+{
+    struct checks *checks = world->checks;
+    struct object object;
+    uint64_t name = mix(mix(5, flight->range.range, flight->dot.actor), flight->key_hash, 0);
+    struct past *past = map_get(&checks->pasts, name);
+    if (object_decode(bytes, &checks->arena, &object) < 0)
+        return; /* Told already. */
+    for (const struct past *at = past; at != NULL; at = at->older)
+        if (!covers(&object, (struct dot){flight->dot.actor, at->counter}))
+            world_violate(world, "ActorHoldsItsPast",
+                          "%s makes version %llu of a key of range %u, and does not know version "
+                          "%llu of the same actor",
+                          world_host_name(host), (unsigned long long)flight->dot.counter,
+                          flight->range.range, (unsigned long long)at->counter);
+    struct past *made = arena_alloc(&checks->arena, sizeof(*made));
+    *made = (struct past){flight->dot.counter, past};
+    map_put(&checks->pasts, name, made);
 }
 
 static void on_probed(struct world *world, struct host_probe *probe, const struct store_done *done)
@@ -250,7 +295,7 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
         bool owed = ack->slot == mine->number ||
                     (learned > 0 && ack->slot == source && ack->epoch < learned);
-        if (!ack->complete || !owed)
+        if (!ack->complete || !owed || ack->epoch > record->epoch)
             continue;
         struct complete_probe *probe = arena_zero(&checks->arena, sizeof(*probe));
         probe->probe.done = on_probed;

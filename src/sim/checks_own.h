@@ -25,8 +25,24 @@ struct flight {
     uint64_t token;
     enum store_op_type type;
     bool install;
+    bool handed; /* CHUNK: of a former member's copy. */
     struct range_epoch range;
+    struct dot dot;    /* UPDATE */
+    uint64_t key_hash; /* UPDATE */
     struct flight *next;
+};
+
+/* Versions of a key that were made under one actor, newest first. */
+struct past {
+    uint64_t counter;
+    struct past *older;
+};
+
+/* Log positions of chunks that were handed over to a host and not acknowledged yet. */
+struct handed {
+    uint64_t positions[64];
+    uint32_t count;
+    uint64_t synced;
 };
 
 /* That a slot has a version: which hosts acknowledged it under one epoch. */
@@ -57,10 +73,14 @@ struct checks {
     struct map versions;        /* (range, dot) -> fingerprint */
     struct map generations;     /* (host, generation) -> life + 1 */
     struct map acks;            /* (range, epoch, slot, dot) -> struct slot_ack */
+    struct map ballots;         /* (range, epoch, ballot) -> fingerprint of what it proposes */
+    struct map voters;          /* (range, epoch, host) -> struct voter */
+    struct map pasts;           /* (range, actor, key) -> struct past */
     struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
     struct flight *flights[HOSTS_MAX];
     struct flight *free_flights;
+    struct handed handed[HOSTS_MAX];
 };
 
 static inline struct install *install_of(const struct checks *checks, uint32_t host, uint32_t range)
@@ -84,7 +104,21 @@ void checks_versions(struct world *world, uint32_t range, struct slice bucket, s
 void checks_write_sent(struct world *world, uint32_t from, const struct message *message);
 void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
                                const struct message *message);
-/* HOST has a new record of RANGE in its log: as a reader, has it everything? */
+/* HOST has made the version that FLIGHT names, on top of OBJECT's other ones. */
+void checks_made(struct world *world, uint32_t host, const struct flight *flight,
+                 struct slice object);
+/* HOST has a record of RANGE in its log: as a reader, has it everything? */
 void checks_complete(struct world *world, uint32_t host, const struct range_record *record);
+
+/* checks_votes.c */
+void checks_vote(struct world *world, uint32_t from, const struct message *message);
+
+/* checks_cleanup.c */
+/* HOST is about to delete its copy of RANGE. */
+void checks_dropped(struct world *world, uint32_t host, uint32_t range);
+/* A chunk that a former member handed over is in HOST's log up to POSITION. */
+void checks_handed(struct world *world, uint32_t host, uint64_t position);
+/* HOST says that the oldest of them is on its disk. */
+void checks_handed_acknowledged(struct world *world, uint32_t host);
 
 #endif

@@ -273,6 +273,8 @@ static void check_reading(const struct reading *reading)
 {
     check_invented(reading);
     const struct entry_op *op = reading->op;
+    if (op->policy == POLICY_LWW && reading->object.count > 1)
+        say(reading, "LwwKeepsOne", op, "more than one version, read by");
     if (!op->strong && !op->final)
         return;
     const struct entry_op *at = op->older;

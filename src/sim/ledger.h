@@ -9,6 +9,7 @@
  *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more; under
  *                      newest and lww only of what was answered before: a put that is not answered
  *                      yet may be written once more, above one whose writer saw its first self
+ *   LwwKeepsOne        of versions stamped lww one is left
  *   NoInventedSibling  every version ever returned was sent, whole, for that key
  *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
  *   PutOnce            under siblings, one put shows as one version

@@ -1,0 +1,122 @@
+/* Clean-up: what a former member deletes must be held by the reader that it handed it to. */
+#include "sim/checks_own.h"
+#include "sim/host.h"
+
+/* What HOST is about to delete, asked for just before it does. */
+struct drop_probe {
+    struct host_probe probe;
+    uint32_t host;
+    struct range_epoch range; /* Under which it deletes. */
+};
+
+/* One object of it, asked for at the reader. */
+struct kept_probe {
+    struct host_probe probe;
+    uint32_t host;
+    uint32_t reader;
+    uint32_t range;
+    struct slice bucket, key, object; /* In the arena. */
+};
+
+static void on_kept(struct world *world, struct host_probe *probe, const struct store_done *done)
+{
+    const struct kept_probe *mine = (struct kept_probe *)probe;
+    struct buf merged = {0};
+    bool has =
+        done->error == 0 && (object_merge(done->object, mine->object, &merged) & MERGE_SAME_A) != 0;
+    buf_done(&merged);
+    if (!has)
+        world_violate(world, "CleanupSafe",
+                      "%s drops range %u, but %s lacks a version of %.*s/%.*s",
+                      world_host_name(mine->host), mine->range, world_host_name(mine->reader),
+                      (int)mine->bucket.size, (const char *)mine->bucket.data, (int)mine->key.size,
+                      (const char *)mine->key.data);
+}
+
+/* The reader of the lowest slot of what RECORD says, if it has installed that very record and runs;
+ * else -1. */
+static int present_reader(const struct world *world, const struct range_record *record)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        bool owner =
+            slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
+        if (!owner && slot->stage != STAGE_CUT)
+            continue;
+        int host = world_host_of(world, owner ? slot->owner : slot->target);
+        if (host < 0 || host_state(world->hosts[host]) != HOST_UP)
+            return -1;
+        const struct install *install = install_of(world->checks, (uint32_t)host, record->range);
+        return install->submitted.epoch == record->epoch ? host : -1;
+    }
+    return -1;
+}
+
+static void on_dropped(struct world *world, struct host_probe *probe, const struct store_done *done)
+{
+    struct checks *checks = world->checks;
+    const struct drop_probe *mine = (struct drop_probe *)probe;
+    const struct range_record *record = checks_find(checks, &mine->range);
+    int reader = record == NULL ? -1 : present_reader(world, record);
+    for (uint32_t i = 0; done->error == 0 && reader >= 0 && i < done->entries_count; i++) {
+        const struct entry *entry = &done->entries[i];
+        struct kept_probe *kept = arena_zero(&checks->arena, sizeof(*kept));
+        *kept = (struct kept_probe){
+            .probe.done = on_kept,
+            .host = mine->host,
+            .reader = (uint32_t)reader,
+            .range = mine->range.range,
+            .bucket = arena_copy(&checks->arena, entry->bucket),
+            .key = arena_copy(&checks->arena, entry->key),
+            .object = arena_copy(&checks->arena, entry->object),
+        };
+        struct store_op op = {
+            .type = STORE_READ,
+            .range = mine->range.range,
+            .hash = entry->hash,
+            .bucket = kept->bucket,
+            .key = kept->key,
+        };
+        (void)host_probe(world->hosts[reader], &kept->probe, &op);
+    }
+}
+
+void checks_dropped(struct world *world, uint32_t host, uint32_t range)
+{
+    struct checks *checks = world->checks;
+    struct drop_probe *probe = arena_zero(&checks->arena, sizeof(*probe));
+    probe->probe.done = on_dropped;
+    probe->host = host;
+    probe->range = install_of(checks, host, range)->submitted;
+    struct store_op op = {
+        .type = STORE_SCAN,
+        .range = range,
+        .scan = {.from = range_first(range, world->options.range_bits),
+                 .to = range_last(range, world->options.range_bits),
+                 .count_max = 10000,
+                 .bytes_max = 64 << 20},
+    };
+    (void)host_probe(world->hosts[host], &probe->probe, &op);
+}
+
+/* ------------------------------------------------------------------------------- Handed over. */
+
+void checks_handed(struct world *world, uint32_t host, uint64_t position)
+{
+    struct handed *handed = &world->checks->handed[host];
+    if (handed->count < ARRAY_SIZE(handed->positions))
+        handed->positions[handed->count++] = position;
+}
+
+void checks_handed_acknowledged(struct world *world, uint32_t host)
+{
+    struct handed *handed = &world->checks->handed[host];
+    if (handed->count == 0)
+        return;
+    if (handed->positions[0] > handed->synced)
+        world_violate(world, "CleanupSafe",
+                      "%s acknowledges what a former member handed over before it is synced",
+                      world_host_name(host));
+    handed->count--;
+    memmove(handed->positions, handed->positions + 1, handed->count * sizeof(uint64_t));
+}
