@@ -63,10 +63,7 @@ static void set_active(struct transfers *transfers, struct drive *drive, bool ac
     if (drive->active == active)
         return;
     drive->active = active;
-    if (active)
-        transfers->active++;
-    else
-        transfers->active--;
+    transfers->active = active ? transfers->active + 1 : transfers->active - 1;
 }
 
 void drive_free(struct transfers *transfers, struct core *core, struct drive *drive)
@@ -166,6 +163,8 @@ static void former_remove(struct range_record *record, struct node_id node)
 
 static void propose(struct core *core, const struct range_record *next)
 {
+    if (next->epoch == 0)
+        return; /* Nothing follows the last epoch, which only a forged record has. */
     struct signal *signal = core_signal(core, SIGNAL_PROPOSE);
     signal->range = next->range;
     signal->record = next;
@@ -347,7 +346,8 @@ static void start_move(struct transfers *transfers, struct core *core, struct dr
     const struct range_record *record = held_record(core, drive->range);
     const struct slot *slot = record_slot(record, move->slot);
     if (id_none(move->to)) {
-        if (slot != NULL && slot->stage == STAGE_STABLE)
+        /* The last copy is never given up, whatever the plan says. */
+        if (slot != NULL && slot->stage == STAGE_STABLE && record_counted(record) > 1)
             propose_stage(core, drive->range, slot, STAGE_FENCE);
         return;
     }

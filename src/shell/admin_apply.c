@@ -49,19 +49,23 @@ static bool read_node(struct mp_reader *reader, struct node_id *ret_id)
 static bool move_check(struct admin_call *call, const struct plan_move *move)
 {
     const struct core *core = call->core;
-    if (move->range >= ring_ranges(&core->ring) || move->slot >= SLOTS_MAX ||
+    if (move->range >= ring_ranges(&core->ring) || move->slot >= core->cluster.copies ||
         (id_none(move->from) && id_none(move->to)))
         return admin_refuse(call, ERR_BAD_REQUEST, "there is no slot %u.%u to move", move->range,
                             move->slot);
     if (!id_none(move->to) && member_find(&core->members, move->to) == NULL)
         return admin_refuse(call, ERR_NOT_MEMBER, "the target of %u.%u is no member", move->range,
                             move->slot);
-    const struct slot *slot = record_slot(ring_get(&core->ring, move->range), move->slot);
+    const struct range_record *record = ring_get(&core->ring, move->range);
+    const struct slot *slot = record_slot(record, move->slot);
     struct node_id reader = slot == NULL ? NODE_NONE : slot_reader(slot);
     if (!id_equal(reader, move->from))
         return admin_refuse(call, ERR_REFUSED,
                             "slot %u.%u has moved since the plan was made: plan again", move->range,
                             move->slot);
+    if (id_none(move->to) && record_counted(record) == 1)
+        return admin_refuse(call, ERR_REFUSED, "slot %u.%u is the only copy of its range",
+                            move->range, move->slot);
     return true;
 }
 

@@ -1,10 +1,56 @@
 """Connections between peers: strangers, other clusters, copies, restarts at other addresses."""
 
+import ctypes
 import shutil
 
 from harness import *
 
 OPTIONS = ["--map-size", "4G", "--ranges", "64"]
+
+
+BULK, CHOSEN = 7, 17  # Of enum message_type.
+
+_xxhash = ctypes.CDLL("libxxhash.so.0")
+_xxhash.XXH3_64bits_withSeed.restype = ctypes.c_uint64
+_xxhash.XXH3_64bits_withSeed.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+
+
+def checksum(data, seed=0):
+    return struct.pack("<Q", _xxhash.XXH3_64bits_withSeed(data, len(data), seed))
+
+
+def id_bytes(text):
+    number = int(text, 16)
+    return struct.pack("<QQ", number >> 64, number & ((1 << 64) - 1))
+
+
+def varint(number):
+    encoded = b""
+    while number >= 0x80:
+        encoded += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return encoded + bytes([number])
+
+
+class Stranger:
+    """Somebody at the peer port who speaks the protocol and says what he likes."""
+
+    def __init__(self, node, cluster):
+        self.socket = socket.create_connection(("127.0.0.1", node.peer), timeout=60)
+        prelude = (b"KVRP" + struct.pack("<I", 1) + id_bytes("5a" * 16) + struct.pack("<Q", 1) +
+                   id_bytes(cluster))
+        self.socket.sendall(prelude + checksum(prelude))
+
+    def send(self, message):
+        payload = pack(message)
+        self.socket.sendall(struct.pack("<I", len(payload)) + checksum(payload, len(payload)) +
+                            payload)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
 
 
 class Peers(ClusterTest):
@@ -44,6 +90,32 @@ class Peers(ClusterTest):
         # What strangers do is logged, but does not fill the log.
         self.assertIn("peer connection closed", node.log())
         self.assertLess(len(node.log().splitlines()), 60)
+
+    def test_a_record_of_the_last_epoch_ends_no_node(self):
+        """Nothing can follow it, so whoever has to act on it leaves it as it is, a restart later too."""
+        node = self.cluster.add("a", *OPTIONS, create=True)
+        with node.rpc() as rpc:
+            pong = rpc.call("ping")
+        epoch = (1 << 64) - 1
+        former = id_bytes("0d" * 16)
+        record = (b"\x00\x00" + varint(epoch) + b"\x01\x00" + id_bytes(pong["node"]) +
+                  b"\x01" + former)
+        departure = former + b"\x01" + id_bytes(pong["node"]) + bytes(8)
+        with Stranger(node, pong["cluster"]) as stranger:
+            stranger.send([BULK, 0, [departure], [], [], []])
+            stranger.send([CHOSEN, 0, 0, 0, epoch, 0, None, False, 0, None, True, record, 0])
+            wait_for("the record", lambda: self.epoch(node, 0) == epoch)
+        self.wait_gossip()
+        self.assertIsNone(node.process.poll(), "the node has ended")
+        self.assertEqual(node.stop(), 0)
+        node.start()
+        self.wait_gossip()
+        self.assertEqual(self.epoch(node, 0), epoch)
+
+    @staticmethod
+    def epoch(node, number):
+        with node.rpc() as rpc:
+            return rpc.call("ring", **{"from": number, "count": 1})["records"][0]["epoch"]
 
     def test_a_silent_stranger_is_closed(self):
         node = self.cluster.add("a", *OPTIONS, create=True)

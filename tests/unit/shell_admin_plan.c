@@ -141,6 +141,36 @@ Test(admin_plan, pause_resume_and_cancel_change_the_plan_under_way)
     admin_reply_done(&plan);
 }
 
+/* Call apply with the one move that takes SLOT of RANGE from node FROM and gives it to nobody. */
+static struct admin_reply give_up(uint32_t range, uint32_t slot, uint64_t from)
+{
+    struct buf params = {0};
+    char text[NODE_ID_TEXT];
+    id_format(node_of(from), text);
+    mp_write_map(&params, 2);
+    mp_write_text(&params, "moves");
+    mp_write_array(&params, 1);
+    mp_write_array(&params, 4);
+    mp_write_uint(&params, range);
+    mp_write_uint(&params, slot);
+    mp_write_text(&params, text);
+    mp_write_nil(&params);
+    mp_write_text(&params, "counter");
+    mp_write_uint(&params, 0);
+    struct admin_reply reply = call_bytes("apply", buf_slice(&params));
+    buf_done(&params);
+    return reply;
+}
+
+Test(admin_plan, the_only_copy_of_a_range_cannot_be_given_up)
+{
+    refused(give_up(0, 0, 1), ERR_REFUSED, "only copy");
+    own(0, 2, (const uint64_t[]){1, 2}, 2);
+    struct admin_reply reply = give_up(0, 1, 2);
+    cr_assert_eq(reply.outcome, ADMIN_COMMAND, "another copy is left");
+    admin_reply_done(&reply);
+}
+
 Test(admin_plan, applied_moves_must_fit_the_ring)
 {
     struct admin_reply plan = call("plan", NULL, 0);
