@@ -356,7 +356,7 @@ static int check_command(struct cli *cli)
     int exit = ledger_load(&job.ledger, path);
     if (exit != 0)
         return cli_fail(cli, exit, "give the file that `kvbench soak --ledger` wrote",
-                        "cannot read %s", path);
+                        "cannot read %s as a ledger", path);
     job.keys = job.ledger.keys_count;
     exit = read_shared(cli, &job);
     if (exit == 0)

@@ -26,7 +26,8 @@ int main(int argc, char **argv)
         puts("kvnode " KVRING_VERSION);
         return 0;
     }
-    if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0) {
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
+        strcmp(command, "help") == 0) {
         usage(stdout);
         return 0;
     }

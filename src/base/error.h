@@ -10,7 +10,7 @@
 /* X(name, value, exit code, what to do) */
 #define ERRORS(X)                                                                                  \
     X(NOT_FOUND, -1, 1, "check the key and the bucket")                                            \
-    X(DELETED, -2, 1, "the key was deleted or has expired; put it again if you need it")           \
+    X(DELETED, -2, 1, "put it again if you need it")                                               \
     X(BAD_REQUEST, -3, 2, "see `--help` or docs/protocol.md for what is accepted")                 \
     X(UNKNOWN_METHOD, -4, 2, "see docs/protocol.md for the methods of this version")               \
     X(UNAVAILABLE, -5, 3, "nothing was changed; retry, and see `kvadmin status` for who is down")  \

@@ -102,7 +102,7 @@ static struct attempt attempt_lost(struct kvr_client *client, uint64_t end, int 
     char text[96];
     const char *why = error == ECONNRESET ? "the node closed the connection"
                                           : strerror_r(error, text, sizeof(text));
-    snprintf(attempt.reason, sizeof(attempt.reason), "%s", why);
+    snprintf(attempt.reason, sizeof(attempt.reason), "%s before it answered", why);
     return attempt;
 }
 
@@ -128,7 +128,9 @@ static bool take_answer(struct kvr_client *client, uint32_t id, struct attempt *
         return true;
     }
     if (found < 0) {
-        *attempt = (struct attempt){.outcome = LOST, .reason = "the answer is not well formed"};
+        *attempt = (struct attempt){
+            .outcome = LOST,
+            .reason = "what came is no answer of a node: is this its port for clients?"};
     }
     return found < 0;
 }
@@ -188,7 +190,7 @@ static void fail_lost(struct kvr_client *client, const struct attempt *attempt)
     if (attempt->late) {
         snprintf(message, sizeof(message), "no answer within %u ms", client->request.deadline_ms);
     } else {
-        snprintf(message, sizeof(message), "%s before it answered", attempt->reason);
+        snprintf(message, sizeof(message), "%s", attempt->reason);
     }
     if (attempt->outcome == UNSENT) {
         client_fail_node(client, ERR_UNAVAILABLE, message);

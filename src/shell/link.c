@@ -1,6 +1,7 @@
 /* Dialling: name lookup, connect, prelude, and what happens when one of them fails. */
 #include "shell/link.h"
 
+#include "shell/config.h"
 #include "shell/peers.h"
 
 /* One attempt and the connection it leads to. */
@@ -222,7 +223,8 @@ static void dial(struct link *link)
     link->state = LINK_DIALLING;
     link->peers->counters.dials++;
     peers_prelude(link->peers, conn_out(&dial->conn));
-    if (address_parse(slice_string(link->address), 0, &address) < 0)
+    /* A seed may come without a port. */
+    if (address_parse(slice_string(link->address), PORT_PEER, &address) < 0)
         fail(dial, "peer cannot be reached", "its address is malformed");
     else
         resolve(dial, &address);

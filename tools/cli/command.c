@@ -69,10 +69,10 @@ static void help_program(const struct cli_program *program, FILE *to)
         fprintf(to, "\n%s\n", program->help);
     }
     fprintf(to,
-            "\n`%s COMMAND --help` says more about a command.\n"
+            "\n`%s COMMAND --help` says more about a command, `%s --version` which one this is.\n"
             "Exit codes: 0 done, 1 not found, 2 usage, 3 not done: retry, 4 conflict, 5 refused,\n"
             "6 internal, 7 outcome unknown, 8 partly done.\n",
-            program->name);
+            program->name, program->name);
 }
 
 void cli_help(const struct cli_program *program, const struct cli_command *command, FILE *to)
@@ -202,7 +202,10 @@ static int parse_options(struct cli *cli, const struct cli_command *command, int
         const struct cli_option *option = tables_find(&tables, found);
         if (found == ':' || option == NULL) {
             return cli_usage(cli, "%s: %s", words[optind - 1],
-                             found == ':' ? "needs an argument" : "there is no such option");
+                             found == ':'      ? "needs an argument"
+                             : command != NULL ? "there is no such option"
+                                               : "no option of every command; a command's own "
+                                                 "options stand behind its name");
         }
         if (option->letter == 'h') {
             *ret_help = true;
@@ -227,12 +230,16 @@ static int check_arguments(const struct cli *cli)
     return 0;
 }
 
-static int unknown_command(const struct cli *cli, const char *word)
+static int unknown_command(const struct cli *cli, int count, char **words)
 {
+    const char *word = words[0];
     size_t size = strlen(word);
     for (const struct cli_command *command = cli->program->commands; command->name != NULL;
          command++) {
         if (strncmp(command->name, word, size) == 0 && command->name[size] == ' ') {
+            if (count > 1 && words[1][0] != '-') {
+                return cli_usage(cli, "there is no command `%s %s`", word, words[1]);
+            }
             return cli_usage(cli, "%s needs a second word, as in `%s`", word, command->name);
         }
     }
@@ -246,7 +253,7 @@ int cli_line(struct cli *cli, int count, char **words)
     cli->error.code = 0;
     cli->command = command_find(cli->program, count, words, &named);
     if (cli->command == NULL) {
-        return unknown_command(cli, words[0]);
+        return unknown_command(cli, count, words);
     }
     bool help = false;
     bool json = cli->json;
@@ -277,6 +284,10 @@ static int run_program(struct cli *cli, int argc, char **argv)
         return exit_code;
     }
     if (help) {
+        cli_help(cli->program, NULL, stdout);
+        return 0;
+    }
+    if (first + 1 == argc && strcmp(argv[first], "help") == 0) {
         cli_help(cli->program, NULL, stdout);
         return 0;
     }

@@ -254,9 +254,11 @@ static int departure_wait(struct cli *cli, const char *id)
                     "the node owns nothing any more, but has not departed within 5 minutes");
 }
 
-static int leave_go(struct cli *cli, const char *id, const char *name, json_t *params,
-                    uint64_t rate)
+static int leave_go(struct cli *cli, const json_t *member, json_t *params, uint64_t rate)
 {
+    const char *name = field_text(member, "name");
+    const char *state = field_text(member, "state");
+    bool runs = strcmp(state, "down") != 0 && strcmp(state, "maintenance") != 0;
     json_t *plan = NULL;
     json_object_del(params, "dry_run");
     if (call_patiently(cli, "leave", params, false, &plan) != 0)
@@ -267,9 +269,12 @@ static int leave_go(struct cli *cli, const char *id, const char *name, json_t *p
     else if (cli->json)
         cli_print_json(json_deep_copy(plan));
     if (exit == 0 && cli_given(cli, "wait"))
-        exit = departure_wait(cli, id);
+        exit = departure_wait(cli, field_text(member, "id"));
     if (exit == 0 && !cli->json)
-        printf("%s %s\n", name, cli_given(cli, "wait") ? "has left" : "is leaving");
+        printf("%s %s\n", name,
+               cli_given(cli, "wait") ? "has left"
+               : runs                 ? "is leaving"
+                                      : "does not run: it leaves when it is started again");
     json_decref(plan);
     return exit;
 }
@@ -337,7 +342,7 @@ int leave_command(struct cli *cli)
     json_object_set_new(params, "dry_run", json_true());
     exit = leave_show(cli, &fleet, params, name, rate);
     if (exit == 0 && !cli_given(cli, "dry-run"))
-        exit = leave_go(cli, field_text(member, "id"), name, params, rate);
+        exit = leave_go(cli, member, params, rate);
     json_decref(params);
     fleet_done(&fleet);
     return exit;
