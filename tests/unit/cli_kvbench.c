@@ -141,6 +141,21 @@ Test(ledger, a_put_of_unknown_outcome_may_show_up_later)
     cr_assert_eq(judge(4, 1, 100), LEDGER_STALE);
 }
 
+Test(ledger, each_put_of_unknown_outcome_may_show_up_later)
+{
+    bool known[200] = {false};
+    for (uint32_t i = 1; i < 200; i++) {
+        known[i] = i % 3 != 0;
+        uint32_t sequence = ledger_begin(&ledger, 3);
+        if (known[i])
+            ledger_acked(&ledger, 3, sequence);
+        else
+            ledger_unknown(&ledger, 3, sequence);
+    }
+    for (uint32_t i = 150; i < 199; i++)
+        cr_assert_eq(judge(3, i, 100), known[i] ? LEDGER_STALE : LEDGER_RIGHT, "put %u", i);
+}
+
 Test(ledger, another_run_s_value_is_right_only_until_we_wrote)
 {
     struct ledger other;
@@ -163,13 +178,15 @@ Test(ledger, it_survives_a_file)
     put(3);
     put(3);
     ledger_unknown(&ledger, 4, ledger_begin(&ledger, 4));
+    ledger_unknown(&ledger, 4, ledger_begin(&ledger, 4));
     cr_assert_eq(ledger_save(&ledger, path), 0);
     struct ledger read;
     cr_assert_eq(ledger_load(&read, path), 0);
     cr_assert_eq(read.run, ledger.run);
     cr_assert_eq(read.keys_count, 10);
     cr_assert_eq(read.keys[3].acked, 2);
-    cr_assert_eq(read.keys[4].unknown, 1);
+    cr_assert_eq(read.keys[4].unknown, 2);
+    cr_assert_eq(read.keys[4].older, 1);
     ledger_done(&read);
     cr_assert_eq(truncate(path, 40), 0);
     cr_assert_eq(ledger_load(&read, path), ERR_CORRUPT);

@@ -68,8 +68,20 @@ void ledger_refused(struct ledger *ledger, uint64_t key, uint32_t sequence)
 
 void ledger_unknown(struct ledger *ledger, uint64_t key, uint32_t sequence)
 {
-    ledger->keys[key].unknown = sequence;
-    ledger->keys[key].busy = false;
+    struct ledger_key *entry = &ledger->keys[key];
+    uint32_t step = sequence - entry->unknown;
+    entry->older = step < 64 ? entry->older << step : 0;
+    if (entry->unknown > 0 && step <= 64)
+        entry->older |= 1ull << (step - 1);
+    entry->unknown = sequence;
+    entry->busy = false;
+}
+
+static bool is_unknown(const struct ledger_key *entry, uint32_t sequence)
+{
+    uint32_t before = entry->unknown - sequence;
+    return sequence == entry->unknown ||
+           (sequence < entry->unknown && before <= 64 && entry->older >> (before - 1) & 1);
 }
 
 enum ledger_verdict ledger_judge(const struct ledger *ledger, uint64_t key, uint32_t floor,
@@ -98,7 +110,7 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, uint64_t key, uint
     if (!same || sequence == 0 || sequence > ledger->keys[key].sent)
         return LEDGER_WRONG;
     /* The outcome of a put that was lost on the way may come late, under a later one's feet. */
-    if (sequence < floor && sequence != ledger->keys[key].unknown)
+    if (sequence < floor && !is_unknown(&ledger->keys[key], sequence))
         return LEDGER_STALE;
     return LEDGER_RIGHT;
 }
@@ -108,10 +120,10 @@ int ledger_save(const struct ledger *ledger, const char *path)
     FILE *file = fopen(path, "w");
     if (file == NULL)
         return ERR_IO;
-    fprintf(file, "kvbench-ledger 1 %016" PRIx64 " %" PRIu64 "\n", ledger->run, ledger->keys_count);
+    fprintf(file, "kvbench-ledger 2 %016" PRIx64 " %" PRIu64 "\n", ledger->run, ledger->keys_count);
     for (uint64_t i = 0; i < ledger->keys_count; i++)
-        fprintf(file, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", ledger->keys[i].sent,
-                ledger->keys[i].acked, ledger->keys[i].unknown);
+        fprintf(file, "%" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIx64 "\n", ledger->keys[i].sent,
+                ledger->keys[i].acked, ledger->keys[i].unknown, ledger->keys[i].older);
     bool failed = ferror(file) != 0;
     return fclose(file) != 0 || failed ? ERR_IO : 0;
 }
@@ -125,12 +137,13 @@ int ledger_load(struct ledger *ret_ledger, const char *path)
     uint64_t keys = 0;
     int error = ERR_CORRUPT;
     struct ledger ledger = {0};
-    if (fscanf(file, "kvbench-ledger 1 %16" SCNx64 " %" SCNu64, &run, &keys) == 2 && keys > 0 &&
+    if (fscanf(file, "kvbench-ledger 2 %16" SCNx64 " %" SCNu64, &run, &keys) == 2 && keys > 0 &&
         keys <= UINT32_MAX) {
         ledger_init(&ledger, run, keys);
         uint64_t i = 0;
-        while (i < keys && fscanf(file, "%" SCNu32 " %" SCNu32 " %" SCNu32, &ledger.keys[i].sent,
-                                  &ledger.keys[i].acked, &ledger.keys[i].unknown) == 3)
+        while (i < keys &&
+               fscanf(file, "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNx64, &ledger.keys[i].sent,
+                      &ledger.keys[i].acked, &ledger.keys[i].unknown, &ledger.keys[i].older) == 4)
             i++;
         error = i == keys ? 0 : ERR_CORRUPT;
     }

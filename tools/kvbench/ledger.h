@@ -16,6 +16,7 @@ struct ledger_key {
     uint32_t acked;   /* Highest acknowledged. */
     uint32_t unknown; /* Highest with an unknown outcome. */
     bool busy;        /* A put is under way. */
+    uint64_t older;   /* Bit i: so has unknown - 1 - i. */
 };
 
 struct ledger {
