@@ -35,7 +35,8 @@ const char *peers_objection(const struct peers *peers, const struct prelude *pre
 {
     const struct core *core = node_core(peers->engine->node);
     if (id_equal(prelude->node, core->self))
-        return "it has this node's id: was a data directory copied?";
+        return "it has this node's id: another member is known under this node's own address, or a "
+               "data directory was copied";
     if (!id_none(core->cluster.id) && !id_none(prelude->cluster) &&
         !id_equal(prelude->cluster, core->cluster.id))
         return "it belongs to another cluster";
