@@ -336,6 +336,29 @@ static void answer(struct core *core, struct coord_op *op, uint32_t got)
     op_schedule(core, op);
 }
 
+/* Would reads show a version that was seen in an acknowledgement instead of ours? */
+static bool reads_earlier(struct core *core, const struct coord_op *op)
+{
+    bool ordered = op->bucket.policy != POLICY_SIBLINGS;
+    return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
+           !overtaken(core, op, buf_slice(&op->later));
+}
+
+/* Only a reader makes versions. Where the slot has moved away meanwhile, nobody may write this one
+ * once more, and to answer success would promise an order that reads do not keep. */
+static void order_behind(struct core *core, struct coord_op *op)
+{
+    bool reader = record_slot_read_by(op_record(core, op), core->self) != NULL;
+    if (!reader) {
+        remember(core, op, false, 0);
+        op_fail(core, op, ERR_TIMEOUT,
+                slice_string("the write is stored, but its range moved away before it could be "
+                             "ordered behind a later one"));
+    } else if (op->local && op_serves(core, op->range)) {
+        rewrite(core, op);
+    } /* Else a moment later: our own copy is on its way to the disk, or a record is. */
+}
+
 /* Answer at w slots; forget the operation once nobody is left to hear from. */
 static void count(struct core *core, struct coord_op *op)
 {
@@ -355,11 +378,8 @@ static void count(struct core *core, struct coord_op *op)
         }
     }
     if (!op->answered && got >= op->needed) {
-        bool ordered = op->bucket.policy != POLICY_SIBLINGS;
-        if (RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
-            op_serves(core, op->range) && !overtaken(core, op, buf_slice(&op->later))) {
-            if (op->local)
-                rewrite(core, op);
+        if (reads_earlier(core, op)) {
+            order_behind(core, op);
             return;
         }
         answer(core, op, got);
