@@ -50,7 +50,7 @@ static const struct option_line lines[] = {
     {"seed", "cluster", "seed", "HOST:PORT", KIND_LIST, AT(seeds), NULL, 0, 0,
      "join through this peer; may be given several times"},
     {"peer", "listen", "peer", "ADDR", KIND_TEXT, AT(peer), "127.0.0.1:7400", 0, 0,
-     "where other nodes connect"},
+     "where other nodes connect; addresses are remembered: a restart needs --data alone"},
     {"listen", "listen", "client", "ADDR", KIND_TEXT, AT(client), "127.0.0.1:7379", 0, 0,
      "where clients connect"},
     {"http", "listen", "http", "ADDR", KIND_TEXT, AT(http), "127.0.0.1:7380", 0, 0,
@@ -369,94 +369,7 @@ static int read_file(struct config *config, struct buf *error)
     return error->size == 0 ? 0 : ERR_BAD_REQUEST;
 }
 
-/* ------------------------------------------------------------------------------- Checks. */
-
-static int check_address(const struct config *config, const char *option, const char *text,
-                         uint16_t port, struct buf *error)
-{
-    struct address address;
-    if (address_parse(slice_string(text), port, &address) < 0) {
-        buf_printf(error, "%s: `%s` is not HOST:PORT", option, text);
-        return ERR_BAD_REQUEST;
-    }
-    enum address_scope scope = address_scope(address.host);
-    if (scope != SCOPE_LOOPBACK && !config->insecure) {
-        buf_printf(error,
-                   "%s: %s is not a loopback address: TLS is not available in this version; pass "
-                   "--insecure on a trusted network",
-                   option, text);
-        return ERR_BAD_REQUEST;
-    }
-    if (scope == SCOPE_WILDCARD && config->advertise == NULL) {
-        buf_printf(error,
-                   "%s: %s is a wildcard address: say with --advertise HOST under which "
-                   "host others reach this node",
-                   option, text);
-        return ERR_BAD_REQUEST;
-    }
-    return 0;
-}
-
-static int check_text(const char *option, const char *text, struct buf *error)
-{
-    size_t size = text == NULL ? 0 : strlen(text);
-    if (size > NAME_SIZE_MAX) {
-        buf_printf(error, "%s: longer than %d bytes", option, NAME_SIZE_MAX);
-        return ERR_BAD_REQUEST;
-    }
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f) {
-            buf_printf(error, "%s: `%s` holds a space or a control character", option, text);
-            return ERR_BAD_REQUEST;
-        }
-    }
-    return 0;
-}
-
-static int check_cluster(const struct config *config, struct buf *error)
-{
-    struct address address;
-    if (config->create && config->seeds_count > 0) {
-        buf_printf(error, "--create founds a cluster and --seed joins one: give one of them");
-        return ERR_BAD_REQUEST;
-    }
-    if ((config->ranges & (config->ranges - 1)) != 0) {
-        buf_printf(error, "ranges: %llu is not a power of two", (unsigned long long)config->ranges);
-        return ERR_BAD_REQUEST;
-    }
-    for (uint32_t i = 0; i < config->seeds_count; i++) {
-        if (address_parse(slice_string(config->seeds[i]), PORT_PEER, &address) < 0) {
-            buf_printf(error, "seed: `%s` is not HOST:PORT", config->seeds[i]);
-            return ERR_BAD_REQUEST;
-        }
-    }
-    return 0;
-}
-
-static int check(const struct config *config, struct buf *error)
-{
-    struct address address;
-    if (config->data == NULL) {
-        buf_printf(error, "--data DIR is missing");
-        return ERR_BAD_REQUEST;
-    }
-    if (check_text("name", config->name, error) < 0 ||
-        check_text("zone", config->zone, error) < 0 ||
-        check_text("cluster", config->cluster, error) < 0 || check_cluster(config, error) < 0)
-        return ERR_BAD_REQUEST;
-    if (config->advertise != NULL &&
-        (address_parse(slice_string(config->advertise), 1, &address) < 0 ||
-         address_scope(address.host) == SCOPE_WILDCARD || address.port != 1)) {
-        buf_printf(error, "advertise: `%s` is not a host without port", config->advertise);
-        return ERR_BAD_REQUEST;
-    }
-    if (check_address(config, "peer", config->peer, PORT_PEER, error) < 0 ||
-        check_address(config, "listen", config->client, PORT_CLIENT, error) < 0)
-        return ERR_BAD_REQUEST;
-    if (strcmp(config->http, "off") == 0)
-        return 0;
-    return check_address(config, "http", config->http, PORT_HTTP, error);
-}
+/* ------------------------------------------------------------------------------- Whole. */
 
 static void set_defaults(struct config *config)
 {
@@ -476,7 +389,7 @@ int config_read(int count, char *const *arguments, struct config *ret_config, st
             result = read_file(&config, error);
         if (result == 0) {
             set_defaults(&config);
-            result = check(&config, error);
+            result = config_check(&config, error);
         }
     }
     if (result < 0) {
@@ -485,6 +398,14 @@ int config_read(int count, char *const *arguments, struct config *ret_config, st
     }
     *ret_config = config;
     return 0;
+}
+
+bool config_given(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+        if (strcmp(lines[i].name, name) == 0)
+            return (config->given & UINT64_C(1) << i) != 0;
+    return false;
 }
 
 void config_done(struct config *config)

@@ -1,5 +1,6 @@
 /* Starting in an order in which every refusal comes before anything is changed: arguments,
- * directory, addresses, store, identity, node. */
+ * directory, addresses, store, identity, node; the store of an old directory comes first, for it
+ * remembers the addresses. */
 #include "shell/serve.h"
 
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include "core/node.h"
 #include "shell/host.h"
 #include "shell/listener.h"
+#include "shell/remembered.h"
 #include "store/disk_posix.h"
 
 enum { EXIT_USAGE = 2, FILES_OWN = 256 };
@@ -167,42 +169,32 @@ static void copy_name(char *ret_name, struct slice name)
     ret_name[size] = '\0';
 }
 
-/* META_HOST: the names that this node was last started with. */
-static bool names_decode(const struct meta *meta, struct slice *ret_name, struct slice *ret_zone)
-{
-    struct reader reader = reader_of(meta->value);
-    if (meta->key.size != 1 || meta->key.data[0] != META_HOST)
-        return false;
-    *ret_name = read_string(&reader);
-    *ret_zone = read_string(&reader);
-    return reader_finished(&reader);
-}
-
-/* Options first, then what the directory remembers, then the host's name. */
+/* What is neither given nor remembered: the name of the host. */
 static void choose_names(struct server *server)
 {
     const struct config *config = &server->config;
-    struct slice name, zone;
     gethostname(server->name, sizeof server->name - 1);
-    for (uint32_t i = 0; i < server->recovered.metas_count; i++) {
-        if (!names_decode(&server->recovered.metas[i], &name, &zone))
-            continue;
-        copy_name(server->name, name);
-        copy_name(server->zone, zone);
-    }
     if (config->name != NULL)
         copy_name(server->name, slice_string(config->name));
     if (config->zone != NULL)
         copy_name(server->zone, slice_string(config->zone));
 }
 
-/* Not waited for: a crash right now forgets names that the next start may be told again. */
-static void remember_names(struct server *server)
+/* Not waited for: a crash right now forgets what the next start may be told again. */
+static void remember(struct server *server)
 {
     static const uint8_t key = META_HOST;
+    const struct config *config = &server->config;
     struct buf value = {0};
-    write_string(&value, slice_string(server->name));
-    write_string(&value, slice_string(server->zone));
+    const struct remembered remembered = {
+        .name = slice_string(server->name),
+        .zone = slice_string(server->zone),
+        .peer = slice_string(config->peer),
+        .client = slice_string(config->client),
+        .http = slice_string(config->http),
+        .advertise = config->advertise == NULL ? SLICE_NONE : slice_string(config->advertise),
+    };
+    remembered_write(&remembered, &value);
     const struct meta meta = {slice_of(&key, 1), buf_slice(&value)};
     const struct store_op op = {
         .type = STORE_META, .token = HOST_TOKEN_NAMES, .batch = {.metas = &meta, .metas_count = 1}};
@@ -299,8 +291,24 @@ static int found_node(struct server *server)
         host_done(&server->host);
         return error_exit_code(result);
     }
-    remember_names(server);
+    remember(server);
     return 0;
+}
+
+/* A new directory is made only once the addresses are there; an old one knows them. */
+static int open_all(struct server *server)
+{
+    if (!disk_posix_exists(server->config.data)) {
+        int result = bind_all(server);
+        return result < 0 ? result : open_store(server);
+    }
+    int result = open_store(server);
+    if (result < 0)
+        return result;
+    struct remembered remembered;
+    remembered_find(server->recovered.metas, server->recovered.metas_count, &remembered);
+    remembered_apply(&remembered, &server->config);
+    return bind_all(server);
 }
 
 static int run(struct server *server)
@@ -308,9 +316,7 @@ static int run(struct server *server)
     int code = check_directory(server);
     if (code != 0)
         return refuse(server, code);
-    int result = bind_all(server);
-    if (result == 0)
-        result = open_store(server);
+    int result = open_all(server);
     if (result < 0)
         return refuse(server, error_exit_code(result));
     server->host.config = &server->config;

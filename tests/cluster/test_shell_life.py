@@ -102,6 +102,48 @@ class Start(ClusterTest):
             self.assertEqual(rpc.call("get", key=b"k")["siblings"][0]["value"], b"v")
             self.assertEqual(rpc.call("ping")["cluster"], ping["cluster"])
 
+    def test_a_directory_remembers_its_addresses(self):
+        """Each by itself: what is given wins, and is what the next start comes up with."""
+        node = self.cluster.add("first", *SMALL, "--advertise", "localhost", create=True)
+
+        def restart(*options):
+            self.assertEqual(node.stop(), 0)
+            with open(node.log_path, "ab") as log:
+                node.process = subprocess.Popen([program("kvnode"), "serve", "--data", node.data,
+                                                 *SMALL, *options], stderr=log)
+            node.wait_ready()
+            with node.rpc() as rpc:
+                member = rpc.call("status")["members"][0]
+            return [member[field] for field in ("peer", "client", "http")]
+
+        first = [f"localhost:{port}" for port in (node.peer, node.port, node.http)]
+        self.assertEqual(restart(), first)
+        node.port = free_port()
+        moved = [first[0], f"localhost:{node.port}", first[2]]
+        self.assertEqual(restart("--listen", node.address), moved)
+        self.assertEqual(restart(), moved)
+        config = self.path("conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("[listen]\nhttp = off\n[node]\nadvertise = 127.0.0.1\n")
+        quiet = [f"127.0.0.1:{node.peer}", node.address, ""]
+        self.assertEqual(restart("--config", config), quiet)
+        self.assertEqual(restart(), quiet)
+
+    def test_a_remembered_address_in_use(self):
+        """Is refused with its name, and the next start finds all."""
+        node = self.cluster.add("a", *SMALL, create=True)
+        with node.rpc() as rpc:
+            rpc.call("put", key=b"k", value=b"v")
+        self.assertEqual(node.stop(), 0)
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", node.port))
+            taken.listen()
+            self.refused(5, ["in use", str(node.port)], "--data", node.data)
+        node.start()
+        with node.rpc() as rpc:
+            self.assertEqual(rpc.call("get", key=b"k")["siblings"][0]["value"], b"v")
+
     def test_waiting_for_a_seed(self):
         seed = Node(self.cluster.folder, "seed", SMALL)
         waiting = Node(self.cluster.folder, "waiting", SMALL)
