@@ -330,6 +330,8 @@ static int take_line(void *arg, const char *section, const char *key, const char
     if (line == NULL) {
         if (section_known)
             buf_printf(&reader->text, "unknown key `%s` in section [%s]", key, section);
+        else if (section[0] == '\0')
+            buf_printf(&reader->text, "`%s` stands before the first section, such as [node]", key);
         else
             buf_printf(&reader->text, "unknown section [%s]", section);
         result = ERR_BAD_REQUEST;
