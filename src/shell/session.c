@@ -267,6 +267,20 @@ static size_t take_requests(struct session *session, struct slice bytes)
     return serves(session) ? used : bytes.size;
 }
 
+/* Take whole requests from what was kept. What is used is dropped once it is half of that: a
+ * pipeline that waits after each command would move all the rest each time. */
+static void take_kept(struct session *session)
+{
+    struct buf *in = &session->in;
+    size_t used = session->in_used;
+    used += take_requests(session, slice_of(in->data + used, in->size - used));
+    session->in_used = used;
+    if (used >= in->size / 2) {
+        buf_consume(in, MIN(used, in->size));
+        session->in_used = 0;
+    }
+}
+
 static void count_input(struct session *session)
 {
     struct clients *clients = session->clients;
@@ -323,8 +337,7 @@ static void on_read(struct conn *conn, const uint8_t *bytes, size_t size)
         buf_append(&session->in, slice_of(bytes + used, size - used));
     } else {
         session->in.size += size;
-        size_t used = take_requests(session, buf_slice(&session->in));
-        buf_consume(&session->in, MIN(used, session->in.size));
+        take_kept(session);
     }
     keep_rest(session);
 }
@@ -379,8 +392,7 @@ void session_resume(struct session *session)
         return;
     session->paused = false;
     if (session->in.size > 0) {
-        size_t used = take_requests(session, buf_slice(&session->in));
-        buf_consume(&session->in, MIN(used, session->in.size));
+        take_kept(session);
         keep_rest(session);
     }
     if (!session->paused)
@@ -395,7 +407,8 @@ static void on_drained(struct conn *conn)
 void session_expired(struct session *session)
 {
     struct clients *clients = session->clients;
-    uint64_t earned_us = (uint64_t)session->in.size * 1000000 / SESSION_RATE_MIN;
+    uint64_t earned_us =
+        (uint64_t)(session->in.size - session->in_used) * 1000000 / SESSION_RATE_MIN;
     if (session->state == SESSION_REFUSED) {
         session_close(session);
     } else if (session->deadline_us + earned_us <= clients->engine->now.us) {

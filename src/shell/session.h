@@ -33,6 +33,7 @@ struct session {
     struct clients *clients;
     enum session_state state;
     struct buf in;  /* Begun requests, and whole ones while paused. */
+    size_t in_used; /* Of `in`, from its start. */
     size_t counted; /* Of `in`, in clients->input_bytes. */
     struct mp_scan scan;
     struct resp_session *resp; /* Owned; NULL unless it speaks RESP. */

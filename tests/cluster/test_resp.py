@@ -288,6 +288,14 @@ class Stream(RespTest):
         self.assertEqual(self.resp.read(), "OK")
         self.assertIs(self.resp.read(), EOFError)
 
+    def test_a_long_pipeline_on_one_key(self):
+        """Each command waits for the one before; much more lies ready than is under way."""
+        count = 4000
+        self.resp.socket.sendall(b"".join(Resp.encode("SET", "one", b"%0100d" % n) + b"GET one\r\n"
+                                          for n in range(count)))
+        for number in range(count):
+            self.assertEqual((self.resp.read(), self.resp.read()), ("OK", b"%0100d" % number))
+
     def test_answers_after_the_client_closed_its_side(self):
         self.resp.socket.sendall(b"".join(Resp.encode("SET", "same", n) for n in range(50)))
         self.resp.socket.shutdown(socket.SHUT_WR)
