@@ -43,6 +43,13 @@ class OneNode(ClusterTest):
         self.cli("put", "k", "v", "--context", "AAAA", code=5)
         self.cli("-n", "127.0.0.1:1", "get", "k", code=3)
 
+    def test_load_needs_a_node_that_answers(self):
+        for command in ("load", "soak", "run"):
+            done = self.cluster.cli(command, "-n", f"127.0.0.1:{free_port()}", tool="kvbench")
+            self.assertEqual(done.returncode, 3, (command, done.stderr))
+            self.assertIn(b"cannot connect", done.stderr)
+            self.assertEqual(done.stdout, b"")
+
     def test_errors_say_what_to_do(self):
         done = self.cluster.cli("put", "k", "v", "--bucket", "nowhere")
         self.assertIn(b"UNKNOWN_BUCKET", done.stderr)

@@ -2,7 +2,9 @@
 #include "base/error.h"
 #include "kvbench/engine_private.h"
 
+#include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -50,6 +52,40 @@ static int nodes_add(struct engine *engine, const char *nodes, struct buf *error
             return error;
         at += size + 1;
     }
+}
+
+enum { PROBE_MS = 3000 };
+
+/* 0, or what stands in the way of a connection. */
+static int node_probe(const struct address *node)
+{
+    int fd = socket(node->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    int error = 0;
+    if (connect(fd, (const struct sockaddr *)&node->address, node->size) != 0)
+        error = errno;
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    socklen_t size = sizeof(error);
+    if (error == EINPROGRESS &&
+        (poll(&wait, 1, PROBE_MS) <= 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0))
+        error = ETIMEDOUT;
+    (void)close(fd);
+    return error;
+}
+
+/* Nodes may be down during a run, but not all from the start: there would be nothing to measure. */
+static int nodes_probe(const struct engine *engine, struct buf *error_text)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < engine->nodes_count; i++) {
+        error = node_probe(&engine->nodes[i]);
+        if (error == 0)
+            return 0;
+    }
+    buf_printf(error_text, "cannot connect to %s: %s", engine->nodes[engine->nodes_count - 1].text,
+               strerror(error));
+    return ERR_UNAVAILABLE;
 }
 
 void engine_watch(struct engine *engine, struct lane *lane, bool wanted)
@@ -104,6 +140,8 @@ int engine_new(const char *nodes, const struct engine_options *options, struct w
     engine->epoll = -1;
     engine->now_ns = engine_now();
     int error = nodes_add(engine, nodes, error_text);
+    if (error == 0)
+        error = nodes_probe(engine, error_text);
     if (error != 0) {
         engine_free(engine);
         return error;
