@@ -191,7 +191,9 @@ static int find_start(struct recovery *recovery, const struct log_point *start,
 {
     struct log *log = recovery->log;
     if (!start && log->segment_last != 0) {
-        buf_printf(error_text, "there is a log but its database is empty or gone");
+        buf_printf(error_text,
+                   "there is a log but its database is empty or gone; restore the directory "
+                   "from a backup, or replace this node by one with an empty directory");
         return ERR_CORRUPT;
     }
     if (log->segment_last == 0 && (!start || start->segment == 0))
@@ -202,7 +204,9 @@ static int find_start(struct recovery *recovery, const struct log_point *start,
     }
     if (find_segment(recovery, recovery->last.segment))
         return 0;
-    buf_printf(error_text, "segment %llu of the log is missing or its header is damaged",
+    buf_printf(error_text,
+               "segment %llu of the log is missing or its header is damaged; restore the directory "
+               "from a backup, or replace this node by one with an empty directory",
                (unsigned long long)recovery->last.segment);
     return ERR_CORRUPT;
 }
