@@ -30,6 +30,14 @@ class BadInput(ClusterTest):
         answer = self.bystander.call("get", key=b"bystander")
         self.assertEqual(answer["siblings"][0]["value"], b"unharmed")
 
+    def closes(self, data):
+        """Send DATA in whatever protocol that is, and read until the node closes the connection."""
+        with self.node.rpc() as rpc, contextlib.suppress(ConnectionError):
+            rpc.send(data)
+            rpc.socket.shutdown(socket.SHUT_WR)
+            while rpc.socket.recv(65536):
+                pass
+
     def ends(self, data):
         """Send DATA; the answers until the node closes the connection."""
         answers = []
@@ -54,8 +62,9 @@ class BadInput(ClusterTest):
             self.assertIsNone(rpc.read())
 
     def test_random_bytes(self):
-        for _ in range(300):
-            self.ends(self.rng.randbytes(self.rng.randrange(1, 3000)))
+        for first in (b"", b"*", b"*3\r\n$3\r\nSET\r\n$", b"a"):
+            for _ in range(150):
+                self.closes(first + self.rng.randbytes(self.rng.randrange(1, 3000)))
         for _ in range(300):
             self.ends(b"\x94" + self.rng.randbytes(self.rng.randrange(1, 3000)))
         self.assert_unharmed()
