@@ -163,6 +163,8 @@ void transfers_settings(struct transfers *transfers, struct core *core, struct s
     struct slice value = setting_value(&core->settings, name);
     if (value.size > 0 && plan_decode(value, &plan) < 0)
         return; /* Of a newer version of the program: its own nodes carry it out. */
+    if (plan.rate != transfers->plan.rate)
+        transfers->send_free_us = 0; /* What was sent at one rate is not owed at another. */
     plan_done(&transfers->plan);
     transfers->plan = plan;
     transfers->plan_cursor = 0;

@@ -106,6 +106,26 @@ class Transfers(LoadedTest):
         self.assertGreater(self.d.metric("kvring_transfer_received_bytes_total"), 40 * slot_bytes)
         self.assert_even()
 
+    def test_the_debt_of_a_low_rate_is_forgotten_with_it(self):
+        """At a byte a second the first chunk takes hours: nothing may wait for that afterwards."""
+        def apply(rate):
+            with self.cluster.nodes[0].rpc() as rpc:
+                plan = rpc.call("plan")
+                rpc.call("apply", moves=plan["moves"], counter=plan["counter"], rate=rate)
+
+        sources = self.cluster.nodes[:3]
+        before = sum(node.metric("kvring_transfer_sent_bytes_total") for node in sources)
+        apply(1)
+        wait_for("a chunk to be sent", lambda: sum(
+            node.metric("kvring_transfer_sent_bytes_total") for node in sources) > before)
+        self.admin("transfers", "cancel", "--yes")
+        self.wait_state("cancelled")
+        self.wait_still()
+        apply(0)
+        wait_for("the plan to be done", lambda: self.plan()["state"] == "done")
+        self.assert_even()
+        self.assert_all_there(self.data)
+
     def test_move_one_slot(self):
         ring = json.loads(self.admin("ring", "--json"))
         slot = next(slot for slot in ring[7]["slots"] if slot["slot"] == 1)
