@@ -4,6 +4,7 @@
 
 #include "shell/check.h"
 #include "shell/serve.h"
+#include "streams.h"
 
 static void usage(FILE *out)
 {
@@ -18,6 +19,7 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
+    streams_keep();
     if (strcmp(command, "serve") == 0)
         return serve(argc - 2, argv + 2);
     if (strcmp(command, "check") == 0)

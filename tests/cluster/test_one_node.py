@@ -50,6 +50,24 @@ class OneNode(ClusterTest):
             self.assertIn(b"cannot connect", done.stderr)
             self.assertEqual(done.stdout, b"")
 
+    def test_a_closed_standard_output_is_an_error(self):
+        """Not a connection that takes its number and gets what is printed."""
+        self.cli("put", "k", "v")
+        for command in ("get k", "export", "scan"):
+            done = subprocess.run(f"{program('kvcli')} -n {self.node.address} {command} >&-",
+                                  shell=True, stderr=subprocess.PIPE, timeout=60, check=False)
+            self.assertEqual(done.returncode, 6, (command, done.stderr))
+            self.assertIn(b"cannot write", done.stderr)
+
+    def test_a_node_without_standard_streams_gives_their_numbers_to_nobody(self):
+        self.node.stop()
+        line = (f"exec {program('kvnode')} serve --data {self.node.data} --peer {self.node.peer_address}"
+                f" --listen {self.node.address} --http 127.0.0.1:{self.node.http} <&- >&- 2>&-")
+        self.node.process = subprocess.Popen(["sh", "-c", line])
+        self.node.wait_ready()
+        for fd in range(3):
+            self.assertEqual(os.readlink(f"/proc/{self.node.process.pid}/fd/{fd}"), "/dev/null")
+
     def test_errors_say_what_to_do(self):
         done = self.cluster.cli("put", "k", "v", "--bucket", "nowhere")
         self.assertIn(b"UNKNOWN_BUCKET", done.stderr)

@@ -1,4 +1,5 @@
 #include "cli/command.h"
+#include "streams.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -305,6 +306,7 @@ int cli_main(const struct cli_program *program, int argc, char **argv)
 {
     struct cli cli = {.program = program};
     const char *nodes = getenv("KV_NODES");
+    streams_keep();
     cli.nodes = nodes != NULL && nodes[0] != '\0' ? nodes : "127.0.0.1:7379";
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("%s %s\n", program->name, KVRING_VERSION);
