@@ -109,6 +109,23 @@ static int bind_one(struct server *server, const char *text, uint16_t port_defau
     return fd;
 }
 
+/* Binding twice succeeds until somebody listens. */
+static int check_distinct(struct server *server)
+{
+    const struct host_listeners *listeners = &server->host.listeners;
+    const char *twice = NULL;
+    if (strcmp(listeners->client, listeners->peer) == 0)
+        twice = listeners->client;
+    if (listeners->http_fd >= 0 && (strcmp(listeners->http, listeners->peer) == 0 ||
+                                    strcmp(listeners->http, listeners->client) == 0))
+        twice = listeners->http;
+    if (twice == NULL)
+        return 0;
+    buf_printf(&server->error, "peers, clients and HTTP need an address each: two of them have %s",
+               twice);
+    return ERR_REFUSED;
+}
+
 static int bind_all(struct server *server)
 {
     struct host_listeners *listeners = &server->host.listeners;
@@ -120,9 +137,9 @@ static int bind_all(struct server *server)
     if (listeners->client_fd < 0)
         return listeners->client_fd;
     if (strcmp(config->http, "off") == 0)
-        return 0;
+        return check_distinct(server);
     listeners->http_fd = bind_one(server, config->http, PORT_HTTP, listeners->http);
-    return MIN(listeners->http_fd, 0);
+    return listeners->http_fd < 0 ? listeners->http_fd : check_distinct(server);
 }
 
 static void close_unused(struct host_listeners *listeners)
