@@ -66,6 +66,18 @@ class Start(ClusterTest):
                          f"127.0.0.1:{port}", "--peer", f"127.0.0.1:{free_port()}", "--http", "off")
         self.assertFalse(os.path.exists(self.path("d")))
 
+    def test_one_address_for_two_listeners(self):
+        """Is refused, and not remembered for the next start."""
+        port = f"127.0.0.1:{free_port()}"
+        self.refused(5, ["two of them have", port], "--data", self.path("d"), "--create", "--listen",
+                     port, "--peer", port, "--http", "off")
+        self.assertFalse(os.path.exists(self.path("d")))
+        node = self.cluster.add("a", *SMALL, create=True)
+        self.assertEqual(node.stop(), 0)
+        self.refused(5, ["two of them have"], "--data", node.data, "--http", node.address)
+        node.start()
+        self.assertEqual(node.state(), "ready")
+
     def test_a_second_process_on_one_directory(self):
         node = self.cluster.add("a", *SMALL, create=True)
         self.refused(5, ["in use", str(node.process.pid)], "--data", node.data, "--listen",
