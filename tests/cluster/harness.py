@@ -397,4 +397,4 @@ class ClusterTest(unittest.TestCase):
 
 __all__ = ["Cluster", "ClusterTest", "Node", "Rpc", "RpcError", "Unpacker", "pack", "program",
            "contextlib", "free_port", "wait_for", "json", "os", "random", "select", "signal", "socket", "struct",
-           "subprocess", "time", "unittest"]
+           "PATIENCE_S", "subprocess", "time", "unittest"]

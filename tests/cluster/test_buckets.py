@@ -1,4 +1,4 @@
-"""Buckets of three nodes: policies, siblings and contexts through different nodes, expiry, deletion."""
+"""Buckets of three nodes: policies, siblings and contexts, expiry, deletion, through all nodes."""
 
 from harness import *
 

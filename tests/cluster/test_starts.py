@@ -132,7 +132,8 @@ class Starts(ClusterTest):
         node = self.node("a")
         path = os.path.join(self.cluster.folder, "kvnode.conf")
         node.options += ["--config", path]
-        for text, words in (("[node]\nzome = x\n", ("zome", ":2")), ("[nod]\nzone = x\n", ("nod", ":2")),
+        for text, words in (("[node]\nzome = x\n", ("zome", ":2")),
+                            ("[nod]\nzone = x\n", ("nod", ":2")),
                             ("[node]\nzone x\n", (":2",)),
                             ("[store]\nmemory = lots\n", ("memory", "lots"))):
             with open(path, "w") as file:
@@ -150,7 +151,8 @@ class Starts(ClusterTest):
         self.refused(node, USAGE, "--advertise",
                      arguments=["--create", "--insecure", "--listen", "0.0.0.0:7379"])
         self.refused(node, USAGE, "--insecure", arguments=["--create", "--peer", "10.1.2.3:7400"])
-        self.refused(node, USAGE, "HOST:PORT", arguments=["--create", "--listen", "127.0.0.1:99999"])
+        self.refused(node, USAGE, "HOST:PORT",
+                     arguments=["--create", "--listen", "127.0.0.1:99999"])
         self.assertFalse(os.path.exists(node.data))
         # Taken by somebody else.
         with socket.socket() as taken:

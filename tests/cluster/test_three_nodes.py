@@ -8,7 +8,8 @@ class ThreeNodes(LoadedTest):
 
     def setUp(self):
         super().setUp()
-        self.a = self.cluster.add("a", "--map-size", "4G", "--ranges", str(self.RANGES), create=True)
+        self.a = self.cluster.add("a", "--map-size", "4G", "--ranges", str(self.RANGES),
+                                  create=True)
         self.b = self.cluster.add("b", "--map-size", "4G")
         self.c = self.cluster.add("c", "--map-size", "4G")
         self.wait_members(3)
@@ -76,6 +77,35 @@ class ThreeNodes(LoadedTest):
         self.assertEqual(load.violations, [])
         self.assertEqual(self.status()["verdict"], "OK")
         self.assert_all_there(load)
+        self.assert_replicas_equal()
+
+    def test_soak_finds_nothing_wrong_unless_something_is(self):
+        """kvbench over a rebalance; then with a value that somebody else has overwritten."""
+        stop = os.path.join(self.cluster.folder, "stop")
+        ledger = os.path.join(self.cluster.folder, "ledger")
+        environment = dict(os.environ, KV_NODES=",".join(n.address for n in self.cluster.nodes))
+        command = [program("kvbench"), "soak", "--rate", "150", "--keys", "500",
+                   "--seed", str(self.SEED), "--seconds", "120", "--stop-file", stop,
+                   "--ledger", ledger]
+
+        def requests():
+            return self.a.metric("kvring_client_requests_total")
+
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as soak:
+            try:
+                wait_for("soak to write", lambda: requests() > 1000)
+                self.rebalance()
+                done = requests()
+                wait_for("soak to go on", lambda: requests() > done + 200)
+            finally:
+                open(stop, "w").close()
+            output, words = soak.communicate(timeout=PATIENCE_S)
+        self.assertEqual(soak.returncode, 0, output + words)
+        self.cli("check", ledger, tool="kvbench")
+        key = self.cli("scan", "--limit", "1").split()[0].decode()
+        self.cli("put", key, "something else")
+        self.cli("check", ledger, tool="kvbench", code=6)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Writers and readers that know what a read may bring, for tests that disturb the nodes meanwhile.
 
 Every value names its run, key and sequence number, and all its bytes follow from these. Of each key
-at most one put is under way. A put whose outcome is unknown may still take effect until its deadline
-has passed; its key rests until then, so that what is acknowledged later is newer. So a read has to
+at most one put is under way. A put whose outcome is unknown may take effect until its deadline has
+passed; its key rests until then, so that what is acknowledged later is newer. So a read has to
 bring a value that was sent, that was not refused, and that is no older than what was acknowledged
 before the read began."""
 
@@ -228,6 +228,11 @@ class LoadedTest(ClusterTest):
         """Every node returns what was acknowledged."""
         for node in self.cluster.nodes:
             self.assertEqual(load.wrong_through(node, **options), [])
+
+    def assert_replicas_equal(self):
+        """Once they have compared themselves."""
+        self.admin("repair", "--wait")
+        self.admin("verify")
 
 
 class Connections:

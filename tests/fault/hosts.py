@@ -55,8 +55,8 @@ class Hosts:
         for host in [*range(1, self.count + 1), 100]:
             self.make(host)
             own = self.name(host)
-            run("ip", "-n", own, "link", "add", "eth0", "type", "veth", "peer", "name", f"port{host}",
-                "netns", switch)
+            run("ip", "-n", own, "link", "add", "eth0", "type", "veth",
+                "peer", "name", f"port{host}", "netns", switch)
             run("ip", "-n", own, "addr", "add", f"{self.address(host)}/24", "dev", "eth0")
             run("ip", "-n", own, "link", "set", "eth0", "up")
             run("ip", "-n", switch, "link", "set", f"port{host}", "master", "bridge", "up")
@@ -78,7 +78,8 @@ class Hosts:
         run(*self.inside("switch"), "nft", "-f", "-", input=table)
 
     def heal(self):
-        run(*self.inside("switch"), "nft", "-f", "-", input="table bridge cut {}\ndelete table bridge cut\n")
+        run(*self.inside("switch"), "nft", "-f", "-",
+            input="table bridge cut {}\ndelete table bridge cut\n")
 
     def down(self):
         enter(self.home)
