@@ -1,4 +1,4 @@
-/* The coordinator: runs each client's request against the slots of its range (DESIGN.md,
+/* The coordinator: runs each client's request against the slots of its range (docs/protocol.md,
  * "Requests").
  *
  * What faults do here:

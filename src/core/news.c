@@ -107,8 +107,8 @@ static bool rumour_is(const struct rumour *rumour, const struct digest *digest)
            slice_equal(slice_of(rumour->name, rumour->name_size), digest->name);
 }
 
-/* Enough for the goals of protocol.md section 2 with one to tell a round, beside the comparison of
- * tables: log2 of the members, and two more against loss. */
+/* Enough for the goals of docs/protocol.md, "Gossip", with one to tell a round, beside the
+ * comparison of tables: log2 of the members, and two more against loss. */
 static uint8_t rumour_rounds(const struct core *core)
 {
     uint8_t rounds = 2;

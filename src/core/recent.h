@@ -1,5 +1,5 @@
 /* Puts by a name, the one their client gave them, so that a retry takes effect once at the same
- * coordinator (DESIGN.md, "Requests"; invariant RetryOnce).
+ * coordinator (docs/protocol.md, "Requests"; invariant RetryOnce).
  *
  * Bounded in number and time: remembered for two deadlines, the oldest dropped past RECENT_MAX. */
 #ifndef RECENT_H

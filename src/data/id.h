@@ -49,7 +49,8 @@ static inline struct node_id id_read(struct reader *reader)
     return (struct node_id){hi, lo};
 }
 
-/* XXH3-64, seeded with the cluster's hash seed, of bucket + '\0' + key (DESIGN.md, "hash"). */
+/* XXH3-64, seeded with the cluster's hash seed, of bucket + '\0' + key (docs/architecture.md,
+ * "Words"). */
 uint64_t key_hash(uint64_t seed, struct slice bucket, struct slice key);
 
 /* The range of a hash: its top RANGE_BITS bits (6..16). */

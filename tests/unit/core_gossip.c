@@ -22,7 +22,7 @@ static double worst_rounds(uint32_t nodes, double loss, uint32_t seeds)
     return (double)worst / SECOND;
 }
 
-/* The goals of protocol.md section 2 for 99 of 100 runs. */
+/* The goals of docs/protocol.md, "Gossip" for 99 of 100 runs. */
 Test(gossip, converges_in_few_rounds)
 {
     double ten = worst_rounds(10, 0, 50), ten_lossy = worst_rounds(10, 0.1, 50);
