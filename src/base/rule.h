@@ -23,6 +23,7 @@
     X(INBOUND_BOUNDED)                                                                             \
     X(CLEANUP_HANDS_OVER)                                                                          \
     X(HANDED_SYNCED)                                                                               \
+    X(CLEANUP_ONE_EPOCH)                                                                           \
     X(OFFER_HOLDS_CLEANUP)                                                                         \
     X(NO_OFFER_WHILE_DROPPING)                                                                     \
     X(QUORUM_GROWS)                                                                                \

@@ -12,6 +12,7 @@ const struct timing timing_default = {
     .cleanup_us = 3600000000,
     .abort_us = 30000000,
     .clock_skew_ms = CLOCK_SKEW_MS,
+    .chunk_objects = 2000,
 };
 
 /* Tokens in the order of their log positions, one first-in first-out queue for each kind of wait:

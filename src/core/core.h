@@ -12,7 +12,7 @@
 #include "core/step.h"
 #include "data/hlc.h"
 
-/* Intervals of protocol logic, microseconds. One set for the product; scenarios may shorten it. */
+/* Intervals and sizes of protocol logic. One set for the product; scenarios may change it. */
 struct timing {
     uint64_t gossip_us;     /* 1 s */
     uint64_t ping_us;       /* 1 s of silence */
@@ -21,6 +21,7 @@ struct timing {
     uint64_t cleanup_us;    /* Grace before a moved copy is deleted: 1 h. */
     uint64_t abort_us;      /* A transfer without progress is taken back after: 30 s. */
     uint32_t clock_skew_ms; /* 500 */
+    uint32_t chunk_objects; /* Of a transfer's chunk, at most: 2000. */
 };
 
 extern const struct timing timing_default;

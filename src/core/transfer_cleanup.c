@@ -3,7 +3,8 @@
  * No copy is deleted for want of title alone. After a grace period the former member hands all it
  * holds to the present reader of the lowest slot, which merges it and syncs; only then does it
  * delete. So the proof that the present reader has every version is its own acknowledgement of each
- * chunk. Then it says so, and a later record takes it out of `former`. */
+ * chunk, all under one record: when that changes, the reader may be another, and it begins again.
+ * Then it says so, and a later record takes it out of `former`. */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"
@@ -23,8 +24,24 @@ static bool is_former(const struct core *core, uint32_t range)
     return record_has_former(record, core->self) && !record_has_member(record, core->self);
 }
 
+static void rewind_copy(const struct core *core, struct cleanup *cleanup)
+{
+    cleanup->epoch = held_record(core, cleanup->range)->epoch;
+    cleanup->sequence = 0;
+    cleanup->cursor = range_first(cleanup->range, core->ring.bits);
+    buf_clear(&cleanup->bucket);
+    buf_clear(&cleanup->key);
+}
+
+static bool is_overtaken(const struct core *core, const struct cleanup *cleanup)
+{
+    return RULE(CLEANUP_ONE_EPOCH) && cleanup->epoch != held_record(core, cleanup->range)->epoch;
+}
+
 static void scan(struct core *core, struct cleanup *cleanup)
 {
+    if (is_overtaken(core, cleanup))
+        rewind_copy(core, cleanup);
     uint64_t token;
     struct transfer_wait *wait =
         wait_add(cleanup->transfers, WAIT_CLEANUP_SCAN, cleanup->range, &token);
@@ -36,7 +53,7 @@ static void scan(struct core *core, struct cleanup *cleanup)
     op->scan.to = range_last(cleanup->range, core->ring.bits);
     op->bucket = core_copy(core, buf_slice(&cleanup->bucket));
     op->key = core_copy(core, buf_slice(&cleanup->key));
-    op->scan.count_max = CHUNK_COUNT_MAX;
+    op->scan.count_max = core->timing.chunk_objects;
     op->scan.bytes_max = CHUNK_BYTES_MAX;
 }
 
@@ -78,10 +95,7 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
 static void begin_grace(struct core *core, struct cleanup *cleanup)
 {
     cleanup->state = CLEANUP_GRACE;
-    cleanup->sequence = 0;
-    cleanup->cursor = range_first(cleanup->range, core->ring.bits);
-    buf_clear(&cleanup->bucket);
-    buf_clear(&cleanup->key);
+    rewind_copy(core, cleanup);
     core_timer_set(core, &cleanup->timer, core->now.us + core->timing.cleanup_us);
 }
 
@@ -126,6 +140,10 @@ void cleanup_scanned(struct transfers *transfers, struct core *core,
     cleanup->scanning = false;
     if (done->error < 0 || cleanup->state != CLEANUP_PUSHING || !is_former(core, wait->range))
         return;
+    if (is_overtaken(core, cleanup)) {
+        scan(core, cleanup);
+        return;
+    }
     if (done->entries_count == 0 && !done->more) {
         drop(core, cleanup);
         return;
@@ -172,6 +190,7 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
     uint64_t token;
     struct transfer_wait *wait = wait_add(transfers, WAIT_HANDED, range, &token);
     wait->from = from;
+    wait->epoch = message->chunk.range;
     wait->sequence = message->chunk.sequence;
     wait->cursor = end->hash;
     buf_append(&wait->bucket, end->bucket);
@@ -197,9 +216,8 @@ void cleanup_durable(struct transfers *transfers, struct core *core,
         say_done(core, cleanup);
         return;
     }
-    const struct range_record *record = held_record(core, wait->range);
     struct message *message = core_send(core, wait->from, MESSAGE_CHUNK_ACK);
-    message->chunk.range = range_epoch_of(record);
+    message->chunk.range = wait->epoch;
     message->chunk.sequence = wait->sequence;
     message->chunk.cursor = wait->cursor;
     message->chunk.cursor_bucket = core_copy(core, buf_slice(&wait->bucket));

@@ -51,7 +51,7 @@ static void scan(struct core *core, struct stream *stream)
     op->scan.to = range_last(stream->range, core->ring.bits);
     op->bucket = core_copy(core, buf_slice(&stream->bucket));
     op->key = core_copy(core, buf_slice(&stream->key));
-    op->scan.count_max = CHUNK_COUNT_MAX;
+    op->scan.count_max = core->timing.chunk_objects;
     op->scan.bytes_max = CHUNK_BYTES_MAX;
 }
 

@@ -7,7 +7,6 @@
 enum {
     DRIVES_MAX = 16, /* Ranges that one driver moves at a time. */
     CHUNK_BYTES_MAX = 256 * 1024,
-    CHUNK_COUNT_MAX = 2000,
     INSTALLED_MAX = 2 * SLOTS_MAX + FORMER_MAX,
 };
 
@@ -73,7 +72,7 @@ struct cleanup {
     uint32_t range;
     enum { CLEANUP_GRACE, CLEANUP_PUSHING, CLEANUP_DROPPING, CLEANUP_DONE } state;
     bool scanning;
-    bool sent_last;
+    uint64_t epoch; /* Of the record under which it is handed over. */
     uint64_t sequence;
     uint64_t cursor;
     struct buf bucket; /* Owned. */
@@ -102,7 +101,8 @@ struct transfer_wait {
     bool last;
     uint64_t keys;
     uint64_t bytes;
-    struct node_id from; /* HANDED: who is told. */
+    struct node_id from;      /* HANDED: who is told, */
+    struct range_epoch epoch; /* and under which record it was taken in. */
 };
 
 static inline const struct range_record *held_record(const struct core *core, uint32_t range)
