@@ -204,8 +204,10 @@ static void plan_all(struct world *world)
 static void cancel(struct world *world)
 {
     struct plan plan = {.id = prng_next(&world->prng) | 1, .state = PLAN_CANCELLED};
-    world->admin->moves_count = 0;
+    if (world->admin->planned)
+        world->admin->moves_count = 0;
     order_plan(world, admin_any_host(world), &plan);
+    world->admin->paused = true; /* Perhaps the same moves are wanted after all. */
 }
 
 static void let_join(struct world *world)
@@ -227,11 +229,11 @@ void admin_next(struct world *world, struct world_event *event)
     uint64_t what = world_draw(world, 0, 99);
     if (what < 10)
         let_join(world);
-    else if (what < 15)
+    else if (what < 20)
         cancel(world);
-    else if (what < 18)
+    else if (what < 24)
         let_leave(world);
-    else if (what < 25 && admin->moves_count > 0 && !admin->planned)
+    else if (what < 40 && admin->moves_count > 0 && !admin->planned)
         admin_order_moves(world, admin_any_host(world), admin->paused ? PLAN_RUNNING : PLAN_PAUSED);
     else if (world->options.move_all)
         plan_all(world);

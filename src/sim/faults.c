@@ -74,8 +74,9 @@ static void on_later_crash(struct world *world, struct world_event *event)
 
 static uint64_t duration(struct world *world)
 {
-    return world_chance(world, 700000) ? world_draw(world, 1 * MS, 500 * MS)
-                                       : world_draw(world, 500 * MS, 8 * SECOND);
+    uint64_t most = world->options.fault_us_max;
+    return world_chance(world, 700000) ? world_draw(world, 1 * MS, most / 16)
+                                       : world_draw(world, most / 16, most);
 }
 
 static void split(struct world *world)

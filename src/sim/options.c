@@ -1,6 +1,7 @@
 #include "sim/options.h"
 
 #include "base/prng.h"
+#include "core/core.h"
 
 static const char *const profile_names[PROFILE_COUNT] = {
     [PROFILE_TRANSFER] = "transfer", [PROFILE_CAUSAL] = "causal", [PROFILE_DISK] = "disk",
@@ -119,6 +120,8 @@ static void draw_common(struct prng *prng, struct sim_options *o)
     o->safety_us_max = 60 * SECOND;
     o->liveness_us_max = 180 * SECOND;
     o->check_every = 16;
+    o->chunk_objects = timing_default.chunk_objects;
+    o->fault_us_max = 8 * SECOND;
 }
 
 static void lean(struct prng *prng, struct sim_options *o)
@@ -180,6 +183,22 @@ static void draw_log_mode(struct prng *prng, struct sim_options *o)
         o->faults[FAULT_POWER] = 0;
 }
 
+/* Transfers of a few chunks; and many things at once, all of them short: what meets by chance in
+ * other worlds once in thousands happens in these all the time. */
+static void draw_haste(struct prng *prng, struct sim_options *o)
+{
+    if (chance(prng, 50))
+        o->chunk_objects = between32(prng, 1, 3);
+    if (o->profile != PROFILE_TRANSFER || chance(prng, 65))
+        return;
+    o->think_us = between(prng, 10 * MS, 60 * MS) * o->clients;
+    o->admin_interval_us = between(prng, 30 * MS, 300 * MS);
+    o->fault_interval_us = between(prng, 50 * MS, 400 * MS);
+    o->fault_us_max = between(prng, 100 * MS, 2 * SECOND);
+    o->abort_us = between(prng, 10 * MS, 300 * MS);
+    o->cleanup_us = between(prng, 10 * MS, 500 * MS);
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -188,6 +207,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_common(&prng, ret_options);
     lean(&prng, ret_options);
     draw_log_mode(&prng, ret_options);
+    draw_haste(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -218,6 +238,8 @@ void options_format(const struct sim_options *o, struct buf *out)
                (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
                (unsigned long long)(o->memory_max >> 10));
+    buf_printf(out, " chunk=%u abort=%llums cleanup=%llums", o->chunk_objects,
+               (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS);
     buf_printf(out, " admin=%llums faults=%llums", (unsigned long long)o->admin_interval_us / MS,
                (unsigned long long)o->fault_interval_us / MS);
     for (uint32_t i = 0; i < FAULT_COUNT && o->fault_interval_us > 0; i++)

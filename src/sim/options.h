@@ -64,11 +64,13 @@ struct sim_options {
     uint64_t memory_max;               /* Of a store's memtables. */
 
     uint64_t fault_interval_us;     /* Mean, 0 none. */
+    uint64_t fault_us_max;          /* Of one that ends. */
     uint32_t faults[FAULT_COUNT];   /* Weights. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
     uint64_t abort_us;
+    uint32_t chunk_objects; /* Of a transfer's chunk. */
 
     uint64_t safety_us_max;   /* The faults stop then, or when all operations were issued. */
     uint64_t liveness_us_max; /* All must have converged so long after healing. */

@@ -50,6 +50,8 @@ static void default_options(struct sim_options *options)
         .cleanup_us = 500000,
         .gossip_us = 1000000,
         .abort_us = 5000000,
+        .chunk_objects = timing_default.chunk_objects,
+        .fault_us_max = 8000000,
         .check_every = 1,
     };
 }
