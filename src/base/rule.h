@@ -21,6 +21,7 @@
     X(COMPLETE_HAS_ID)                                                                             \
     X(CHUNKS_SYNCED)                                                                               \
     X(INBOUND_BOUNDED)                                                                             \
+    X(LEAVING_TAKES_NOTHING)                                                                       \
     X(CLEANUP_HANDS_OVER)                                                                          \
     X(HANDED_SYNCED)                                                                               \
     X(CLEANUP_ONE_EPOCH)                                                                           \

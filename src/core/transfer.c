@@ -23,11 +23,16 @@ void wait_free(struct transfer_wait *wait)
 
 /* ---------------------------------------------------------------------------- Once a second. */
 
-static void depart_if_empty(struct core *core)
+bool told_to_leave(const struct core *core, struct node_id node)
 {
     char name[8 + NODE_ID_TEXT] = "leave/";
-    id_format(core->self, name + 6);
-    if (setting_value(&core->settings, slice_string(name)).size == 0)
+    id_format(node, name + 6);
+    return setting_value(&core->settings, slice_string(name)).size > 0;
+}
+
+static void depart_if_empty(struct core *core)
+{
+    if (!told_to_leave(core, core->self))
         return;
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         if (record_has_member(ring_get(&core->ring, range), core->self) ||

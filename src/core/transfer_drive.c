@@ -221,8 +221,8 @@ static void propose_drop(struct core *core, uint32_t range, const struct slot *s
 /* Should a transfer that can still be taken back be taken back? */
 static bool should_abort(struct core *core, struct drive *drive, const struct slot *slot)
 {
-    if (member_departed(&core->members, slot->target)) {
-        drive_note(drive, "taken back: the target has departed");
+    if (member_departed(&core->members, slot->target) || told_to_leave(core, slot->target)) {
+        drive_note(drive, "taken back: the target leaves the cluster, or has left");
         return true;
     }
     if (drive->transfers->plan.state == PLAN_CANCELLED) {

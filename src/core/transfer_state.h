@@ -117,6 +117,9 @@ void wait_free(struct transfer_wait *wait);
 /* The slot that is neither STABLE nor FENCE, else one in FENCE, else NULL. */
 const struct slot *moving_slot(const struct range_record *record);
 
+/* Is NODE to leave the cluster once it owns nothing? */
+bool told_to_leave(const struct core *core, struct node_id node);
+
 /* transfer_drive.c */
 void drive_range(struct transfers *transfers, struct core *core, uint32_t range);
 void drive_pump(struct transfers *transfers, struct core *core);

@@ -45,13 +45,6 @@ static void release(struct transfers *transfers, uint64_t id)
     }
 }
 
-static bool is_leaving(struct core *core)
-{
-    char name[8 + NODE_ID_TEXT] = "leave/";
-    id_format(core->self, name + 6);
-    return setting_value(&core->settings, slice_string(name)).size > 0;
-}
-
 void target_offer(struct transfers *transfers, struct core *core, struct node_id from,
                   const struct message *message)
 {
@@ -59,7 +52,7 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
     const char *refusal = NULL;
     if (transfers->draining)
         refusal = "the target is stopping";
-    else if (is_leaving(core))
+    else if (told_to_leave(core, core->self))
         refusal = "the target is leaving the cluster";
     else if (RULE(NO_OFFER_WHILE_DROPPING) &&
              cleanup_dropping(transfers, message->offer.range.range))
@@ -115,6 +108,10 @@ static void ask(struct core *core, struct staging *staging)
     uint32_t early = staging->asked < 4 ? 4 - staging->asked : 0;
     staging->asked++;
     core_timer_set(core, &staging->timer, core->now.us + (core->timing.retry_us >> early));
+    /* What was offered before may be chosen after we have said good-bye: never let it be counted
+     * on. Whoever drives it takes it back. */
+    if (RULE(LEAVING_TAKES_NOTHING) && told_to_leave(core, core->self))
+        return;
     if (!staging->complete && !hold(core, staging))
         return; /* Others hold all reservations: ours had run out, or a restart forgot it. */
     if (staging->complete) {
