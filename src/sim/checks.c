@@ -5,6 +5,8 @@
 #include "sim/checks_own.h"
 #include "sim/describe.h"
 #include "sim/host.h"
+#include "sim/ledger.h"
+#include "sim/workload.h"
 
 struct checks *checks_new(struct world *world)
 {
@@ -189,8 +191,8 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         check_install(world, host, op);
     if (op->type == STORE_DROP && op->range < checks->ranges)
         check_drop(world, host, op);
-    bool watched = op->type == STORE_UPDATE || op->type == STORE_MERGE || op->type == STORE_CHUNK ||
-                   (op->type == STORE_META && op->batch.install);
+    bool watched = op->type == STORE_UPDATE || op->type == STORE_DROP || op->type == STORE_MERGE ||
+                   op->type == STORE_CHUNK || (op->type == STORE_META && op->batch.install);
     if (!watched)
         return;
     struct flight *flight = checks->free_flights;
@@ -206,6 +208,9 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
                   op->batch.metas_count == 0,
         .range = {op->range, op->fork, 0, op->epoch},
         .dot = op->update.dot,
+        .number = op->type == STORE_UPDATE && op->update.policy == POLICY_SIBLINGS
+                      ? ledger_number(workload_ledger(world), op->update.value)
+                      : 0,
         .key_hash = op->hash,
         .next = checks->flights[host],
     };
@@ -252,14 +257,20 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
             install->position = done->position;
         return;
     }
-    if (done->type == STORE_UPDATE || done->changed)
+    if (done->type == STORE_UPDATE || done->changed) {
         check_old_epoch(world, host, flight);
+        install->dropped = 0;
+    }
+    if (done->type == STORE_DROP)
+        install->dropped = done->position;
     if (flight->handed)
         checks_handed(world, host, done->position);
     if (done->type != STORE_UPDATE)
         return;
     checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
     checks_made(world, host, flight, done->object);
+    if (flight->number > 0)
+        ledger_made(workload_ledger(world), world, host, flight->number);
 }
 
 void checks_durable(struct world *world, uint32_t host, uint64_t synced)
@@ -294,6 +305,8 @@ void checks_start(struct world *world, uint32_t host)
                           world_host_name(host), (unsigned long long)install->durable.epoch, range,
                           (unsigned long long)now.epoch);
         install->submitted = install->durable = now;
+        if (install->dropped > 0)
+            checks_stays_dropped(world, host, range);
         if (now.epoch > 0)
             checks_complete(world, host, &core->holdings[range].record);
     }
@@ -314,6 +327,8 @@ void checks_crash(struct world *world, uint32_t host)
         install->submitted = install->durable;
         install->position = 0;
         install->token = 0;
+        if (install->dropped > checks->handed[host].synced)
+            install->dropped = 0;
     }
 }
 

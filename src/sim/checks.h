@@ -17,10 +17,12 @@
  *   OneEpochCount       an answer rests on acknowledgements of one epoch
  *   NoDotTwice          (range, dot) names one version
  *   ActorHoldsItsPast   who makes a version of an actor holds, or saw overwritten, its earlier ones
+ *   StampsRise          a version is stamped later than all that it follows
  *   CleanupSafe         who drops a range is no member of what it installed, and no reader or
  *                       owner in the newest chosen record; the reader that it handed its copy to
  *                       has all of that, synced before it said so
  *   GenerationFresh     a generation is spoken of in one life of a process only
+ *   DropStays           what was deleted for good is not there again after a restart
  *   DeparturesForever   who knows of a departure never has that member again
  *   HopBound            a request is handed on at most HOPS_MAX times
  *   PacketBound         gossip fits its bound

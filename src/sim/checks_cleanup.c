@@ -18,6 +18,25 @@ struct kept_probe {
     struct slice bucket, key, object; /* In the arena. */
 };
 
+static void scan(struct world *world, uint32_t host, uint32_t range,
+                 void (*done)(struct world *, struct host_probe *, const struct store_done *))
+{
+    struct checks *checks = world->checks;
+    struct drop_probe *probe = arena_zero(&checks->arena, sizeof(*probe));
+    probe->probe.done = done;
+    probe->host = host;
+    probe->range = install_of(checks, host, range)->submitted;
+    struct store_op op = {
+        .type = STORE_SCAN,
+        .range = range,
+        .scan = {.from = range_first(range, world->options.range_bits),
+                 .to = range_last(range, world->options.range_bits),
+                 .count_max = 10000,
+                 .bytes_max = 64 << 20},
+    };
+    (void)host_probe(world->hosts[host], &probe->probe, &op);
+}
+
 static void on_kept(struct world *world, struct host_probe *probe, const struct store_done *done)
 {
     const struct kept_probe *mine = (struct kept_probe *)probe;
@@ -81,22 +100,22 @@ static void on_dropped(struct world *world, struct host_probe *probe, const stru
     }
 }
 
+static void on_stayed(struct world *world, struct host_probe *probe, const struct store_done *done)
+{
+    const struct drop_probe *mine = (struct drop_probe *)probe;
+    if (done->error == 0 && done->entries_count > 0)
+        world_violate(world, "DropStays", "%s had dropped range %u, and has %u keys of it again",
+                      world_host_name(mine->host), mine->range.range, done->entries_count);
+}
+
+void checks_stays_dropped(struct world *world, uint32_t host, uint32_t range)
+{
+    scan(world, host, range, on_stayed);
+}
+
 void checks_dropped(struct world *world, uint32_t host, uint32_t range)
 {
-    struct checks *checks = world->checks;
-    struct drop_probe *probe = arena_zero(&checks->arena, sizeof(*probe));
-    probe->probe.done = on_dropped;
-    probe->host = host;
-    probe->range = install_of(checks, host, range)->submitted;
-    struct store_op op = {
-        .type = STORE_SCAN,
-        .range = range,
-        .scan = {.from = range_first(range, world->options.range_bits),
-                 .to = range_last(range, world->options.range_bits),
-                 .count_max = 10000,
-                 .bytes_max = 64 << 20},
-    };
-    (void)host_probe(world->hosts[host], &probe->probe, &op);
+    scan(world, host, range, on_dropped);
 }
 
 /* ------------------------------------------------------------------------------- Handed over. */

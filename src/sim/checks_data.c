@@ -208,25 +208,41 @@ static bool covers(const struct object *object, struct dot dot)
     return vector_covers(object->history, dot);
 }
 
+static const struct sibling *sibling_of(const struct object *object, struct dot dot)
+{
+    for (uint32_t i = 0; i < object->count; i++)
+        if (object->siblings[i].dot.actor == dot.actor &&
+            object->siblings[i].dot.counter == dot.counter)
+            return &object->siblings[i];
+    return NULL;
+}
+
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,
                  struct slice bytes)
 {
     struct checks *checks = world->checks;
     struct object object;
-    uint64_t name = mix(mix(5, flight->range.range, flight->dot.actor), flight->key_hash, 0);
+    uint64_t name = mix(5, flight->range.range, flight->key_hash);
     struct past *past = map_get(&checks->pasts, name);
     if (object_decode(bytes, &checks->arena, &object) < 0)
         return; /* Told already. */
-    for (const struct past *at = past; at != NULL; at = at->older)
-        if (!covers(&object, (struct dot){flight->dot.actor, at->counter}))
+    const struct sibling *made = sibling_of(&object, flight->dot);
+    for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
+        if (at->dot.actor == flight->dot.actor && !covers(&object, at->dot))
             world_violate(world, "ActorHoldsItsPast",
                           "%s makes version %llu of a key of range %u, and does not know version "
                           "%llu of the same actor",
                           world_host_name(host), (unsigned long long)flight->dot.counter,
-                          flight->range.range, (unsigned long long)at->counter);
-    struct past *made = arena_alloc(&checks->arena, sizeof(*made));
-    *made = (struct past){flight->dot.counter, past};
-    map_put(&checks->pasts, name, made);
+                          flight->range.range, (unsigned long long)at->dot.counter);
+        if (vector_covers(made->context, at->dot) && at->hlc >= made->hlc)
+            world_violate(world, "StampsRise",
+                          "%s stamps a version of a key of range %u no later than one that it "
+                          "follows",
+                          world_host_name(host), flight->range.range);
+    }
+    struct past *newest = arena_zero(&checks->arena, sizeof(*newest));
+    *newest = (struct past){flight->dot, made == NULL ? 0 : made->hlc, past};
+    map_put(&checks->pasts, name, newest);
 }
 
 static void on_probed(struct world *world, struct host_probe *probe, const struct store_done *done)

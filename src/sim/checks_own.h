@@ -18,6 +18,7 @@ struct install {
     struct range_epoch durable;
     uint64_t position; /* Of `submitted`, once known; 0 before. */
     uint64_t token;    /* Of its store operation. */
+    uint64_t dropped;  /* Position of a drop after which no data came; 0 none. */
 };
 
 /* A store operation under way. */
@@ -28,13 +29,15 @@ struct flight {
     bool handed; /* CHUNK: of a former member's copy. */
     struct range_epoch range;
     struct dot dot;    /* UPDATE */
+    uint32_t number;   /* UPDATE of policy siblings: of the put, 0 for a delete. */
     uint64_t key_hash; /* UPDATE */
     struct flight *next;
 };
 
-/* Versions of a key that were made under one actor, newest first. */
+/* Versions of a key, the one made last first. */
 struct past {
-    uint64_t counter;
+    struct dot dot;
+    uint64_t hlc;
     struct past *older;
 };
 
@@ -75,7 +78,7 @@ struct checks {
     struct map acks;            /* (range, epoch, slot, dot) -> struct slot_ack */
     struct map ballots;         /* (range, epoch, ballot) -> fingerprint of what it proposes */
     struct map voters;          /* (range, epoch, host) -> struct voter */
-    struct map pasts;           /* (range, actor, key) -> struct past */
+    struct map pasts;           /* (range, key) -> struct past */
     struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
     struct flight *flights[HOSTS_MAX];
@@ -114,6 +117,8 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
 void checks_vote(struct world *world, uint32_t from, const struct message *message);
 
 /* checks_cleanup.c */
+/* HOST deleted its copy of RANGE for good before it started again. */
+void checks_stays_dropped(struct world *world, uint32_t host, uint32_t range);
 /* HOST is about to delete its copy of RANGE. */
 void checks_dropped(struct world *world, uint32_t host, uint32_t range);
 /* A chunk that a former member handed over is in HOST's log up to POSITION. */

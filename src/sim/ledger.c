@@ -3,6 +3,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "data/vector.h"
+#include "sim/host.h"
 
 #include <stdio.h>
 
@@ -52,8 +53,7 @@ void ledger_value(uint32_t number, uint32_t size_max, struct buf *out)
         buf_append_byte(out, (uint8_t)('a' + (noise + out->size) % 26));
 }
 
-/* The number of the put that VALUE is of, 0 if it is of none. */
-static uint32_t number_of(const struct ledger *ledger, struct slice value)
+uint32_t ledger_number(const struct ledger *ledger, struct slice value)
 {
     uint32_t number = 0;
     if (value.size < 2 || value.data[0] != 'v')
@@ -113,7 +113,7 @@ static bool has_value_of(const struct reading *reading, uint32_t number)
 {
     for (uint32_t i = 0; i < reading->object.count; i++)
         if (!reading->object.siblings[i].tombstone &&
-            number_of(reading->ledger, reading->object.siblings[i].value) == number)
+            ledger_number(reading->ledger, reading->object.siblings[i].value) == number)
             return true;
     return false;
 }
@@ -164,7 +164,7 @@ static void say(const struct reading *reading, const char *invariant, const stru
     for (uint32_t i = 0; i < reading->object.count; i++) {
         const struct sibling *sibling = &reading->object.siblings[i];
         buf_printf(&found, " %s%u@%llx.%llu", sibling->tombstone ? "tombstone" : "v",
-                   sibling->tombstone ? 0 : number_of(reading->ledger, sibling->value),
+                   sibling->tombstone ? 0 : ledger_number(reading->ledger, sibling->value),
                    (unsigned long long)sibling->dot.actor & 0xffff,
                    (unsigned long long)sibling->dot.counter);
     }
@@ -189,7 +189,7 @@ static void check_invented(const struct reading *reading)
         const struct sibling *sibling = &reading->object.siblings[i];
         if (sibling->tombstone)
             continue;
-        uint32_t number = number_of(ledger, sibling->value);
+        uint32_t number = ledger_number(ledger, sibling->value);
         buf_clear(&expected);
         ledger_value(number, ledger->value_size_max, &expected);
         const struct entry_op *put = number == 0 ? NULL : ledger->ops[number - 1];
@@ -199,8 +199,8 @@ static void check_invented(const struct reading *reading)
         else if (put->state == ENTRY_REFUSED)
             say(reading, "RefusedIsRefused", put, "refused was");
         for (uint32_t k = 0; k < i && reading->op->policy == POLICY_SIBLINGS; k++)
-            if (put != NULL && !reading->object.siblings[k].tombstone &&
-                number_of(ledger, reading->object.siblings[k].value) == number)
+            if (put != NULL && !put->retried && !reading->object.siblings[k].tombstone &&
+                ledger_number(ledger, reading->object.siblings[k].value) == number)
                 say(reading, "PutOnce", put, "twice there is");
     }
     buf_done(&expected);
@@ -226,7 +226,7 @@ static bool shows(const struct reading *reading, uint32_t number)
         return has_value_of(reading, number);
     const struct sibling *latest = shown(reading);
     return latest != NULL && !latest->tombstone &&
-           number_of(reading->ledger, latest->value) == number;
+           ledger_number(reading->ledger, latest->value) == number;
 }
 
 /* WRITE was acknowledged before what was read began. */
@@ -240,7 +240,8 @@ static void check_included(const struct reading *reading, const struct entry_op 
         say(reading, invariant, write, "nobody had seen");
     for (uint32_t i = 0; i < write->seen_count; i++) {
         const struct entry_op *gone = reading->ledger->ops[write->seen[i] - 1];
-        bool settled = write->policy == POLICY_SIBLINGS || gone->ended < write->begun;
+        bool settled =
+            write->policy == POLICY_SIBLINGS ? !gone->retried : gone->ended < write->begun;
         if (settled && shows(reading, write->seen[i]))
             say(reading, "NoDeletedReturns", gone, "overwritten was");
     }
@@ -263,7 +264,7 @@ static void check_latest(const struct reading *reading, const struct entry_op *w
         say(reading, "LaterReadsLater", write, "deleted before was");
         return;
     }
-    uint32_t number = number_of(reading->ledger, latest->value);
+    uint32_t number = ledger_number(reading->ledger, latest->value);
     const struct entry_op *put = number == 0 ? NULL : reading->ledger->ops[number - 1];
     if (put != NULL && put->state == ENTRY_DONE && put->strong && put->ended < write->begun)
         say(reading, "LaterReadsLater", write, "newer is");
@@ -300,7 +301,7 @@ static void find_version(struct ledger *ledger, struct entry_op *op, const struc
     for (uint32_t i = 0; i < object->count; i++) {
         const struct sibling *sibling = &object->siblings[i];
         bool mine = op->method == METHOD_PUT
-                        ? !sibling->tombstone && number_of(ledger, sibling->value) == op->number
+                        ? !sibling->tombstone && ledger_number(ledger, sibling->value) == op->number
                         : sibling->tombstone && tombstones == 1;
         if (!mine)
             continue;
@@ -325,7 +326,7 @@ void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
         return;
     }
     if (answer->error < 0 && !found_nothing(answer->error)) {
-        op->state = ENTRY_REFUSED;
+        op->state = op->retried ? ENTRY_UNKNOWN : ENTRY_REFUSED; /* The first attempt may stand. */
         world->coverage.refused++;
         return;
     }
@@ -345,6 +346,19 @@ void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
     }
 }
 
+void ledger_made(struct ledger *ledger, struct world *world, uint32_t host, uint32_t number)
+{
+    struct entry_op *op = ledger->ops[number - 1];
+    uint32_t life = host_lives(world->hosts[host]);
+    uint64_t remembered_us = 2 * (uint64_t)op->deadline_ms * 1000;
+    if (op->made_at == host + 1 && op->made_life == life &&
+        world->now_us < op->begun_us + remembered_us)
+        world_violate(world, "RetryOnce", "%s makes a second version of v%u", world_host_name(host),
+                      number);
+    op->made_at = host + 1;
+    op->made_life = life;
+}
+
 uint32_t ledger_seen(struct ledger *ledger, struct slice object, uint32_t **ret_seen)
 {
     struct object decoded;
@@ -355,7 +369,7 @@ uint32_t ledger_seen(struct ledger *ledger, struct slice object, uint32_t **ret_
     uint32_t count = 0;
     for (uint32_t i = 0; i < decoded.count; i++) {
         uint32_t number =
-            decoded.siblings[i].tombstone ? 0 : number_of(ledger, decoded.siblings[i].value);
+            decoded.siblings[i].tombstone ? 0 : ledger_number(ledger, decoded.siblings[i].value);
         if (number > 0)
             seen[count++] = number;
     }

@@ -13,7 +13,9 @@
  *   NoInventedSibling  every version ever returned was sent, whole, for that key
  *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
  *   PutOnce            under siblings, one put shows as one version
- *   RequestsAnswered   a node that lives answers every request soon after its deadline */
+ *   RetryOnce          a retry at the same coordinator makes no second version (siblings only:
+ * under the other policies a put may be written once more) RequestsAnswered   a node that lives
+ * answers every request soon after its deadline */
 #ifndef SIM_LEDGER_H
 #define SIM_LEDGER_H
 
@@ -37,7 +39,11 @@ struct entry_op {
     enum entry_state state;
     uint64_t begun, ended; /* By count of events: a total order. */
     uint64_t begun_us;
-    struct dot dot; /* Of the version made, as its answer shows it; counter 0: not known. */
+    uint32_t deadline_ms; /* Of the first attempt. */
+    bool retried;         /* After TIMEOUT: may be there twice, through two coordinators. */
+    uint32_t made_at;     /* Host that made a version of it, + 1, */
+    uint32_t made_life;   /* and in which life. */
+    struct dot dot;       /* Of the version made, as its answer shows it; counter 0: not known. */
     uint64_t hlc;
     uint32_t *seen; /* Numbers of the puts that its context covers. */
     uint32_t seen_count;
@@ -56,6 +62,10 @@ struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum m
 /* Its answer, or NULL when whoever was asked died. Checks all that the answer must keep. */
 void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
                 const struct answer *answer);
+/* The number of the put that VALUE is of, 0 if it is of none. */
+uint32_t ledger_number(const struct ledger *ledger, struct slice value);
+/* HOST has made a version, stamped siblings, of put NUMBER. */
+void ledger_made(struct ledger *ledger, struct world *world, uint32_t host, uint32_t number);
 /* Numbers of the puts among an object's siblings, into the ledger's memory. */
 uint32_t ledger_seen(struct ledger *ledger, struct slice object, uint32_t **ret_seen);
 uint32_t ledger_count(const struct ledger *ledger);

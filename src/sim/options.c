@@ -189,6 +189,7 @@ static void draw_haste(struct prng *prng, struct sim_options *o)
 {
     if (chance(prng, 50))
         o->chunk_objects = between32(prng, 1, 3);
+    o->retries = chance(prng, 50) ? between32(prng, 1, 3) : 0;
     if (o->profile != PROFILE_TRANSFER || chance(prng, 65))
         return;
     o->think_us = between(prng, 10 * MS, 60 * MS) * o->clients;
@@ -226,9 +227,9 @@ void options_format(const struct sim_options *o, struct buf *out)
                o->spares, o->copies, o->hot_ranges, o->move_all ? " move=all" : "");
     buf_printf(out, " clients=%u keys=%u ops=%u think=%lluus", o->clients, o->keys, o->operations,
                (unsigned long long)o->think_us);
-    buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%%", o->value_size_max,
-               o->put_ppm / 10000, o->delete_ppm / 10000, o->context_ppm / 10000,
-               o->weak_ppm / 10000);
+    buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%% retries=%u",
+               o->value_size_max, o->put_ppm / 10000, o->delete_ppm / 10000, o->context_ppm / 10000,
+               o->weak_ppm / 10000, o->retries);
     format_policies(o, out);
     buf_printf(out, " delay=%llu..%lluus jitter=%lluus loss=%.1f%% dup=%.1f%% reorder=%.1f%%",
                (unsigned long long)o->delay_us_min, (unsigned long long)o->delay_us_max,

@@ -52,6 +52,7 @@ struct sim_options {
     uint32_t put_ppm, delete_ppm; /* The rest are gets. */
     uint32_t context_ppm;         /* Of puts and deletes, those with a context. */
     uint32_t weak_ppm;            /* Of requests, those with r=1 or w=1. */
+    uint32_t retries;             /* After TIMEOUT, of a put or delete; 0: it has no name. */
     bool policies[3];             /* Which buckets are used, by enum policy. */
     bool interval;                /* Log mode interval: no power is lost in such a world. */
 

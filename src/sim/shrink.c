@@ -36,6 +36,7 @@ static const struct field {
     FIELD("dup", duplicate_ppm, 0),
     FIELD("reorder", reorder_ppm, 0),
     FIELD("weak", weak_ppm, 0),
+    FIELD("retries", retries, 0),
     FIELD("delete", delete_ppm, 0),
     FIELD("context", context_ppm, 0),
     FIELD("spares", spares, 0),

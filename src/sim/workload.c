@@ -21,7 +21,10 @@ struct client {
     struct world_event think; /* Next request, or giving up on the open one. */
     uint32_t index;
     struct entry_op *op; /* Open. */
-    bool overdue;        /* The request's deadline is long past: the next wake checks the node. */
+    uint8_t level;       /* Of that request, as the next ones: r and w. */
+    bool blind;
+    uint32_t attempts;
+    bool overdue; /* The request's deadline is long past: the next wake checks the node. */
     struct memory memories[POLICIES][KEYS_MAX];
 };
 
@@ -95,24 +98,6 @@ static void remember(struct world *world, struct client *client, const struct en
     memory->seen_count = ledger_seen(world->workload->ledger, answer->object, &memory->seen);
 }
 
-static void on_answer(struct world *world, struct host_call *call, const struct answer *answer)
-{
-    struct client *client = (struct client *)call;
-    struct entry_op *op = client->op;
-    client->op = NULL;
-    ledger_end(world->workload->ledger, world, op, answer);
-    if (world->trace.text)
-        trace_line(&world->trace, world->now_us, "client %u: request %u answered %s", client->index,
-                   op->number, answer == NULL ? "by silence" : error_word(answer->error));
-    if (op->state == ENTRY_DONE) {
-        remember(world, client, op, answer);
-        if (op->method != METHOD_GET && op->dot.counter > 0)
-            checks_acknowledged(world, answer, ledger_bucket(op->policy),
-                                workload_key(world, op->policy, op->key), op->dot);
-    }
-    think(world, client);
-}
-
 static enum method draw_method(struct world *world)
 {
     uint64_t at = world_draw(world, 0, 999999);
@@ -150,6 +135,69 @@ static void trace_request(struct world *world, const struct client *client,
                    op->method == METHOD_GET || blind ? "" : " with context");
 }
 
+static void on_answer(struct world *world, struct host_call *call, const struct answer *answer);
+
+/* Ask HOST, which is up, for what CLIENT has open. */
+static void send_request(struct world *world, struct client *client, uint32_t host)
+{
+    const struct entry_op *op = client->op;
+    const struct memory *memory = &client->memories[op->policy][op->key];
+    struct buf value = {0};
+    if (op->method == METHOD_PUT)
+        ledger_value(op->number, world->options.value_size_max, &value);
+    struct request request = {
+        .method = op->method,
+        .bucket = ledger_bucket(op->policy),
+        .key = workload_key(world, op->policy, op->key),
+        .value = buf_slice(&value),
+        .context = client->blind ? SLICE_NONE : buf_slice(&memory->context),
+        .r = client->level,
+        .w = client->level,
+        .strict = true,
+        .deadline_ms = op->deadline_ms,
+        .client = world->options.retries > 0 ? client->index + 1 : 0,
+        .sequence = op->number,
+    };
+    client->call.done = on_answer;
+    client->attempts++;
+    bool asked = host_request(world->hosts[host], &client->call, &request);
+    ASSERT(asked);
+    client->overdue = false;
+    world_at(world, &client->think, world->now_us + request.deadline_ms * 1000 + 1 * SECOND);
+    buf_done(&value);
+}
+
+/* Does the client ask once more, the same node, for what that node may have done or not? */
+static bool retries(struct world *world, const struct client *client, const struct answer *answer)
+{
+    return answer != NULL && answer->error == ERR_TIMEOUT && client->op->method != METHOD_GET &&
+           client->attempts <= world->options.retries &&
+           host_state(world->hosts[client->call.host]) == HOST_UP;
+}
+
+static void on_answer(struct world *world, struct host_call *call, const struct answer *answer)
+{
+    struct client *client = (struct client *)call;
+    struct entry_op *op = client->op;
+    if (retries(world, client, answer)) {
+        op->retried = true;
+        send_request(world, client, call->host);
+        return;
+    }
+    client->op = NULL;
+    ledger_end(world->workload->ledger, world, op, answer);
+    if (world->trace.text)
+        trace_line(&world->trace, world->now_us, "client %u: request %u answered %s", client->index,
+                   op->number, answer == NULL ? "by silence" : error_word(answer->error));
+    if (op->state == ENTRY_DONE) {
+        remember(world, client, op, answer);
+        if (op->method != METHOD_GET && op->dot.counter > 0)
+            checks_acknowledged(world, answer, ledger_bucket(op->policy),
+                                workload_key(world, op->policy, op->key), op->dot);
+    }
+    think(world, client);
+}
+
 static void ask(struct world *world, struct client *client)
 {
     struct workload *workload = world->workload;
@@ -167,29 +215,13 @@ static void ask(struct world *world, struct client *client)
     bool blind = !with_context || memory->context.size == 0;
     struct entry_op *op = ledger_begin(workload->ledger, world, method, policy, key, !weak,
                                        memory->seen, blind ? 0 : memory->seen_count);
-    struct buf value = {0};
-    if (method == METHOD_PUT)
-        ledger_value(op->number, world->options.value_size_max, &value);
-    uint8_t level = draw_level(world, weak);
-    struct request request = {
-        .method = method,
-        .bucket = ledger_bucket(policy),
-        .key = workload_key(world, policy, key),
-        .value = buf_slice(&value),
-        .context = blind ? SLICE_NONE : buf_slice(&memory->context),
-        .r = level,
-        .w = level,
-        .strict = true,
-        .deadline_ms = (uint32_t)world_draw(world, 500, 3000),
-    };
     client->op = op;
-    client->call.done = on_answer;
+    client->level = draw_level(world, weak);
+    client->blind = blind;
+    client->attempts = 0;
+    op->deadline_ms = (uint32_t)world_draw(world, 500, 3000);
     trace_request(world, client, op, host, blind);
-    bool asked = host_request(world->hosts[host], &client->call, &request);
-    ASSERT(asked);
-    client->overdue = false;
-    world_at(world, &client->think, world->now_us + request.deadline_ms * 1000 + 1 * SECOND);
-    buf_done(&value);
+    send_request(world, client, host);
 }
 
 /* The open request was not answered in time: the client goes on without, once it is sure that this
