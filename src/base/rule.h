@@ -46,6 +46,7 @@
     X(OLD_EPOCHS_REFUSED)                                                                          \
     X(REPLICA_ACKS_SYNCED)                                                                         \
     X(COORD_COUNTS_SYNCED)                                                                         \
+    X(MERGED_OBJECT_SENT)                                                                          \
     X(FORWARD_ONCE)                                                                                \
     X(RETRY_ONCE)                                                                                  \
     X(HOPS_BOUNDED)                                                                                \

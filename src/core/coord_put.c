@@ -169,6 +169,24 @@ void put_start(struct core *core, struct coord_op *op)
 static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged);
 static void rewrite_refused(struct core *core, struct coord_op *op, int error);
 
+/* What the other writers get is all that is here, not just the new version: a vector entry stands
+ * for all earlier dots of its actor, so whoever has one of them must have those before it too. */
+static void take_object(struct coord_op *op, const struct store_done *done)
+{
+    buf_clear(&op->object);
+    if (RULE(MERGED_OBJECT_SENT)) {
+        buf_append(&op->object, done->object);
+        return;
+    }
+    struct update alone = {.dot = op->dot,
+                           .hlc = done->hlc,
+                           .policy = op->bucket.policy,
+                           .tombstone = op->request.method == METHOD_DELETE,
+                           .context = op->request.context,
+                           .value = op->request.value};
+    ASSERT(object_update(SLICE_NONE, &alone, &op->object, NULL) == 0);
+}
+
 void put_stored(struct core *core, struct coord_op *op, const struct store_done *done)
 {
     if (op->rewritten && done->error < 0) {
@@ -196,8 +214,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     core->hlc = MAX(core->hlc, done->hlc);
     op->hlc = done->hlc;
     op->local = !RULE(COORD_COUNTS_SYNCED);
-    buf_clear(&op->object);
-    buf_append(&op->object, done->object);
+    take_object(op, done);
     op->state = OP_WRITING;
     core_when_durable(core, done->position, synced(op), token_of(OWNER_COORD, op->id));
     put_restart(core, op);

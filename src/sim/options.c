@@ -196,7 +196,7 @@ static void draw_haste(struct prng *prng, struct sim_options *o)
     o->admin_interval_us = between(prng, 30 * MS, 300 * MS);
     o->fault_interval_us = between(prng, 50 * MS, 400 * MS);
     o->fault_us_max = between(prng, 100 * MS, 2 * SECOND);
-    o->abort_us = between(prng, 10 * MS, 300 * MS);
+    o->abort_us = between(prng, 1 * MS, 100 * MS);
     o->cleanup_us = between(prng, 10 * MS, 500 * MS);
 }
 
