@@ -143,24 +143,6 @@ static struct range_record *successor(struct core *core, uint32_t range)
     return next;
 }
 
-static void former_add(struct range_record *record, struct node_id node)
-{
-    ASSERT(record->former_count < FORMER_MAX);
-    record->former[record->former_count++] = node;
-}
-
-static void former_remove(struct range_record *record, struct node_id node)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < record->former_count; i++) {
-        if (!id_equal(record->former[i], node))
-            record->former[kept++] = record->former[i];
-    }
-    for (uint32_t i = kept; i < record->former_count; i++)
-        record->former[i] = NODE_NONE;
-    record->former_count = (uint8_t)kept;
-}
-
 static void propose(struct core *core, const struct range_record *next)
 {
     if (next->epoch == 0)
@@ -170,25 +152,12 @@ static void propose(struct core *core, const struct range_record *next)
     signal->record = next;
 }
 
-static struct slot *slot_in(struct range_record *record, uint8_t number)
-{
-    return (struct slot *)(uintptr_t)record_slot(record, number);
-}
-
-static void slot_drop(struct range_record *record, uint8_t number)
-{
-    uint32_t at = (uint32_t)(slot_in(record, number) - record->slots);
-    for (uint32_t i = at; i + 1 < record->slots_count; i++)
-        record->slots[i] = record->slots[i + 1];
-    record->slots[--record->slots_count] = (struct slot){0};
-}
-
 /* Take the moving slot to STAGE; the stage says what becomes of its two nodes. */
 static void propose_stage(struct core *core, uint32_t range, const struct slot *slot,
                           enum stage stage)
 {
     struct range_record *next = successor(core, range);
-    struct slot *changed = slot_in(next, slot->number);
+    struct slot *changed = record_slot_in(next, slot->number);
     changed->stage = stage;
     if (stage == STAGE_STABLE) {
         bool forward = slot->stage == STAGE_CUT || slot->stage == STAGE_LEARN;
@@ -198,11 +167,7 @@ static void propose_stage(struct core *core, uint32_t range, const struct slot *
         changed->target = NODE_NONE;
         next->transfer = 0;
         if (!id_none(goes))
-            former_add(next, goes);
-        if (forward)
-            core->counters.transfers_done++;
-        else
-            core->counters.transfers_aborted++;
+            record_add_former(next, goes);
     }
     propose(core, next);
 }
@@ -211,10 +176,10 @@ static void propose_drop(struct core *core, uint32_t range, const struct slot *s
 {
     struct range_record *next = successor(core, range);
     if (slot->stage == STAGE_LEARN) {
-        former_add(next, slot->target);
+        record_add_former(next, slot->target);
         next->transfer = 0;
     }
-    slot_drop(next, slot->number);
+    record_drop_slot(next, slot->number);
     propose(core, next);
 }
 
@@ -287,7 +252,7 @@ static bool propose_tidy(struct core *core, struct drive *drive)
         for (uint32_t k = 0; k < drive->cleaned_count; k++)
             gone = gone || id_equal(drive->cleaned[k], record->former[i]);
         if (gone)
-            former_remove(next, record->former[i]);
+            record_remove_former(next, record->former[i]);
     }
     if (next->former_count == record->former_count)
         return false;
@@ -379,8 +344,8 @@ static void accepted(struct core *core, struct drive *drive)
 {
     struct range_record *next = successor(core, drive->range);
     next->transfer = drive->offered;
-    former_remove(next, drive->move.to);
-    struct slot *slot = slot_in(next, drive->move.slot);
+    record_remove_former(next, drive->move.to);
+    struct slot *slot = record_slot_in(next, drive->move.slot);
     if (slot != NULL) {
         slot->stage = STAGE_JOINT;
         slot->target = drive->move.to;
@@ -392,6 +357,19 @@ static void accepted(struct core *core, struct drive *drive)
             .number = drive->move.slot, .stage = STAGE_LEARN, .target = drive->move.to};
     }
     propose(core, next);
+}
+
+/* The record is at rest: count what became of the move that was under way. */
+static void settle(struct core *core, struct drive *drive, const struct range_record *record)
+{
+    if (!drive->moving)
+        return;
+    drive->moving = false;
+    const struct slot *slot = record_slot(record, drive->moving_slot);
+    if (slot != NULL && id_equal(slot->owner, drive->move.to))
+        core->counters.transfers_done++;
+    else
+        core->counters.transfers_aborted++;
 }
 
 void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
@@ -410,6 +388,8 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
     }
     const struct slot *slot = moving_slot(record);
     const struct plan_move *move = slot == NULL ? next_move(transfers, core, range) : NULL;
+    if (slot == NULL && drive != NULL)
+        settle(core, drive, record);
     if (slot == NULL && move == NULL && record->former_count == 0) {
         if (drive != NULL)
             drive_free(transfers, core, drive);
@@ -423,6 +403,8 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
     if (slot != NULL) {
         set_active(transfers, drive, slot->stage != STAGE_FENCE);
         drive->move.to = slot->target;
+        drive->moving = true;
+        drive->moving_slot = slot->number;
         drive->offered = 0;
         core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
         step_moving(core, drive, slot);

@@ -25,6 +25,8 @@ struct drive {
     uint64_t since_us;     /* Of the present stage. */
     uint64_t progress_us;  /* Of the last sign of life of the target. */
     bool active;
+    bool moving; /* A slot was on its way when last looked at: */
+    uint8_t moving_slot;
     char note[96];
     struct timer timer;
 };

@@ -80,6 +80,15 @@ bool record_check(const struct range_record *record, uint32_t ranges);
  * epoch up)? Facts from outside, such as who installed what, are the proposer's to check. */
 bool record_may_follow(const struct range_record *record, const struct range_record *next);
 
+/* Changes to a record that is about to be proposed. There is room for one more former node. */
+void record_add_former(struct range_record *record, struct node_id node);
+/* No-op for a node that is not one. */
+void record_remove_former(struct range_record *record, struct node_id node);
+/* The slot with that number to be changed, or NULL. */
+struct slot *record_slot_in(struct range_record *record, uint8_t number);
+/* The slot with that number, which exists, goes. */
+void record_drop_slot(struct range_record *record, uint8_t number);
+
 void record_encode(const struct range_record *record, struct buf *out);
 /* Untrusted input; sets reader->bad on anything that record_check refuses but the range's bound. */
 void record_decode(struct reader *reader, struct range_record *ret_record);

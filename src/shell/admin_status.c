@@ -231,6 +231,8 @@ static void judge_members(const struct admin *admin, struct picture *picture)
         const struct member_view *view = &picture->views[i];
         int size = (int)view->member->name.size;
         const char *name = (const char *)view->member->name.data;
+        if (!view->up && view->slots == 0)
+            continue; /* It owns nothing: shown in the table, and nobody lacks a copy for it. */
         if (!view->up) {
             char since[32] = "";
             if (view->since_us > 0 && admin->now_us > view->since_us)
