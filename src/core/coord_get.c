@@ -128,6 +128,19 @@ void get_start(struct core *core, struct coord_op *op)
     store->key = op->request.key;
 }
 
+/* Merge in what the slot of BIT has, and note who lacks something of the whole. */
+static void take_object(struct coord_op *op, uint8_t bit, struct slice object)
+{
+    struct buf merged = {0};
+    int same = object_merge(buf_slice(&op->object), object, &merged);
+    if (!(same & MERGE_SAME_A))
+        op->stale |= op->got;
+    if (!(same & MERGE_SAME_B))
+        op->stale |= bit;
+    buf_done(&op->object);
+    op->object = merged;
+}
+
 void get_stored(struct core *core, struct coord_op *op, const struct store_done *done)
 {
     if (op->state != OP_READING || op->local)
@@ -135,10 +148,12 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
     const struct range_record *record = op_record(core, op);
     const struct slot *slot = record_slot_read_by(record, core->self);
     if (done->error == 0 && slot != NULL) {
+        /* A retry may have asked others meanwhile, and one of them have answered. */
+        uint8_t bit = (uint8_t)(1u << (slot - record->slots));
+        take_object(op, bit, done->object);
         op->local = true;
-        op->got |= (uint8_t)(1u << (slot - record->slots));
-        op->asked |= op->got;
-        buf_append(&op->object, done->object);
+        op->got |= bit;
+        op->asked |= bit;
         op->digests = op->object.size >= DIGEST_SIZE_MIN;
     }
     /* UNREADABLE here counts as silence. */
@@ -168,19 +183,6 @@ void get_retry(struct core *core, struct coord_op *op)
                 op->digests;
     }
     ask(core, op, op->needed);
-}
-
-/* Merge in what the slot of BIT has, and note who lacks something of the whole. */
-static void take_object(struct coord_op *op, uint8_t bit, struct slice object)
-{
-    struct buf merged = {0};
-    int same = object_merge(buf_slice(&op->object), object, &merged);
-    if (!(same & MERGE_SAME_A))
-        op->stale |= op->got;
-    if (!(same & MERGE_SAME_B))
-        op->stale |= bit;
-    buf_done(&op->object);
-    op->object = merged;
 }
 
 static bool digest_matches(const struct coord_op *op, uint64_t digest)
