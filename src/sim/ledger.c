@@ -240,8 +240,9 @@ static void check_included(const struct reading *reading, const struct entry_op 
         say(reading, invariant, write, "nobody had seen");
     for (uint32_t i = 0; i < write->seen_count; i++) {
         const struct entry_op *gone = reading->ledger->ops[write->seen[i] - 1];
+        /* The first attempt of one that was retried may take effect later, elsewhere. */
         bool settled =
-            write->policy == POLICY_SIBLINGS ? !gone->retried : gone->ended < write->begun;
+            !gone->retried && (write->policy == POLICY_SIBLINGS || gone->ended < write->begun);
         if (settled && shows(reading, write->seen[i]))
             say(reading, "NoDeletedReturns", gone, "overwritten was");
     }
@@ -259,14 +260,16 @@ static void check_latest(const struct reading *reading, const struct entry_op *w
         const struct entry_op *at = reading->ledger->newest[write->policy][write->key];
         for (; at != NULL; at = at->older)
             if (at->method == METHOD_DELETE && at->state != ENTRY_REFUSED &&
-                (at->state != ENTRY_DONE || !at->strong || at->ended >= write->begun))
+                (at->state != ENTRY_DONE || !at->strong || at->retried ||
+                 at->ended >= write->begun))
                 return;
         say(reading, "LaterReadsLater", write, "deleted before was");
         return;
     }
     uint32_t number = ledger_number(reading->ledger, latest->value);
     const struct entry_op *put = number == 0 ? NULL : reading->ledger->ops[number - 1];
-    if (put != NULL && put->state == ENTRY_DONE && put->strong && put->ended < write->begun)
+    if (put != NULL && put->state == ENTRY_DONE && put->strong && !put->retried &&
+        put->ended < write->begun)
         say(reading, "LaterReadsLater", write, "newer is");
 }
 
