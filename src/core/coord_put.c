@@ -277,7 +277,7 @@ static bool overtaken(struct core *core, const struct coord_op *op, struct slice
     bool covered = vector_covers(object.history, op->dot);
     for (uint32_t i = 0; i < object.count; i++)
         covered = covered || vector_covers(object.siblings[i].context, op->dot);
-    return covered;
+    return covered && RULE(REWRITE_NOT_OVERTAKEN);
 }
 
 /* A later version than ours was seen: write once more, so that every put that begins from now on,
@@ -304,7 +304,7 @@ static void rewrite(struct core *core, struct coord_op *op)
 
 static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged)
 {
-    if (RULE(REWRITE_NOT_OVERTAKEN) && overtaken(core, op, merged)) {
+    if (overtaken(core, op, merged)) {
         op->state = OP_WRITING;
         put_send(core, op);
         return;

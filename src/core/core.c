@@ -10,6 +10,7 @@ const struct timing timing_default = {
     .retry_us = 200000,
     .hedge_us = 50000,
     .cleanup_us = 3600000000,
+    .repair_us = 50000,
     .abort_us = 30000000,
     .clock_skew_ms = CLOCK_SKEW_MS,
     .chunk_objects = 2000,

@@ -19,6 +19,7 @@ struct timing {
     uint64_t retry_us;      /* Of an unanswered protocol message: 200 ms. */
     uint64_t hedge_us;      /* Before a second replica is asked while p99 is unknown: 50 ms. */
     uint64_t cleanup_us;    /* Grace before a moved copy is deleted: 1 h. */
+    uint64_t repair_us;     /* Between looks for ranges to compare: 50 ms. */
     uint64_t abort_us;      /* A transfer without progress is taken back after: 30 s. */
     uint32_t clock_skew_ms; /* 500 */
     uint32_t chunk_objects; /* Of a transfer's chunk, at most: 2000. */

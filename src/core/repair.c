@@ -1,8 +1,7 @@
 #include "core/repair_state.h"
 
 enum {
-    TICK_US = 50000,   /* Between looks for work while a range is dirty. */
-    SLOW_US = 500000,  /* Between comparisons of the slow round. */
+    SLOWER = 10,       /* Comparisons of the slow round are so many times further apart. */
     LOOKS_MAX = 1024,  /* At ranges, in one go. */
     ROUNDS_MAX = 1000, /* Pages of one range in a row, before others have their turn. */
 };
@@ -68,7 +67,8 @@ static void schedule(struct repairs *repairs, struct core *core)
     bool busy = repairs->dirty_count > 0;
     for (uint32_t i = 0; i < COMPARING_MAX; i++)
         busy = busy || !id_none(repairs->comparing[i].peer);
-    core_timer_set(core, &repairs->timer, core->now.us + (busy ? TICK_US : SLOW_US));
+    core_timer_set(core, &repairs->timer,
+                   core->now.us + core->timing.repair_us * (busy ? 1 : SLOWER));
 }
 
 void repairs_dirty(struct repairs *repairs, struct core *core, uint32_t range)
@@ -76,7 +76,7 @@ void repairs_dirty(struct repairs *repairs, struct core *core, uint32_t range)
     if (repairs->dirty == NULL || !is_comparer(core, range))
         return;
     if (repairs->dirty_count == 0)
-        core_timer_set(core, &repairs->timer, core->now.us + TICK_US);
+        core_timer_set(core, &repairs->timer, core->now.us + core->timing.repair_us);
     set_dirty(repairs, range, (1u << SLOTS_MAX) - 1);
 }
 
@@ -90,7 +90,7 @@ void repairs_peer_up(struct repairs *repairs, struct core *core, struct node_id 
             set_dirty(repairs, range, (uint8_t)(1u << slot->number));
     }
     if (repairs->dirty_count > 0)
-        core_timer_set(core, &repairs->timer, core->now.us + TICK_US);
+        core_timer_set(core, &repairs->timer, core->now.us + core->timing.repair_us);
 }
 
 static struct comparing *comparing_find(struct repairs *repairs, uint32_t range,
@@ -200,7 +200,7 @@ static void tick(struct core *core, void *machine, struct timer *timer)
         if (begin_dirty(repairs, core, comparing))
             continue;
         if (core->now.us >= repairs->slow_at_us) {
-            repairs->slow_at_us = core->now.us + SLOW_US;
+            repairs->slow_at_us = core->now.us + SLOWER * core->timing.repair_us;
             begin_slow(repairs, core, comparing);
         }
     }
@@ -266,7 +266,7 @@ void repairs_start(struct repairs *repairs, struct core *core)
     /* What was written while this node was away is missing here. */
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
         repairs_dirty(repairs, core, range);
-    core_timer_set(core, &repairs->timer, core->now.us + TICK_US);
+    core_timer_set(core, &repairs->timer, core->now.us + core->timing.repair_us);
 }
 
 void repairs_done(struct repairs *repairs, struct core *core)

@@ -115,6 +115,7 @@ static void make_node(struct host *host, const struct store_recovered *recovered
     timing.cleanup_us = world->options.cleanup_us;
     timing.gossip_us = world->options.gossip_us;
     timing.abort_us = world->options.abort_us;
+    timing.repair_us = world->options.repair_us;
     timing.chunk_objects = world->options.chunk_objects;
     struct slice seeds[2] = {slice_string("n0"), slice_string("n1")};
     struct slice address = slice_string(host->address);

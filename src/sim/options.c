@@ -122,6 +122,7 @@ static void draw_common(struct prng *prng, struct sim_options *o)
     o->check_every = 16;
     o->chunk_objects = timing_default.chunk_objects;
     o->fault_us_max = 8 * SECOND;
+    o->repair_us = timing_default.repair_us;
 }
 
 static void lean(struct prng *prng, struct sim_options *o)
@@ -190,6 +191,9 @@ static void draw_haste(struct prng *prng, struct sim_options *o)
     if (chance(prng, 50))
         o->chunk_objects = between32(prng, 1, 3);
     o->retries = chance(prng, 50) ? between32(prng, 1, 3) : 0;
+    /* What comparing trees mends at once, nobody sees missing. */
+    if (o->hot_ranges <= 2 && chance(prng, 50))
+        o->repair_us = between(prng, 100 * MS, 1 * SECOND);
     if (o->profile != PROFILE_TRANSFER || chance(prng, 65))
         return;
     o->think_us = between(prng, 10 * MS, 60 * MS) * o->clients;
@@ -239,8 +243,9 @@ void options_format(const struct sim_options *o, struct buf *out)
                (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
                (unsigned long long)(o->memory_max >> 10));
-    buf_printf(out, " chunk=%u abort=%llums cleanup=%llums", o->chunk_objects,
-               (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS);
+    buf_printf(out, " chunk=%u abort=%llums cleanup=%llums repair=%llums", o->chunk_objects,
+               (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS,
+               (unsigned long long)o->repair_us / MS);
     buf_printf(out, " admin=%llums faults=%llums", (unsigned long long)o->admin_interval_us / MS,
                (unsigned long long)o->fault_interval_us / MS);
     for (uint32_t i = 0; i < FAULT_COUNT && o->fault_interval_us > 0; i++)

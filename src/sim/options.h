@@ -70,7 +70,7 @@ struct sim_options {
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
-    uint64_t abort_us;
+    uint64_t abort_us, repair_us;
     uint32_t chunk_objects; /* Of a transfer's chunk. */
 
     uint64_t safety_us_max;   /* The faults stop then, or when all operations were issued. */

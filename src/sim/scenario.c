@@ -50,6 +50,7 @@ static void default_options(struct sim_options *options)
         .cleanup_us = 500000,
         .gossip_us = 1000000,
         .abort_us = 5000000,
+        .repair_us = timing_default.repair_us,
         .chunk_objects = timing_default.chunk_objects,
         .fault_us_max = 8000000,
         .check_every = 1,
