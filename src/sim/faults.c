@@ -130,12 +130,17 @@ static void strike(struct world *world, enum fault fault, uint32_t host, uint32_
     }
 }
 
-static enum fault pick(struct world *world)
+static uint32_t weights(const struct world *world)
 {
     uint32_t sum = 0;
     for (uint32_t i = 0; i < FAULT_COUNT; i++)
         sum += world->options.faults[i];
-    uint64_t at = world_draw(world, 0, sum - 1);
+    return sum;
+}
+
+static enum fault pick(struct world *world)
+{
+    uint64_t at = world_draw(world, 0, weights(world) - 1);
     uint32_t i = 0;
     while (at >= world->options.faults[i])
         at -= world->options.faults[i++];
@@ -191,7 +196,7 @@ void faults_free(struct faults *faults)
 void faults_start(struct world *world)
 {
     world->faults->active = true;
-    if (world->options.fault_interval_us > 0)
+    if (world->options.fault_interval_us > 0 && weights(world) > 0)
         world_at(world, &world->faults->next,
                  world->now_us + world_pause(world, world->options.fault_interval_us));
 }
