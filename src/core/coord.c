@@ -236,6 +236,13 @@ static void forward(struct core *core, struct coord_op *op, struct node_id targe
     op_schedule(core, op);
 }
 
+/* Where the own clock is off, another reader stamps the put, if there is one. */
+static bool leaves_stamping(struct core *core, const struct coord_op *op)
+{
+    return request_writes(&op->request) && !op->remote && core_skew_ms(core) != 0 &&
+           !id_none(find_reader(core, op));
+}
+
 void op_route(struct core *core, struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
@@ -244,7 +251,7 @@ void op_route(struct core *core, struct coord_op *op)
         scan_start(core, op);
         return;
     }
-    if (op_serves(core, op->range)) {
+    if (op_serves(core, op->range) && !leaves_stamping(core, op)) {
         uint32_t slots = record_counted(record);
         if (op->request.method == METHOD_GET) {
             op->needed = op_needed(op->request.r, op->bucket.r, slots);
@@ -285,13 +292,10 @@ static void deadline_passed(struct core *core, struct coord_op *op)
                 slice_string("no node that serves the range was found before the deadline"));
         break;
     case OP_FORWARDED:
-        if (op->request.method == METHOD_GET)
-            op_fail(core, op, ERR_UNAVAILABLE,
-                    slice_string("the coordinator did not answer before the deadline"));
-        else
-            op_fail(core, op, ERR_TIMEOUT,
-                    slice_string("the coordinator did not answer before the deadline; the write "
-                                 "may still take effect"));
+        op_fail(
+            core, op, request_writes(&op->request) ? ERR_TIMEOUT : ERR_UNAVAILABLE,
+            core_printf(core, "the coordinator did not answer before the deadline%s",
+                        request_writes(&op->request) ? "; the write may still take effect" : ""));
         break;
     case OP_SCANNING:
         if (op->result_count > 0) {
@@ -378,17 +382,12 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
 
 /* ------------------------------------------------------------------------------ Requests come. */
 
-static bool is_write(const struct request *request)
-{
-    return request->method == METHOD_PUT || request->method == METHOD_DELETE;
-}
-
 static void refuse(struct core *core, struct coord_op *op)
 {
-    char name[BUCKET_SIZE_MAX + 1] = "";
-    size_t size = MIN(op->request.bucket.size, (size_t)BUCKET_SIZE_MAX);
-    memcpy(name, op->request.bucket.data, size);
-    op_fail(core, op, ERR_UNKNOWN_BUCKET, core_printf(core, "there is no bucket '%s'", name));
+    int size = (int)MIN(op->request.bucket.size, (size_t)BUCKET_SIZE_MAX);
+    op_fail(core, op, ERR_UNKNOWN_BUCKET,
+            core_printf(core, "there is no bucket '%.*s'", size,
+                        (const char *)op->request.bucket.data));
 }
 
 static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
@@ -415,7 +414,7 @@ static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
         refuse(core, op);
         return;
     }
-    if (is_write(&op->request) && put_is_retry(core, op))
+    if (request_writes(&op->request) && put_is_retry(core, op))
         return;
     op_route(core, op);
 }
@@ -437,7 +436,7 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
     if (deadline_ms <= core->now.wall_ms)
         return; /* Nobody waits for it any more. */
     uint64_t left_ms = MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS);
-    if (RULE(FORWARD_ONCE) && is_write(&message->forward.request)) {
+    if (RULE(FORWARD_ONCE) && request_writes(&message->forward.request)) {
         /* A put takes effect once, and a refusal stands, however often the message comes. */
         uint64_t entry = from.hi ^ from.lo;
         if (recent_find(&coord->forwarded, entry, message->forward.id) != NULL)

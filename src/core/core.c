@@ -197,6 +197,28 @@ int range_epoch_compare(const struct range_epoch *a, const struct range_record *
     return (a->epoch > b->epoch) - (a->epoch < b->epoch);
 }
 
+static int64_t clock_off_ms(const struct core *core)
+{
+    return peer_clocks_off_ms(&core->peers,
+                              (int64_t)core->own_wall_ms - (int64_t)(core->now.us / 1000));
+}
+
+int64_t core_skew_ms(const struct core *core)
+{
+    int64_t off = clock_off_ms(core);
+    int64_t most = core->timing.clock_skew_ms;
+    return off > most || off < -most ? off : 0;
+}
+
+void core_step_at(struct core *core, struct moment now)
+{
+    core->now.us = MAX(core->now.us, now.us);
+    core->own_wall_ms = now.wall_ms;
+    int64_t off = clock_off_ms(core);
+    bool corrected = off > 0 || core_skew_ms(core) != 0;
+    core->now.wall_ms = corrected ? (uint64_t)((int64_t)now.wall_ms - off) : now.wall_ms;
+}
+
 uint64_t core_hlc(struct core *core)
 {
     core->hlc = hlc_next(core->hlc, core->now.wall_ms);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/heap.h"
 #include "base/prng.h"
+#include "core/clocks.h"
 #include "core/step.h"
 #include "data/hlc.h"
 
@@ -81,8 +82,10 @@ struct core {
     uint64_t generation;
     struct cluster cluster; /* cluster.id is none until the node has joined. */
     struct timing timing;
-    struct moment now; /* Of the present step. */
-    uint64_t hlc;      /* Last stamp issued or seen. */
+    struct moment now;        /* Of the present step; its wall clock as core_step_at() sees it. */
+    uint64_t own_wall_ms;     /* The wall clock as the host gave it. */
+    struct peer_clocks peers; /* What it is judged by; kept by the detector. */
+    uint64_t hlc;             /* Last stamp issued or seen. */
     struct prng prng;
     struct member_table members;
     struct setting_table settings;
@@ -155,7 +158,15 @@ static inline struct range_epoch range_epoch_of(const struct range_record *recor
 /* Below, equal or above 0, as record_compare. */
 int range_epoch_compare(const struct range_epoch *a, const struct range_record *b);
 
-/* A new stamp for a write, clamped as DESIGN.md section 4 says. */
+/* Begin a step. The wall clock that the node goes by is never ahead of its peers' median, nor
+ * behind it by more than clock_skew_ms: one wrong clock neither stamps the future nor misjudges
+ * deadlines and expiry. */
+void core_step_at(struct core *core, struct moment now);
+/* How far the own clock is ahead of the median (below 0: behind it), in milliseconds; 0 while that
+ * is within clock_skew_ms or cannot be told. */
+int64_t core_skew_ms(const struct core *core);
+
+/* A new stamp for a write: above all that were issued or seen. */
 uint64_t core_hlc(struct core *core);
 /* Take note of a stamp seen in a message: false (and no move) if it is too far ahead of our clock.
  */

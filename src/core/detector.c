@@ -3,8 +3,6 @@
 
 #include "core/latency.h"
 
-#include <stdlib.h>
-
 /* One peer, seen from here. */
 struct detector_peer {
     struct node_id id;
@@ -16,7 +14,7 @@ struct detector_peer {
     bool shares;  /* A range with this node, */
     bool shared;  /* and before the ring changed. */
     bool clock_known;
-    int64_t clock_ms;      /* Its clock minus ours. */
+    int64_t clock_ms;      /* Its wall clock less our monotonic one. */
     uint64_t known_us;     /* When it became known, or unknown again. */
     uint64_t heard_us;     /* 0: never. */
     uint64_t since_us;     /* When the verdict last changed. */
@@ -30,6 +28,8 @@ struct detector_peer {
     uint64_t deviation_us; /* Mean, from the mean. */
     struct latency latency;
 };
+
+enum { CLOCK_PINGS = 8 }; /* Ping intervals after which a peer is asked for its clock. */
 
 static void tick(struct core *core, void *machine, struct timer *timer);
 static void end_graces(struct core *core, void *machine, struct timer *timer);
@@ -95,6 +95,7 @@ static void set_up(struct core *core, struct detector_peer *peer, bool up)
     if (peer->up == up)
         return;
     peer->up = up;
+    peer->clock_known = false; /* Of its next life, or after a long while, it may be another. */
     peer->since_us = core->now.us;
     core_signal(core, up ? SIGNAL_PEER_UP : SIGNAL_PEER_DOWN)->node = peer->id;
 }
@@ -229,6 +230,7 @@ static void ping(struct detector *detector, struct core *core, struct detector_p
     message->ping.position = core->synced;
     message->ping.hlc = core_hlc(core);
     message->ping.load = detector->load;
+    message->ping.wall_ms = core->own_wall_ms;
 }
 
 static void ping_now(struct detector *detector, struct core *core, struct detector_peer *peer)
@@ -249,9 +251,11 @@ static void judge_sharing(struct detector *detector, struct core *core, struct d
 {
     uint64_t interval = core->timing.ping_us;
     uint64_t quiet = silence(detector, core, peer);
-    /* One lost ping must not decide: who is up is pinged twice an interval once it is late. */
-    if ((peer->unknown || quiet >= interval) &&
-        !pinged_within(peer, core, peer->up ? interval / 2 : interval))
+    /* One lost ping must not decide: who is up is pinged twice an interval once it is late. Who is
+     * never silent is asked for its clock all the same. */
+    bool late = peer->unknown || quiet >= interval;
+    if (!pinged_within(peer, core,
+                       late ? (peer->up ? interval / 2 : interval) : CLOCK_PINGS * interval))
         ping_now(detector, core, peer);
     bool silent = phi_of(detector, core, peer) >= DOWN_PHI;
     if (peer->unknown)
@@ -289,6 +293,16 @@ static void judge_ourselves(struct detector *detector, const struct core *core, 
         detector->judged_from_us = now; /* What was sent meanwhile is still to be read. */
 }
 
+static void judge_clocks(const struct detector *detector, struct core *core)
+{
+    int64_t clocks_ms[CLOCKS_MAX] = {0};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < detector->count && count < CLOCKS_MAX; i++)
+        if (detector->peers[i]->up && detector->peers[i]->clock_known)
+            clocks_ms[count++] = detector->peers[i]->clock_ms;
+    core->peers = peer_clocks_of(clocks_ms, count);
+}
+
 static void tick(struct core *core, void *machine, struct timer *timer)
 {
     struct detector *detector = machine;
@@ -302,6 +316,7 @@ static void tick(struct core *core, void *machine, struct timer *timer)
         else
             judge_other(detector, core, detector->peers[i]);
     }
+    judge_clocks(detector, core);
 }
 
 /* Sets the timer to the next end of a grace, if there is one. */
@@ -367,6 +382,18 @@ void detector_heard(struct detector *detector, struct core *core, struct node_id
     set_up(core, peer, true);
 }
 
+/* An answer that took long says too little about now. */
+static void take_clock(const struct core *core, struct detector_peer *peer, uint64_t wall_ms)
+{
+    uint64_t trip_us = core->now.us - peer->pinged_us;
+    if (wall_ms == 0 || wall_ms > INT64_MAX / 2 ||
+        trip_us > (uint64_t)core->timing.clock_skew_ms * 1000 / 2)
+        return;
+    uint64_t middle_us = peer->pinged_us + trip_us / 2;
+    peer->clock_known = true;
+    peer->clock_ms = (int64_t)wall_ms - (int64_t)(middle_us / 1000);
+}
+
 void detector_message(struct detector *detector, struct core *core, struct node_id from,
                       const struct message *message)
 {
@@ -377,14 +404,13 @@ void detector_message(struct detector *detector, struct core *core, struct node_
         peer->position = 0;
     peer->generation = message->ping.generation;
     peer->position = MAX(peer->position, message->ping.position);
-    peer->clock_known = true;
-    peer->clock_ms = (int64_t)hlc_ms(message->ping.hlc) - (int64_t)core->now.wall_ms;
     (void)core_hlc_seen(core, message->ping.hlc);
     if (message->type == MESSAGE_PING) {
         ping(detector, core, peer, MESSAGE_PONG, message->ping.sequence);
     } else if (peer->ping_number != 0 && message->ping.sequence == peer->ping_number) {
         peer->ping_number = 0;
         latency_add(&peer->latency, core->now.us - peer->pinged_us);
+        take_clock(core, peer, message->ping.wall_ms);
     }
 }
 
@@ -449,26 +475,6 @@ bool detector_status(const struct detector *detector, const struct core *core, s
                                            .generation = peer->generation,
                                            .position = peer->position};
     return true;
-}
-
-static int compare_clocks(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-int64_t detector_clock_ms(const struct detector *detector)
-{
-    int64_t *clocks = mem_alloc((detector->count + 1) * sizeof(*clocks));
-    uint32_t count = 0;
-    clocks[count++] = 0; /* Our own. */
-    for (uint32_t i = 0; i < detector->count; i++)
-        if (detector->peers[i]->up && detector->peers[i]->clock_known)
-            clocks[count++] = detector->peers[i]->clock_ms;
-    qsort(clocks, count, sizeof(*clocks), compare_clocks);
-    int64_t median = clocks[(count - 1) / 2] / 2 + clocks[count / 2] / 2;
-    mem_free(clocks);
-    return median;
 }
 
 void detector_set_load(struct detector *detector, const struct load *load)

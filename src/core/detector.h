@@ -76,8 +76,6 @@ uint64_t detector_p99_us(const struct detector *detector, struct node_id node);
 /* False for who is no peer. */
 bool detector_status(const struct detector *detector, const struct core *core, struct node_id node,
                      struct detector_status *ret_status);
-/* Median of the live peers' clocks and our own, minus our own, in milliseconds. */
-int64_t detector_clock_ms(const struct detector *detector);
 /* The own load, to be sent with pings; its id, generation and sequence are filled in by its maker.
  */
 void detector_set_load(struct detector *detector, const struct load *load);

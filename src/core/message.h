@@ -159,7 +159,8 @@ struct message {
             uint64_t position; /* Synced. */
             uint64_t hlc;
             struct load load;
-        } ping; /* PING, PONG */
+            uint64_t wall_ms; /* The sender's own clock, uncorrected; 0: it does not say. */
+        } ping;               /* PING, PONG */
         struct {
             uint64_t transfer;
             struct range_epoch range;

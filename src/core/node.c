@@ -293,8 +293,7 @@ static void fire_timers(struct core *core)
 void node_step(struct node *node, struct moment now, const struct event *event, struct effects *out)
 {
     struct core *core = &node->core;
-    core->now.us = MAX(core->now.us, now.us);
-    core->now.wall_ms = now.wall_ms;
+    core_step_at(core, now);
     core->out = out;
     if (event->type != EVENT_STORE)
         coord_sweep(&node->coord);

@@ -127,7 +127,8 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     if (error == 0 && !writes_slot(core, range->range, message->write.slot))
         error = ERR_WRONG_EPOCH;
     struct stamp stamp = object_stamp(message->write.object);
-    if (error == 0 && !core_hlc_seen(core, stamp.hlc))
+    /* Only a fresh put is refused; what others hold already has to be everywhere. */
+    if (error == 0 && !core_hlc_seen(core, stamp.hlc) && !message->write.repair)
         error = ERR_CLOCK_SKEW;
     if (error < 0) {
         refuse(core, from, message->write.id, range, message->write.slot, error, show);

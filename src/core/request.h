@@ -31,6 +31,11 @@ struct request {
         cursor; /* SCAN: first hash to look at; keys of that hash up to `key` are passed over. */
 };
 
+static inline bool request_writes(const struct request *request)
+{
+    return request->method == METHOD_PUT || request->method == METHOD_DELETE;
+}
+
 /* One key of a scan. */
 struct entry {
     uint64_t hash;

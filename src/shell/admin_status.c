@@ -36,8 +36,10 @@ struct picture {
 
 /* ------------------------------------------------------------------------ Taking it in. */
 
-static struct load own_load(const struct admin *admin)
+static struct load own_load(const struct admin_call *call)
 {
+    const struct admin *admin = call->admin;
+    int64_t skew_ms = core_skew_ms(call->core);
     struct store_stats stats;
     store_stats(admin->store, &stats);
     return (struct load){
@@ -48,6 +50,8 @@ static struct load own_load(const struct admin *admin)
         .file_bytes = stats.file_bytes,
         .free_bytes = stats.disk_free_bytes,
         .p99_us = (uint32_t)MIN(admin->p99_us, (uint64_t)UINT32_MAX),
+        .ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX),
+        .behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX),
     };
 }
 
@@ -79,7 +83,7 @@ static void view_fill(struct admin_call *call, const struct peer_status *peers, 
     if (id_equal(id, call->core->self)) {
         view->up = true;
         view->since_us = admin->started_us;
-        view->load = own_load(admin);
+        view->load = own_load(call);
     } else {
         const struct peer_status *peer = peer_of(peers, count, id);
         view->up = call->core->peer_is_up(call->core, id);
@@ -244,6 +248,13 @@ static void judge_members(const struct admin *admin, struct picture *picture)
         } else if (view->member->status == MEMBER_MAINTENANCE) {
             REASON(picture, "%.*s is stopping", size, name);
         }
+        if (view->up && view->load.ahead_ms + view->load.behind_ms > 0) {
+            REASON(picture, "the clock of %.*s is %.1f s %s its peers'", size, name,
+                   (view->load.ahead_ms + view->load.behind_ms) / 1000.0,
+                   view->load.ahead_ms > 0 ? "ahead of" : "behind");
+            ADVISE(picture, "set the clock of %.*s (NTP); it leaves puts to others meanwhile", size,
+                   name);
+        }
     }
 }
 
@@ -338,7 +349,7 @@ static void view_write(struct admin_call *call, const struct member_view *view)
 {
     struct buf *out = call->out;
     const struct load *load = &view->load;
-    mp_write_map(out, 16);
+    mp_write_map(out, 18);
     put_id(out, "id", view->member->id);
     put_slice(out, "name", view->member->name);
     put_slice(out, "zone", view->member->zone);
@@ -350,6 +361,8 @@ static void view_write(struct admin_call *call, const struct member_view *view)
     put_load(out, "ops_per_s", load, load->ops_per_s);
     put_load(out, "p99_us", load, load->p99_us);
     put_load(out, "cpu_permille", load, load->cpu_permille);
+    put_load(out, "clock_ahead_ms", load, load->ahead_ms);
+    put_load(out, "clock_behind_ms", load, load->behind_ms);
     mp_write_text(out, "since_ms");
     if (view->since_us == 0 || view->since_us > call->admin->now_us)
         mp_write_nil(out);

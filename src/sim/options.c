@@ -204,6 +204,13 @@ static void draw_haste(struct prng *prng, struct sim_options *o)
     o->cleanup_us = between(prng, 10 * MS, 500 * MS);
 }
 
+/* Clocks that are plainly wrong. */
+static void draw_skew(struct prng *prng, struct sim_options *o)
+{
+    if (o->nodes >= 3 && chance(prng, 10))
+        o->skew_ms_max = (int64_t)between(prng, CLOCK_SKEW_MS, 6000);
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -213,6 +220,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     lean(&prng, ret_options);
     draw_log_mode(&prng, ret_options);
     draw_haste(&prng, ret_options);
+    draw_skew(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)

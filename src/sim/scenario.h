@@ -25,6 +25,7 @@
  *   crash NODE | power NODE | start NODE | pause NODE | resume NODE
  *   die NODE STEP            it is killed instead of its STEPth durable step from now, and comes
  *                            back 300 ms later
+ *   clock NODE MS            its wall clock is so far ahead of the world's, or behind with a minus
  *   drop FROM TO TYPE COUNT  the next COUNT messages of TYPE (any: *) are lost
  *   cut FROM TO | heal       one direction of a link; all links
  *   own                      who has how many keys of the range in store, and the newest record */

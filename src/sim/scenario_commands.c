@@ -300,6 +300,17 @@ static bool die(struct story *story, char **words)
     return step > 0;
 }
 
+/* `clock a -3000`: its wall clock is 3 s behind the world's. */
+static bool set_clock(struct story *story, char **words)
+{
+    struct host *host = host_named(story, words[0]);
+    bool behind = host != NULL && words[1] != NULL && words[1][0] == '-';
+    int64_t ms = host == NULL ? 0 : number_in(story, behind ? words[1] + 1 : words[1], 3600000);
+    if (story->error == NULL)
+        host_set_skew(host, behind ? -ms : ms);
+    return story->error == NULL;
+}
+
 /* Commands to one host by name. */
 static bool host_command_named(struct story *story, char **words)
 {
@@ -386,6 +397,8 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return cut(story, words + 1);
     if (strcmp(words[0], "die") == 0)
         return die(story, words + 1);
+    if (strcmp(words[0], "clock") == 0)
+        return set_clock(story, words + 1);
     if (strcmp(words[0], "own") == 0)
         return own(story);
     if (strcmp(words[0], "heal") == 0) {

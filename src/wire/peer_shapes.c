@@ -50,6 +50,7 @@ static const struct field load_fields[] = {
     PLAIN(struct load, queue),        PLAIN(struct load, inbound),
     PLAIN(struct load, p99_us),       PLAIN(struct load, hint_bytes),
     PLAIN(struct load, hint_oldest),  PLAIN(struct load, hlc_floor),
+    PLAIN(struct load, ahead_ms),     PLAIN(struct load, behind_ms),
 };
 static const struct shape load_shape = SHAPE(load_fields, struct load);
 
@@ -149,7 +150,7 @@ static const struct field bulk[] = {
 static const struct field ping[] = {
     PLAIN(MESSAGE, ping.sequence),           PLAIN(MESSAGE, ping.generation),
     PLAIN(MESSAGE, ping.position),           PLAIN(MESSAGE, ping.hlc),
-    INSIDE(MESSAGE, ping.load, &load_shape),
+    INSIDE(MESSAGE, ping.load, &load_shape), PLAIN(MESSAGE, ping.wall_ms),
 };
 
 /* --------------------------------------------------------------- Votes and transfers. */

@@ -31,6 +31,7 @@ struct cluster_node {
     struct cell *disk; /* Survives a crash. */
     char name[16], address[32];
     bool running;
+    int64_t skew_ms;            /* Its wall clock less the world's. */
     uint64_t paused_until;      /* Neither timers nor messages before: the process is stalled. */
     struct step_memory *memory; /* Of the present step. */
     bool halted;
@@ -98,7 +99,9 @@ static inline void begin_step(struct cluster_node *node)
     node->memory = mem_zero(sizeof(*node->memory));
     node->memory->users = 1;
     node->core.out = &node->memory->effects;
-    node->core.now = (struct moment){world->now, 1700000000000u + world->now / 1000};
+    uint64_t wall_ms = 1700000000000u + world->now / 1000;
+    core_step_at(&node->core,
+                 (struct moment){world->now, (uint64_t)((int64_t)wall_ms + node->skew_ms)});
 }
 
 static inline void memory_release(struct step_memory *memory)
