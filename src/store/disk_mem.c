@@ -582,6 +582,18 @@ bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uin
     return true;
 }
 
+bool disk_mem_rot(struct disk *disk, struct prng *prng, struct slice *ret_key)
+{
+    const struct table *table = &mem_of(disk)->tables[DISK_OBJECTS];
+    if (table->count == 0)
+        return false;
+    uint32_t index = (uint32_t)prng_below(prng, table->count);
+    const struct record *record = table->records[index];
+    if (ret_key)
+        *ret_key = record_key(record);
+    return disk_mem_flip(disk, DISK_OBJECTS, index, prng_below(prng, record->value_size * 8));
+}
+
 void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit)
 {
     ASSERT(slot < disk->slots && offset < disk->segment_size);
