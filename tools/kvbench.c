@@ -1,7 +1,7 @@
 /* kvbench: load on a cluster, measured from outside and checked. */
-#include "base/limits.h"
 #include "cli/command.h"
-#include "kvbench/report.h"
+#include "kvbench/dialect.h"
+#include "kvbench/job.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -14,75 +14,6 @@ static void on_signal(int signal)
 {
     (void)signal;
     stopped = 1;
-}
-
-/* What the options of any command came to. */
-struct job {
-    struct engine_options engine;
-    struct workload workload;
-    struct ledger ledger;
-    bool checked;
-    uint64_t keys;
-    uint64_t seed;
-    enum spread spread;
-    struct report report;
-    const char *stop_file;
-    struct live live;
-};
-
-/* ------------------------------------------------------------------------------ Options. */
-
-static int read_value_size(const struct cli *cli, struct job *job)
-{
-    const char *text = cli_text(cli, "size");
-    if (text == NULL)
-        return 0;
-    char *end = NULL;
-    job->engine.value_size = strtoull(text, &end, 10);
-    job->engine.value_size_max = *end == '-' ? strtoull(end + 1, &end, 10) : 0;
-    if (end == text || *end != '\0' || job->engine.value_size > VALUE_SIZE_MAX ||
-        job->engine.value_size_max > VALUE_SIZE_MAX)
-        return cli_usage(cli, "--size must be BYTES or BYTES-BYTES, at most %d", VALUE_SIZE_MAX);
-    return 0;
-}
-
-static int read_watch(const struct cli *cli, struct job *job)
-{
-    struct watch *watch = &job->report.watch;
-    const char *pids = cli_text(cli, "pids");
-    const char *device = cli_text(cli, "device");
-    if (pids != NULL && watch_parse(pids, watch) != 0)
-        return cli_usage(cli, "--pids must be process ids with commas between");
-    if (device != NULL)
-        (void)snprintf(watch->device, sizeof(watch->device), "%s", device);
-    job->report.watched = pids != NULL || device != NULL;
-    return 0;
-}
-
-/* What all commands have. */
-static int read_shared(struct cli *cli, struct job *job)
-{
-    int exit = 0;
-    struct manner *manner = &job->engine.manner;
-    const char *bucket = cli_text(cli, "bucket");
-    manner->bucket = slice_string(bucket != NULL ? bucket : "default");
-    if (cli->deadline_ms > 0)
-        manner->deadline_ms = cli->deadline_ms;
-    manner->strict = cli_given(cli, "strict");
-    if ((exit = cli_consistency(cli, "read", &manner->r)) != 0 ||
-        (exit = cli_consistency(cli, "write", &manner->w)) != 0 ||
-        (exit = cli_number(cli, "keys", 1, 1000000000, &job->keys)) != 0 ||
-        (exit = cli_number(cli, "seed", 0, UINT64_MAX, &job->seed)) != 0 ||
-        (exit = read_value_size(cli, job)) != 0 || (exit = read_watch(cli, job)) != 0)
-        return exit;
-    const char *prefix = cli_text(cli, "prefix");
-    if (prefix != NULL && strlen(prefix) > KEY_NAME_MAX - 24)
-        return cli_usage(cli, "--prefix must be at most %d bytes", KEY_NAME_MAX - 24);
-    if (job->checked && job->engine.value_size < LEDGER_VALUE_MIN)
-        return cli_usage(cli, "checked values need --size of at least %d", LEDGER_VALUE_MIN);
-    workload_init(&job->workload, job->seed, slice_string(prefix != NULL ? prefix : "key"),
-                  job->keys, job->spread);
-    return 0;
 }
 
 static uint64_t run_id(void)
@@ -123,6 +54,10 @@ static int each_key(const struct cli *cli, struct job *job, enum op_kind kind, c
     part.engine.count_max = 0;
     part.engine.streams[0] = (struct stream){
         .name = name, .each = true, .each_kind = kind, .connections = 8, .depth = 32};
+    size_t window = job->engine.manner.dialect->window;
+    if (window > 0)
+        part.engine.streams[0].depth = (uint32_t)MAX(
+            (size_t)1, MIN((size_t)32, window / (sizes_max(&job->engine.sizes) + 256)));
     int exit = engine_open(cli, &part, &engine);
     if (exit != 0)
         return exit;
@@ -198,72 +133,16 @@ static int judge(const struct cli *cli, const struct job *job, const struct engi
 
 /* ---------------------------------------------------------------------------------- run. */
 
-static int read_mix(const struct cli *cli, struct job *job)
-{
-    uint64_t reads = 50;
-    struct mix *mix = &job->engine.streams[0].mix;
-    const char *letter = cli_text(cli, "ycsb");
-    const char *spread = cli_text(cli, "spread");
-    int exit = cli_number(cli, "reads", 0, 100, &reads);
-    if (exit != 0)
-        return exit;
-    mix->share[OP_GET] = (uint32_t)reads;
-    mix->share[OP_PUT] = 100 - (uint32_t)reads;
-    if (letter != NULL && (strlen(letter) != 1 || !workload_letter(letter[0], mix, &job->spread)))
-        return cli_usage(cli, "--ycsb must be a letter from a to f");
-    if (spread == NULL)
-        return 0;
-    if (strcmp(spread, "uniform") == 0)
-        job->spread = SPREAD_UNIFORM;
-    else if (strcmp(spread, "zipfian") == 0)
-        job->spread = SPREAD_ZIPFIAN;
-    else if (strcmp(spread, "latest") == 0)
-        job->spread = SPREAD_LATEST;
-    else
-        return cli_usage(cli, "--spread must be uniform, zipfian or latest");
-    return 0;
-}
-
-static int read_run(struct cli *cli, struct job *job, uint64_t *seconds, uint64_t *warmup)
-{
-    uint64_t connections = 50;
-    uint64_t depth = 1;
-    uint64_t rate = 0;
-    uint64_t limit = 100;
-    int exit = 0;
-    struct stream *stream = &job->engine.streams[0];
-    if ((exit = read_mix(cli, job)) != 0 || (exit = read_shared(cli, job)) != 0 ||
-        (exit = cli_number(cli, "connections", 1, 20000, &connections)) != 0 ||
-        (exit = cli_number(cli, "depth", 1, DEPTH_MAX, &depth)) != 0 ||
-        (exit = cli_number(cli, "rate", 1, 100000000, &rate)) != 0 ||
-        (exit = cli_number(cli, "count", 1, UINT64_MAX, &job->engine.count_max)) != 0 ||
-        (exit = cli_number(cli, "seconds", 0, 1000000, seconds)) != 0 ||
-        (exit = cli_number(cli, "warmup", 0, 100000, warmup)) != 0 ||
-        (exit = cli_number(cli, "limit", 1, 10000, &limit)) != 0)
-        return exit;
-    if (job->checked && (stream->mix.share[OP_INSERT] > 0))
-        return cli_usage(cli, "--verify goes with gets and puts only");
-    stream->name = "run";
-    stream->connections = (uint32_t)connections;
-    stream->depth = (uint32_t)depth;
-    stream->rate = (double)rate;
-    job->engine.manner.scan_limit = (uint32_t)limit;
-    job->engine.streams_count = 1;
-    if (job->engine.count_max > 0 && !cli_given(cli, "seconds"))
-        *seconds = 0;
-    return 0;
-}
-
 static int run_command(struct cli *cli)
 {
     struct job job = {.keys = 100000,
                       .seed = 1,
-                      .engine = {.value_size = 100, .manner = {.deadline_ms = 5000}},
+                      .engine = {.manner = {.deadline_ms = 5000}},
                       .checked = cli_given(cli, "verify")};
     uint64_t seconds = 10;
     uint64_t warmup = 0;
     struct engine *engine = NULL;
-    int exit = read_run(cli, &job, &seconds, &warmup);
+    int exit = job_read_run(cli, &job, &seconds, &warmup);
     if (exit != 0)
         return exit;
     if (job.checked)
@@ -287,9 +166,8 @@ static int run_command(struct cli *cli)
 
 static int load_command(struct cli *cli)
 {
-    struct job job = {
-        .keys = 100000, .seed = 1, .engine = {.value_size = 100, .manner = {.deadline_ms = 5000}}};
-    int exit = read_shared(cli, &job);
+    struct job job = {.keys = 100000, .seed = 1, .engine = {.manner = {.deadline_ms = 5000}}};
+    int exit = job_read_shared(cli, &job);
     return exit != 0 ? exit : each_key(cli, &job, OP_PUT, "load");
 }
 
@@ -319,15 +197,13 @@ static int soak_streams(struct cli *cli, struct job *job, uint64_t *seconds)
 
 static int soak_command(struct cli *cli)
 {
-    struct job job = {.keys = 10000,
-                      .seed = 1,
-                      .checked = true,
-                      .engine = {.value_size = 100, .manner = {.deadline_ms = 2000}}};
+    struct job job = {
+        .keys = 10000, .seed = 1, .checked = true, .engine = {.manner = {.deadline_ms = 2000}}};
     uint64_t seconds = 0;
     struct engine *engine = NULL;
     const char *ledger = cli_text(cli, "ledger");
     int exit = 0;
-    if ((exit = read_shared(cli, &job)) != 0 || (exit = soak_streams(cli, &job, &seconds)) != 0)
+    if ((exit = job_read_shared(cli, &job)) != 0 || (exit = soak_streams(cli, &job, &seconds)) != 0)
         return exit;
     ledger_init(&job.ledger, run_id(), job.keys);
     exit = each_key(cli, &job, OP_PUT, "preload");
@@ -350,15 +226,14 @@ static int soak_command(struct cli *cli)
 
 static int check_command(struct cli *cli)
 {
-    struct job job = {.checked = true,
-                      .engine = {.value_size = LEDGER_VALUE_MIN, .manner = {.deadline_ms = 5000}}};
+    struct job job = {.checked = true, .engine = {.manner = {.deadline_ms = 5000}}};
     const char *path = cli->arguments[0];
     int exit = ledger_load(&job.ledger, path);
     if (exit != 0)
         return cli_fail(cli, exit, "give the file that `kvbench soak --ledger` wrote",
                         "cannot read %s as a ledger", path);
     job.keys = job.ledger.keys_count;
-    exit = read_shared(cli, &job);
+    exit = job_read_shared(cli, &job);
     if (exit == 0)
         exit = each_key(cli, &job, OP_GET, "check");
     ledger_done(&job.ledger);
@@ -384,7 +259,7 @@ static const struct cli_option run_options[] = {
     {"warmup", 0, "SECONDS", "run so long before measuring (0)"},
     {"preload", 0, NULL, "write every key once before"},
     {"keys", 'k', "N", "how many keys (100000)"},
-    {"size", 's', "BYTES", "size of a value, or smallest-largest (100)"},
+    {"size", 's', "BYTES", "size of a value: 100, 64-4096, or with weights 64*90,4096*10 (100)"},
     {"reads", 0, "PERCENT", "share of gets, the rest are puts (50)"},
     {"ycsb", 0, "LETTER", "a core workload of YCSB, a to f, instead of --reads"},
     {"spread", 0, "S", "which keys: uniform, zipfian or latest (uniform)"},
@@ -394,14 +269,18 @@ static const struct cli_option run_options[] = {
     {"write", 'w', "W", "the same for a put"},
     {"pids", 0, "PID,...", "server processes whose CPU time and memory to report"},
     {"device", 0, "NAME", "block device whose writes to report (all)"},
+    {"protocol", 0, "P", "what the server speaks: native, resp, memcache, etcd (native)"},
+    {"wait", 0, "N", "with resp: WAIT for so many replicas after each put"},
     SHARED_OPTIONS,
     {0},
 };
 
 static const struct cli_option load_options[] = {
     {"keys", 'k', "N", "how many keys (100000)"},
-    {"size", 's', "BYTES", "size of a value, or smallest-largest (100)"},
+    {"size", 's', "BYTES", "size of a value: 100, 64-4096, or with weights 64*90,4096*10 (100)"},
     {"write", 'w', "W", "replicas that must answer: one, quorum, all, 1..7"},
+    {"protocol", 0, "P", "what the server speaks: native, resp, memcache, etcd (native)"},
+    {"wait", 0, "N", "with resp: WAIT for so many replicas after each put"},
     SHARED_OPTIONS,
     {0},
 };
@@ -413,7 +292,7 @@ static const struct cli_option soak_options[] = {
     {"stop-file", 0, "FILE", "stop when this file appears"},
     {"ledger", 0, "FILE", "write down at the end what was acknowledged, for `check`"},
     {"keys", 'k', "N", "how many keys (10000)"},
-    {"size", 's', "BYTES", "size of a value, or smallest-largest (100)"},
+    {"size", 's', "BYTES", "size of a value: 100, 64-4096, or with weights 64*90,4096*10 (100)"},
     {"read", 'r', "R", "replicas that must answer a get: one, quorum, all, 1..7"},
     {"write", 'w', "W", "the same for a put"},
     {"pids", 0, "PID,...", "server processes whose CPU time and memory to report"},
@@ -431,6 +310,9 @@ static const struct cli_command commands[] = {
     {"run", "", "measure throughput and latency",
      "Without --rate each connection keeps --depth requests under way. With --rate requests have\n"
      "fixed starts and their latency counts from there, whether or not they could be sent.\n"
+     "Other servers are driven by the same client with --protocol: Redis and its kind, memcached,\n"
+     "and etcd through gRPC. Buckets, consistency levels and contexts are the native protocol's\n"
+     "(bucket dbN is Redis' database N), scans that and Redis'.\n"
      "Exit code: 0, 3 when requests failed, 1 when --verify saw a wrong value.",
      run_options, 0, 0, run_command},
     {"load", "", "write every key once", NULL, load_options, 0, 0, load_command},

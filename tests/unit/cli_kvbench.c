@@ -1,6 +1,12 @@
-/* What kvbench's figures and verdicts rest on: the histogram, and the ledger of checked values. */
+/* What kvbench's figures and verdicts rest on: the histogram, the sizes that are drawn, the ledger
+ * of checked values, and what it takes for an answer of another server. */
+#include "kvbench/dialect_etcd.c"
+#include "kvbench/dialect_memcache.c"
+#include "kvbench/dialect_resp.c"
 #include "kvbench/histogram.c"
+#include "kvbench/lane.c"
 #include "kvbench/ledger.c"
+#include "kvbench/sizes.c"
 
 #include "base/prng.h"
 
@@ -192,4 +198,99 @@ Test(ledger, it_survives_a_file)
     cr_assert_eq(ledger_load(&read, path), ERR_CORRUPT);
     unlink(path);
     cr_assert_eq(ledger_load(&read, path), ERR_IO);
+}
+
+Test(kvbench, sizes_are_drawn_by_their_weights)
+{
+    struct sizes sizes;
+    struct prng prng;
+    uint32_t small = 0;
+    prng_init(&prng, 3);
+    cr_assert_eq(sizes_parse("64*90,1000-2000*9,1048576", 1 << 20, &sizes), 0);
+    cr_assert_eq(sizes_min(&sizes), 64);
+    cr_assert_eq(sizes_max(&sizes), 1 << 20);
+    for (int i = 0; i < 10000; i++) {
+        size_t size = sizes_draw(&sizes, &prng);
+        cr_assert(size == 64 || size == 1 << 20 || (size >= 1000 && size <= 2000), "%zu", size);
+        small += size == 64;
+    }
+    cr_assert(small > 8800 && small < 9200, "%u of 10000 are small", small);
+    static const char *const bad[] = {
+        "",     "x",  "-1", "5-",      "10-5",      "5*",  "5*0",
+        "1,,2", "1,", "5x", "1048577", "1-1048577", "1;2", "1,2,3,4,5,6,7,8,9"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        cr_assert_eq(sizes_parse(bad[i], 1 << 20, &sizes), ERR_BAD_REQUEST, "%s", bad[i]);
+}
+
+/* A lane with a get and a put under way, in this order. */
+static struct op *lane_with_two(struct lane *lane, const struct dialect *dialect,
+                                struct manner *manner)
+{
+    lane_init(lane, 4);
+    manner->dialect = dialect;
+    manner->bucket = slice_string("default");
+    struct op *get = lane_take(lane);
+    dialect->get(lane, get, manner, slice_string("k"));
+    struct op *put = lane_take(lane);
+    put->kind = OP_PUT;
+    put->writing = true;
+    dialect->put(lane, put, manner, slice_string("k"), slice_string("v"), SLICE_NONE);
+    return get;
+}
+
+/* Hand the answers to LANE in every cut in two: always the same comes out. */
+static void in_any_cut(const struct dialect *dialect, struct manner manner, struct slice bytes,
+                       const int errors[2], const char *value)
+{
+    for (size_t cut = 0; cut <= bytes.size; cut++) {
+        struct lane lane;
+        struct reply reply;
+        int found = 0;
+        const struct op *get = lane_with_two(&lane, dialect, &manner);
+        for (int half = 0; half < 2; half++) {
+            size_t at = 0;
+            int got = 0;
+            buf_append(&lane.in, half == 0 ? slice_of(bytes.data, cut)
+                                           : slice_of(bytes.data + cut, bytes.size - cut));
+            while ((got = dialect->next(&lane, &at, &reply)) == 1) {
+                if (reply.op == NULL)
+                    continue;
+                cr_assert_eq(reply.op == get, found == 0, "%s, cut %zu", dialect->name, cut);
+                cr_assert_eq(reply.error, errors[found++], "%s, cut %zu", dialect->name, cut);
+                if (reply.op == get && value != NULL)
+                    cr_assert(slice_equal(reply.value, slice_string(value)));
+                lane_give(&lane, reply.op);
+            }
+            cr_assert_eq(got, 0, "%s, cut %zu", dialect->name, cut);
+            lane_consume(&lane, at);
+        }
+        cr_assert_eq(found, 2, "%s, cut %zu", dialect->name, cut);
+        lane_done(&lane);
+    }
+}
+
+Test(dialects, answers_are_taken_in_whatever_pieces_they_come)
+{
+    static const int good[2] = {0, 0};
+    static const int missing[2] = {ERR_NOT_FOUND, 0};
+    static const int late[2] = {0, ERR_TIMEOUT};
+    static const int busy[2] = {0, ERR_BUSY};
+    struct manner plain = {0};
+    struct manner wait = {.wait = 2, .deadline_ms = 100};
+    in_any_cut(&dialect_resp, plain, slice_string("$5\r\nab\r\nc\r\n+OK\r\n"), good, "ab\r\nc");
+    in_any_cut(&dialect_resp, plain, slice_string("$-1\r\n+OK\r\n"), missing, NULL);
+    in_any_cut(&dialect_resp, plain, slice_string("$0\r\n\r\n-BUSY later\r\n"), busy, "");
+    in_any_cut(&dialect_resp, wait, slice_string("$1\r\nx\r\n+OK\r\n:2\r\n"), good, "x");
+    in_any_cut(&dialect_resp, wait, slice_string("$1\r\nx\r\n+OK\r\n:1\r\n"), late, "x");
+    in_any_cut(&dialect_resp, wait, slice_string("$1\r\nx\r\n-BUSY no\r\n:2\r\n"), busy, "x");
+    in_any_cut(&dialect_memcache, plain, slice_string("VALUE k 0 4\r\nEND\n\r\nEND\r\nSTORED\r\n"),
+               good, "END\n");
+    in_any_cut(&dialect_memcache, plain, slice_string("END\r\nSTORED\r\n"), missing, NULL);
+    /* SETTINGS; the value in a message, headers that end stream 1; a stream 3 without a message. */
+    static const uint8_t frames[] = "\0\0\0\4\0\0\0\0\0"
+                                    "\0\0\14\0\0\0\0\0\1\0\0\0\0\7\22\5\12\1k*\0"
+                                    "\0\0\1\1\5\0\0\0\1\x88"
+                                    "\0\0\1\1\5\0\0\0\3\x88";
+    static const int failed[2] = {0, ERR_UNAVAILABLE};
+    in_any_cut(&dialect_etcd, plain, slice_of(frames, sizeof(frames) - 1), failed, "");
 }

@@ -1,5 +1,6 @@
 /* The loop of the load generator. */
 #include "base/error.h"
+#include "kvbench/dialect.h"
 #include "kvbench/engine_private.h"
 
 #include <sys/epoll.h>
@@ -53,7 +54,8 @@ static void take_answers(struct engine *engine, struct lane *lane)
     size_t at = 0;
     struct reply reply;
     int got = 0;
-    while ((got = lane_next(lane, &at, &reply)) == 1) {
+    const struct dialect *dialect = engine->options.manner.dialect;
+    while ((got = dialect->next(lane, &at, &reply)) == 1) {
         if (reply.op != NULL)
             engine_answered(engine, lane, &reply);
     }
@@ -62,6 +64,8 @@ static void take_answers(struct engine *engine, struct lane *lane)
         return;
     }
     lane_consume(lane, at);
+    if (lane->out.size > lane->out_sent)
+        engine_dirty(engine, lane); /* The dialect had something to say of its own. */
 }
 
 static void connected(struct engine *engine, struct lane *lane)
@@ -92,6 +96,21 @@ static void happened(struct engine *engine, struct lane *lane, uint32_t events)
         engine_issue_closed(engine, lane);
 }
 
+/* Give up requests past their deadline. Where answers have no names, the connection goes too. */
+static void give_up(struct engine *engine, struct lane *lane, uint64_t limit_ns)
+{
+    for (uint32_t j = 0; j < lane->depth; j++) {
+        struct op *op = &lane->ops[j];
+        if (!op->used || engine->now_ns <= op->sent_ns + limit_ns)
+            continue;
+        if (engine->options.manner.dialect->ordered) {
+            drop(engine, lane);
+            return;
+        }
+        engine_finish(engine, lane, op, ERR_TIMEOUT, slice_string("past the deadline"), true);
+    }
+}
+
 static void sweep(struct engine *engine)
 {
     uint64_t limit_ns = (uint64_t)engine->options.manner.deadline_ms * 1000000u + GRACE_NS;
@@ -99,12 +118,7 @@ static void sweep(struct engine *engine)
         struct lane *lane = &engine->lanes[i];
         if (lane->fd < 0 && engine->now_ns >= lane->retry_ns)
             engine_reopen(engine, lane);
-        for (uint32_t j = 0; j < lane->depth; j++) {
-            struct op *op = &lane->ops[j];
-            if (op->used && engine->now_ns > op->sent_ns + limit_ns)
-                engine_finish(engine, lane, op, ERR_TIMEOUT, slice_string("past the deadline"),
-                              true);
-        }
+        give_up(engine, lane, limit_ns);
         if (engine->options.streams[lane->stream].rate == 0)
             engine_issue_closed(engine, lane);
     }

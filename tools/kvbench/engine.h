@@ -10,6 +10,7 @@
 #include "kvbench/histogram.h"
 #include "kvbench/lane.h"
 #include "kvbench/ledger.h"
+#include "kvbench/sizes.h"
 
 enum { STREAMS_MAX = 4, NODES_MAX = 64, ERRORS_MAX = 24, SAMPLES_MAX = 8 };
 
@@ -39,10 +40,9 @@ struct engine_options {
     struct manner manner;
     struct stream streams[STREAMS_MAX];
     uint32_t streams_count;
-    size_t value_size;
-    size_t value_size_max; /* Above value_size: sizes are uniform in between. */
-    uint64_t count_max;    /* Stop issuing after so many requests; 0: never. */
-    bool quiet;            /* Keep no samples of failures. */
+    struct sizes sizes;
+    uint64_t count_max; /* Stop issuing after so many requests; 0: never. */
+    bool quiet;         /* Keep no samples of failures. */
 };
 
 struct engine;

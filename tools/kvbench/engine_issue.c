@@ -1,4 +1,5 @@
 /* Which request comes next, and sending it. */
+#include "kvbench/dialect.h"
 #include "kvbench/engine_private.h"
 
 void engine_dirty(struct engine *engine, struct lane *lane)
@@ -11,9 +12,7 @@ void engine_dirty(struct engine *engine, struct lane *lane)
 
 static struct slice value_make(struct engine *engine, const struct op *op)
 {
-    size_t size = engine->options.value_size;
-    if (engine->options.value_size_max > size)
-        size += prng_below(&engine->workload->prng, engine->options.value_size_max - size + 1);
+    size_t size = sizes_draw(&engine->options.sizes, &engine->workload->prng);
     if (engine->ledger != NULL) {
         buf_clear(&engine->value);
         ledger_value(engine->ledger, op->key, op->sequence, size, &engine->value);
@@ -32,8 +31,9 @@ void engine_send_put(struct engine *engine, struct lane *lane, struct op *op, st
     char name[KEY_NAME_MAX];
     uint32_t length = workload_name(engine->workload, op->key, name);
     op->writing = true;
-    lane_put(lane, op, &engine->options.manner, slice_of(name, length), value_make(engine, op),
-             context);
+    const struct manner *manner = &engine->options.manner;
+    manner->dialect->put(lane, op, manner, slice_of(name, length), value_make(engine, op),
+                         manner->dialect->contexts ? context : SLICE_NONE);
 }
 
 static void send_get(struct engine *engine, struct lane *lane, struct op *op)
@@ -42,7 +42,7 @@ static void send_get(struct engine *engine, struct lane *lane, struct op *op)
     uint32_t length = workload_name(engine->workload, op->key, name);
     if (engine->ledger != NULL)
         op->floor = ledger_floor(engine->ledger, op->key);
-    lane_get(lane, op, &engine->options.manner, slice_of(name, length));
+    engine->options.manner.dialect->get(lane, op, &engine->options.manner, slice_of(name, length));
 }
 
 /* A key to write: in a checked run one that nobody else is writing. */
@@ -104,7 +104,7 @@ static bool issue(struct engine *engine, struct lane *lane, uint64_t intended_ns
     op->intended_ns = intended_ns;
     op->sent_ns = engine->now_ns;
     if (op->kind == OP_SCAN)
-        lane_scan(lane, op, &engine->options.manner);
+        engine->options.manner.dialect->scan(lane, op, &engine->options.manner);
     else if (op->kind == OP_PUT || op->kind == OP_INSERT)
         engine_send_put(engine, lane, op, SLICE_NONE);
     else

@@ -100,7 +100,7 @@ void engine_watch(struct engine *engine, struct lane *lane, bool wanted)
 void engine_reopen(struct engine *engine, struct lane *lane)
 {
     struct address *node = &engine->nodes[lane->node % engine->nodes_count];
-    if (lane_open(lane, &node->address, node->size) != 0) {
+    if (lane_open(lane, &engine->options.manner, &node->address, node->size) != 0) {
         lane->node++;
         lane->retry_ns = engine->now_ns + RECONNECT_NS;
         return;
