@@ -15,6 +15,8 @@ enum {
     RANGES_MIN = 64,
     RANGES_DEFAULT = 1024,
     RANGES_MAX = 65536,
+    RANGE_BITS_MIN = 1, /* log2 of the ranges that the core copes with; nobody founds so few. */
+    RANGE_BITS_MAX = 16,
     MEMBERS_MAX = 16384,
     ADDRESS_SIZE_MAX = 255,
     NAME_SIZE_MAX = 64,

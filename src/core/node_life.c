@@ -41,8 +41,8 @@ int node_identity(const struct meta *metas, uint32_t count, struct node_id *ret_
         cluster.name = read_string(&reader);
         bool joined = !id_none(cluster.id);
         if (!reader_finished(&reader) || id_none(self) ||
-            (joined && (cluster.range_bits < 6 || cluster.range_bits > 16 || cluster.copies < 1 ||
-                        cluster.copies > SLOTS_MAX)))
+            (joined && (cluster.range_bits < RANGE_BITS_MIN || cluster.range_bits > RANGE_BITS_MAX ||
+                        cluster.copies < 1 || cluster.copies > SLOTS_MAX)))
             return ERR_CORRUPT;
         *ret_self = self;
         *ret_cluster = cluster;

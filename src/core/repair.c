@@ -172,7 +172,8 @@ static bool begin_dirty(struct repairs *repairs, struct core *core, struct compa
 /* One step of the slow round. */
 static void begin_slow(struct repairs *repairs, struct core *core, struct comparing *unused)
 {
-    for (uint32_t looked = 0; looked < LOOKS_MAX; looked++) {
+    uint32_t looks = MIN(ring_ranges(&core->ring) * SLOTS_MAX, (uint32_t)LOOKS_MAX);
+    for (uint32_t looked = 0; looked < looks; looked++) {
         if (++repairs->slot >= SLOTS_MAX) {
             repairs->slot = 0;
             repairs->cursor = (repairs->cursor + 1) % ring_ranges(&core->ring);

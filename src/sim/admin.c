@@ -155,22 +155,36 @@ static const struct plan_move *open_move(const struct world *world, const struct
     return NULL;
 }
 
+/* The plan that BYTES are, decoded once for all nodes that have the same; NULL for none. */
+static const struct plan *plan_of(struct admin *admin, struct slice bytes)
+{
+    if (slice_equal(bytes, buf_slice(&admin->plan_bytes)))
+        return &admin->plan;
+    struct plan plan;
+    if (plan_decode(bytes, &plan) < 0)
+        return NULL;
+    plan_done(&admin->plan);
+    admin->plan = plan;
+    buf_clear(&admin->plan_bytes);
+    buf_append(&admin->plan_bytes, bytes);
+    return &admin->plan;
+}
+
 /* With OUT the move that is open is described. */
 static bool plan_finished(const struct world *world, const struct core *core, struct buf *out)
 {
-    struct plan plan;
     struct slice bytes = setting_value(&core->settings, slice_string("plan"));
     if (bytes.size == 0)
         return true;
-    if (plan_decode(bytes, &plan) < 0)
+    const struct plan *plan = plan_of(world->admin, bytes);
+    if (plan == NULL)
         return false;
-    const struct plan_move *move = open_move(world, core, &plan);
+    const struct plan_move *move = open_move(world, core, plan);
     if (move != NULL && out != NULL) {
         buf_printf(out, " %u.%u %s>%s of", move->range, move->slot, world_name(world, move->from),
                    world_name(world, move->to));
         describe_record(world, ring_get(&core->ring, move->range), out);
     }
-    plan_done(&plan);
     return move == NULL;
 }
 
@@ -242,5 +256,7 @@ void admin_free(struct admin *admin)
         buf_done(&admin->orders[i].name);
         buf_done(&admin->orders[i].value);
     }
+    plan_done(&admin->plan);
+    buf_done(&admin->plan_bytes);
     mem_free(admin);
 }

@@ -27,6 +27,8 @@ struct admin {
     bool paused;
     bool leaving[HOSTS_MAX];
     uint64_t plan_id;
+    struct plan plan;      /* Owned: what `plan_bytes` say. */
+    struct buf plan_bytes; /* Owned. */
 };
 
 uint32_t admin_any_host(struct world *world);

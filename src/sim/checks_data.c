@@ -74,15 +74,15 @@ void checks_write_sent(struct world *world, uint32_t from, const struct message 
         sent->key = arena_copy(&checks->arena, message->write.key);
         map_put(&checks->writes, name, sent);
     }
+    /* The same request may write again, with more: an acknowledgement may be of the first one. */
+    if (sent->dots_count > 0)
+        return;
     struct object object;
     if (object_decode(message->write.object, &checks->arena, &object) < 0) {
         world_violate(world, "CodecRoundTrip", "%s writes an object that does not decode",
                       world_host_name(from));
         return;
     }
-    /* The same request may write again, with more: an acknowledgement may be of the first one. */
-    if (sent->dots_count > 0)
-        return;
     for (uint32_t i = 0; i < object.count && i < SIBLINGS_MAX; i++)
         sent->dots[sent->dots_count++] = object.siblings[i].dot;
 }
@@ -186,11 +186,19 @@ void checks_acknowledged(struct world *world, const struct answer *answer, struc
 
 /* ----------------------------------------------------------------------------- Who reads, has. */
 
+/* One version that is owed. */
+struct owed {
+    const struct slot_ack *ack;
+    struct owed *next;
+};
+
+/* One key is asked for once, for all of its versions that are owed. */
 struct complete_probe {
     struct host_probe probe;
     uint32_t host;
     struct range_epoch range;
-    const struct slot_ack *ack;
+    struct owed *owed;
+    struct complete_probe *next; /* Of the same look. */
 };
 
 static bool covers(const struct object *object, struct dot dot)
@@ -248,7 +256,7 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
 static void on_probed(struct world *world, struct host_probe *probe, const struct store_done *done)
 {
     struct complete_probe *mine = (struct complete_probe *)probe;
-    const struct slot_ack *ack = mine->ack;
+    const struct slot_ack *ack = mine->owed->ack;
     struct object object;
     if (done->error < 0 || object_decode(done->object, &world->checks->arena, &object) < 0) {
         world_violate(world, "ReadImpliesComplete", "%s cannot read %.*s/%.*s: %s",
@@ -257,7 +265,10 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
                       (const char *)ack->key.data, error_word(done->error));
         return;
     }
-    if (!covers(&object, ack->dot))
+    for (const struct owed *owed = mine->owed; owed != NULL; owed = owed->next) {
+        ack = owed->ack;
+        if (covers(&object, ack->dot))
+            continue;
         world_violate(world, "ReadImpliesComplete",
                       "%s reads slot %u of range %u since epoch %llu, but lacks a version of "
                       "%.*s/%.*s that the slot acknowledged at epoch %llu",
@@ -265,6 +276,7 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
                       (unsigned long long)mine->range.epoch, (int)ack->bucket.size,
                       (const char *)ack->bucket.data, (int)ack->key.size,
                       (const char *)ack->key.data, (unsigned long long)ack->epoch);
+    }
 }
 
 static struct node_id reads(const struct slot *slot)
@@ -296,6 +308,21 @@ static uint64_t learned_at(const struct checks *checks, const struct range_recor
     return first == UINT64_MAX ? 0 : first;
 }
 
+static void owe(struct checks *checks, struct complete_probe **probes, const struct slot_ack *ack)
+{
+    struct complete_probe *probe = *probes;
+    while (probe != NULL && probe->owed->ack->key_hash != ack->key_hash)
+        probe = probe->next;
+    if (probe == NULL) {
+        probe = arena_zero(&checks->arena, sizeof(*probe));
+        probe->next = *probes;
+        *probes = probe;
+    }
+    struct owed *owed = arena_alloc(&checks->arena, sizeof(*owed));
+    *owed = (struct owed){ack, probe->owed};
+    probe->owed = owed;
+}
+
 void checks_complete(struct world *world, uint32_t host, const struct range_record *record)
 {
     struct checks *checks = world->checks;
@@ -308,17 +335,19 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
         return;
     uint8_t source = mine->number;
     uint64_t learned = learned_at(checks, record, mine->number, &source);
+    struct complete_probe *probes = NULL;
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
         bool owed = ack->slot == mine->number ||
                     (learned > 0 && ack->slot == source && ack->epoch < learned);
-        if (!ack->complete || !owed || ack->epoch > record->epoch)
-            continue;
-        struct complete_probe *probe = arena_zero(&checks->arena, sizeof(*probe));
+        if (ack->complete && owed && ack->epoch <= record->epoch)
+            owe(checks, &probes, ack);
+    }
+    for (struct complete_probe *probe = probes; probe != NULL; probe = probe->next) {
+        const struct slot_ack *ack = probe->owed->ack;
         probe->probe.done = on_probed;
         probe->host = host;
         probe->range =
             (struct range_epoch){record->range, record->fork, record->nonce, record->epoch};
-        probe->ack = ack;
         struct store_op op = {
             .type = STORE_READ,
             .range = record->range,

@@ -23,30 +23,68 @@ struct packet {
     uint8_t bytes[];
 };
 
+/* Of one size, so that any can be used again for the next frame that fits. */
+enum { PACKET_POOLED = 512 };
+
 struct network {
-    struct link links[HOSTS_MAX][HOSTS_MAX];
+    struct link *links; /* Owned, by sender, then receiver. */
+    uint32_t hosts;
     struct packet *under_way;
+    struct packet *unused; /* Owned, with room for PACKET_POOLED bytes. */
     bool healed;
 };
+
+static struct link *link_of(const struct world *world, uint32_t from, uint32_t to)
+{
+    return &world->network->links[from * world->network->hosts + to];
+}
+
+static struct packet *packet_new(struct network *network, size_t size)
+{
+    struct packet *packet = network->unused;
+    if (size > PACKET_POOLED || packet == NULL)
+        return mem_alloc(sizeof(*packet) + MAX(size, (size_t)PACKET_POOLED));
+    network->unused = packet->next;
+    return packet;
+}
+
+static void packet_free(struct network *network, struct packet *packet)
+{
+    if (packet->size > PACKET_POOLED) {
+        mem_free(packet);
+        return;
+    }
+    packet->next = network->unused;
+    network->unused = packet;
+}
+
+static void packets_free(struct packet *packet)
+{
+    while (packet != NULL) {
+        struct packet *next = packet->next;
+        mem_free(packet);
+        packet = next;
+    }
+}
 
 struct network *network_new(struct world *world)
 {
     struct network *network = mem_zero(sizeof(*network));
     const struct sim_options *options = &world->options;
-    for (uint32_t from = 0; from < world->hosts_count; from++)
-        for (uint32_t to = 0; to < world->hosts_count; to++)
-            network->links[from][to].delay_us =
+    network->hosts = world->hosts_count;
+    network->links = mem_zero((size_t)network->hosts * network->hosts * sizeof(*network->links));
+    for (uint32_t from = 0; from < network->hosts; from++)
+        for (uint32_t to = 0; to < network->hosts; to++)
+            network->links[from * network->hosts + to].delay_us =
                 from == to ? 0 : world_draw(world, options->delay_us_min, options->delay_us_max);
     return network;
 }
 
 void network_free(struct network *network)
 {
-    while (network->under_way != NULL) {
-        struct packet *packet = network->under_way;
-        network->under_way = packet->next;
-        mem_free(packet);
-    }
+    packets_free(network->under_way);
+    packets_free(network->unused);
+    mem_free(network->links);
     mem_free(network);
 }
 
@@ -57,7 +95,7 @@ static void arrive(struct world *world, struct world_event *event)
     if (packet->next != NULL)
         packet->next->link = packet->link;
     const struct host *to = world->hosts[packet->to];
-    bool cut = world->network->links[packet->from][packet->to].cut && packet->from != packet->to;
+    bool cut = link_of(world, packet->from, packet->to)->cut && packet->from != packet->to;
     bool broken = packet->life != 0 && packet->life != host_lives(to);
     if (cut || broken) {
         if (world->trace.text)
@@ -66,13 +104,13 @@ static void arrive(struct world *world, struct world_event *event)
     } else {
         host_receive(world->hosts[packet->to], packet->from, slice_of(packet->bytes, packet->size));
     }
-    mem_free(packet);
+    packet_free(world->network, packet);
 }
 
 static void launch(struct world *world, uint32_t from, uint32_t to, struct slice frame, uint64_t at)
 {
     struct network *network = world->network;
-    struct packet *packet = mem_alloc(sizeof(*packet) + frame.size);
+    struct packet *packet = packet_new(network, frame.size);
     *packet = (struct packet){
         .event.fire = arrive,
         .from = from,
@@ -93,7 +131,7 @@ void network_send(struct world *world, uint32_t from, uint32_t to, struct slice 
 {
     const struct sim_options *options = &world->options;
     struct network *network = world->network;
-    struct link *link = &network->links[from][to];
+    struct link *link = link_of(world, from, to);
     if (from == to) {
         launch(world, from, to, frame, world->now_us);
         return;
@@ -134,17 +172,17 @@ int network_resolve(const struct world *world, struct slice address)
 
 void network_cut(struct world *world, uint32_t from, uint32_t to, bool cut)
 {
-    world->network->links[from][to].cut = cut;
+    link_of(world, from, to)->cut = cut;
 }
 
 bool network_is_cut(const struct world *world, uint32_t from, uint32_t to)
 {
-    return world->network->links[from][to].cut;
+    return link_of(world, from, to)->cut;
 }
 
 void network_slow(struct world *world, uint32_t from, uint32_t to, uint64_t delay_us)
 {
-    world->network->links[from][to].extra_us = delay_us;
+    link_of(world, from, to)->extra_us = delay_us;
 }
 
 void network_heal(struct world *world)
@@ -153,7 +191,7 @@ void network_heal(struct world *world)
     network->healed = true;
     for (uint32_t from = 0; from < world->hosts_count; from++) {
         for (uint32_t to = 0; to < world->hosts_count; to++) {
-            struct link *link = &network->links[from][to];
+            struct link *link = link_of(world, from, to);
             link->cut = false;
             link->extra_us = 0;
             link->drop_count = 0;
@@ -164,14 +202,14 @@ void network_heal(struct world *world)
 void network_drop(struct world *world, uint32_t from, uint32_t to, enum message_type type,
                   uint32_t count)
 {
-    struct link *link = &world->network->links[from][to];
+    struct link *link = link_of(world, from, to);
     link->drop_type = type;
     link->drop_count = count;
 }
 
 bool network_drops(struct world *world, uint32_t from, uint32_t to, enum message_type type)
 {
-    struct link *link = &world->network->links[from][to];
+    struct link *link = link_of(world, from, to);
     if (link->drop_count == 0 || (link->drop_type != 0 && link->drop_type != type))
         return false;
     link->drop_count--;

@@ -70,6 +70,7 @@ static void draw_disk(struct prng *prng, struct sim_options *o)
         o->disk_us_min + (chance(prng, 30) ? between(prng, 0, 50 * MS) : between(prng, 0, 2 * MS));
     o->tick_us = chance(prng, 50) ? 0 : between(prng, 1, 500);
     o->memory_max = 1 << 20;
+    o->segment_size = 64 << 10;
 }
 
 static void draw_workload(struct prng *prng, struct sim_options *o)
@@ -130,6 +131,9 @@ static void lean(struct prng *prng, struct sim_options *o)
     switch (o->profile) {
     case PROFILE_TRANSFER:
         o->hot_ranges = 1;
+        o->range_bits = 1;
+        o->tree_bits = 5;
+        o->segment_size = 32 << 10;
         o->crash_step_ppm = chance(prng, 50) ? between32(prng, 1000, 50000) : 0;
         o->copies = chance(prng, 80) ? 3 : between32(prng, 1, 5);
         break;

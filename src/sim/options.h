@@ -63,6 +63,7 @@ struct sim_options {
     uint64_t tick_us;                  /* From a change to the flush of the log. */
     int64_t skew_ms_max;               /* Of a wall clock, either way. */
     uint64_t memory_max;               /* Of a store's memtables. */
+    uint64_t segment_size;             /* Of the log. */
 
     uint64_t fault_interval_us;     /* Mean, 0 none. */
     uint64_t fault_us_max;          /* Of one that ends. */

@@ -25,7 +25,8 @@ struct client {
     bool blind;
     uint32_t attempts;
     bool overdue; /* The request's deadline is long past: the next wake checks the node. */
-    struct memory memories[POLICIES][KEYS_MAX];
+    struct memory *memories; /* Owned, by policy, then key. */
+    uint32_t memories_count;
 };
 
 /* The last read of one key of one bucket. */
@@ -80,6 +81,12 @@ static void find_key(struct world *world, enum policy policy, uint32_t key, uint
 
 /* ----------------------------------------------------------------------------------- Requests. */
 
+static struct memory *memory_of(const struct world *world, const struct client *client,
+                                enum policy policy, uint32_t key)
+{
+    return &client->memories[policy * world->options.keys + key];
+}
+
 static void think(struct world *world, struct client *client)
 {
     world_at(world, &client->think, world->now_us + world_pause(world, world->options.think_us));
@@ -88,7 +95,7 @@ static void think(struct world *world, struct client *client)
 static void remember(struct world *world, struct client *client, const struct entry_op *op,
                      const struct answer *answer)
 {
-    struct memory *memory = &client->memories[op->policy][op->key];
+    struct memory *memory = memory_of(world, client, op->policy, op->key);
     buf_clear(&memory->context);
     if (object_context(answer->object, world->cluster.hash_seed, ledger_bucket(op->policy),
                        workload_key(world, op->policy, op->key), &memory->context) < 0) {
@@ -141,7 +148,7 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
 static void send_request(struct world *world, struct client *client, uint32_t host)
 {
     const struct entry_op *op = client->op;
-    const struct memory *memory = &client->memories[op->policy][op->key];
+    const struct memory *memory = memory_of(world, client, op->policy, op->key);
     struct buf value = {0};
     if (op->method == METHOD_PUT)
         ledger_value(op->number, world->options.value_size_max, &value);
@@ -211,7 +218,7 @@ static void ask(struct world *world, struct client *client)
     uint32_t key = (uint32_t)world_draw(world, 0, world->options.keys - 1);
     bool weak = world_chance(world, world->options.weak_ppm);
     bool with_context = method != METHOD_GET && world_chance(world, world->options.context_ppm);
-    const struct memory *memory = &client->memories[policy][key];
+    const struct memory *memory = memory_of(world, client, policy, key);
     bool blind = !with_context || memory->context.size == 0;
     struct entry_op *op = ledger_begin(workload->ledger, world, method, policy, key, !weak,
                                        memory->seen, blind ? 0 : memory->seen_count);
@@ -358,16 +365,21 @@ struct workload *workload_new(struct world *world)
     for (uint32_t i = 0; i < world->options.clients; i++) {
         workload->clients[i].index = i;
         workload->clients[i].think.fire = on_think;
+        workload->clients[i].memories = mem_zero((size_t)POLICIES * world->options.keys *
+                                                 sizeof(*workload->clients[i].memories));
+        workload->clients[i].memories_count = POLICIES * world->options.keys;
     }
     return workload;
 }
 
 void workload_free(struct workload *workload)
 {
-    for (uint32_t i = 0; i < CLIENTS_MAX; i++)
-        for (uint32_t policy = 0; policy < POLICIES; policy++)
-            for (uint32_t key = 0; key < KEYS_MAX; key++)
-                buf_done(&workload->clients[i].memories[policy][key].context);
+    for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &workload->clients[i];
+        for (uint32_t k = 0; k < client->memories_count; k++)
+            buf_done(&client->memories[k].context);
+        mem_free(client->memories);
+    }
     ledger_free(workload->ledger);
     mem_free(workload->reads);
     mem_free(workload);

@@ -22,9 +22,9 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
         .range_bits = (uint8_t)options->range_bits,
         .copies = (uint8_t)options->copies,
     };
-    world->checks = checks_new(world);
     world->hosts_count = options->nodes + options->spares;
     ASSERT(world->hosts_count <= HOSTS_MAX);
+    world->checks = checks_new(world);
     for (uint32_t i = 0; i < world->hosts_count; i++)
         world->hosts[i] = host_new(world, i);
     world->network = network_new(world);
@@ -53,7 +53,9 @@ void world_done(struct world *world)
 
 void world_at(struct world *world, struct world_event *event, uint64_t at_us)
 {
-    heap_set(&world->queue, &event->node, MAX(at_us, world->now_us));
+    uint64_t at = MAX(at_us, world->now_us);
+    if (event->node.index == 0 || event->node.time != at)
+        heap_set(&world->queue, &event->node, at);
 }
 
 void world_cancel(struct world *world, struct world_event *event)

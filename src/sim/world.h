@@ -63,6 +63,7 @@ enum { WORLD_EPOCH_S = 1700000000 };
 void world_init(struct world *world, const struct sim_options *options, bool text, bool print);
 void world_done(struct world *world);
 
+/* Fire EVENT then; if it waits for that very time already, it keeps its place. */
 void world_at(struct world *world, struct world_event *event, uint64_t at_us);
 void world_cancel(struct world *world, struct world_event *event);
 /* Fire the next event, if it is due by UNTIL_US. False: none is, and it is UNTIL_US now. */

@@ -109,7 +109,7 @@ void checkpoint_freeze(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     ASSERT(!store->frozen);
     store->frozen = store->active;
-    store->active = memtable_new();
+    store->active = memtable_new(store->options.memory_max);
     checkpoint->bytes_frozen = store->frozen->bytes;
     checkpoint->bytes_applied = checkpoint->bytes_paced = 0;
     checkpoint->range = 0;

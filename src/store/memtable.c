@@ -1,6 +1,12 @@
 #include "store/memtable.h"
 
-enum { PAGE_BITS_MIN = 2, CHAIN_MEAN_MAX = 2 };
+enum {
+    CHAIN_BITS_MIN = 2, /* Of a page that is not empty. */
+    CHAIN_MEAN_MAX = 2,
+    PAGES_BITS_MIN = 4,
+    PAGES_BITS_MAX = 12,
+    PAGE_MEMORY = 16 * 1024, /* Of a full table: small tables need not many pages. */
+};
 
 struct cell *cell_new(struct slice body)
 {
@@ -27,19 +33,31 @@ static int cell_order(const struct cell *cell, uint64_t hash, struct slice path)
     return slice_compare(cell_path(cell), path);
 }
 
-static uint32_t page_of(uint64_t hash)
+static uint32_t pages_count(const struct memtable *table)
 {
-    return (uint32_t)(hash >> (64 - MEMTABLE_BITS));
+    return 1u << table->bits;
 }
 
-static uint32_t chain_of(const struct memtable_page *page, uint64_t hash)
+static uint32_t page_of(const struct memtable *table, uint64_t hash)
 {
-    return (uint32_t)((hash << MEMTABLE_BITS) >> (64 - page->bits));
+    return (uint32_t)(hash >> (64 - table->bits));
 }
 
-struct memtable *memtable_new(void)
+static uint32_t chain_of(const struct memtable *table, const struct memtable_page *page,
+                         uint64_t hash)
 {
-    return mem_zero(sizeof(struct memtable));
+    return (uint32_t)((hash << table->bits) >> (64 - page->bits));
+}
+
+struct memtable *memtable_new(uint64_t memory)
+{
+    uint32_t bits = PAGES_BITS_MIN;
+    while (bits < PAGES_BITS_MAX && memory >> bits > PAGE_MEMORY)
+        bits++;
+    struct memtable *table =
+        mem_zero(sizeof(*table) + (sizeof(struct memtable_page) << bits));
+    table->bits = bits;
+    return table;
 }
 
 static void page_free(struct memtable_page *page)
@@ -57,12 +75,12 @@ static void page_free(struct memtable_page *page)
 bool memtable_reap(struct memtable *table, uint32_t budget)
 {
     uint64_t freed = 0;
-    while (table->reaped < MEMTABLE_PAGES && freed < budget) {
+    while (table->reaped < pages_count(table) && freed < budget) {
         struct memtable_page *page = &table->pages[table->reaped++];
         freed += page->count;
         page_free(page);
     }
-    return table->reaped == MEMTABLE_PAGES;
+    return table->reaped == pages_count(table);
 }
 
 void memtable_free(struct memtable *table)
@@ -75,10 +93,10 @@ void memtable_free(struct memtable *table)
 
 struct cell *memtable_find(const struct memtable *table, uint64_t hash, struct slice path)
 {
-    const struct memtable_page *page = &table->pages[page_of(hash)];
+    const struct memtable_page *page = &table->pages[page_of(table, hash)];
     if (!page->chains)
         return NULL;
-    for (struct cell *cell = page->chains[chain_of(page, hash)]; cell; cell = cell->next) {
+    for (struct cell *cell = page->chains[chain_of(table, page, hash)]; cell; cell = cell->next) {
         int order = cell_order(cell, hash, path);
         if (order >= 0)
             return order == 0 ? cell : NULL;
@@ -87,16 +105,16 @@ struct cell *memtable_find(const struct memtable *table, uint64_t hash, struct s
 }
 
 /* Double the chains; each splits in two at one point, so order stays. */
-static void page_grow(struct memtable_page *page)
+static void page_grow(const struct memtable *table, struct memtable_page *page)
 {
-    uint32_t bits = page->chains ? page->bits + 1 : PAGE_BITS_MIN;
+    uint32_t bits = page->chains ? page->bits + 1 : CHAIN_BITS_MIN;
     struct cell **chains = mem_zero(sizeof(struct cell *) << bits);
     struct memtable_page grown = {chains, page->count, bits};
     for (uint32_t i = 0; page->chains && i < 1u << page->bits; i++) {
         uint32_t chain = i * 2;
         struct cell **tail = &chains[chain];
         for (struct cell *cell = page->chains[i]; cell; cell = cell->next) {
-            if (chain_of(&grown, cell->hash) != chain) {
+            if (chain_of(table, &grown, cell->hash) != chain) {
                 *tail = NULL;
                 chain++;
                 tail = &chains[chain];
@@ -111,10 +129,10 @@ static void page_grow(struct memtable_page *page)
 
 struct cell *memtable_put(struct memtable *table, struct cell *cell)
 {
-    struct memtable_page *page = &table->pages[page_of(cell->hash)];
+    struct memtable_page *page = &table->pages[page_of(table, cell->hash)];
     if (!page->chains || page->count >= (uint32_t)CHAIN_MEAN_MAX << page->bits)
-        page_grow(page);
-    struct cell **link = &page->chains[chain_of(page, cell->hash)];
+        page_grow(table, page);
+    struct cell **link = &page->chains[chain_of(table, page, cell->hash)];
     struct slice path = cell_path(cell);
     int order = -1;
     while (*link && (order = cell_order(*link, cell->hash, path)) < 0)
@@ -135,7 +153,7 @@ struct cell *memtable_put(struct memtable *table, struct cell *cell)
 /* The first cell of chain CHAIN of page PAGE or of any later one. */
 static struct cell *first_from(const struct memtable *table, uint32_t page, uint32_t chain)
 {
-    for (; page < MEMTABLE_PAGES; page++, chain = 0) {
+    for (; page < pages_count(table); page++, chain = 0) {
         const struct memtable_page *at = &table->pages[page];
         if (at->count == 0)
             continue;
@@ -150,14 +168,14 @@ struct cell *memtable_next(const struct memtable *table, const struct cell *cell
 {
     if (cell->next)
         return cell->next;
-    uint32_t page = page_of(cell->hash);
-    return first_from(table, page, chain_of(&table->pages[page], cell->hash) + 1);
+    uint32_t page = page_of(table, cell->hash);
+    return first_from(table, page, chain_of(table, &table->pages[page], cell->hash) + 1);
 }
 
 struct cell *memtable_seek(const struct memtable *table, uint64_t hash, struct slice path)
 {
-    uint32_t page = page_of(hash);
-    uint32_t chain = table->pages[page].chains ? chain_of(&table->pages[page], hash) : 0;
+    uint32_t page = page_of(table, hash);
+    uint32_t chain = table->pages[page].chains ? chain_of(table, &table->pages[page], hash) : 0;
     struct cell *cell = first_from(table, page, chain);
     while (cell && cell_order(cell, hash, path) < 0)
         cell = memtable_next(table, cell);
@@ -184,7 +202,7 @@ static void chain_remove(struct memtable *table, struct memtable_page *page, uin
 
 void memtable_remove(struct memtable *table, uint64_t first, uint64_t last)
 {
-    for (uint32_t i = page_of(first); i <= page_of(last); i++) {
+    for (uint32_t i = page_of(table, first); i <= page_of(table, last); i++) {
         struct memtable_page *page = &table->pages[i];
         if (page->count == 0)
             continue;

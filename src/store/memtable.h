@@ -1,10 +1,10 @@
 /* Memtable: the newest objects by key, in one structure for look-up and ordered walk.
  *
- * 4,096 pages by the top bits of the hash; a page is an array of short sorted chains by the bits
+ * Pages by the top bits of the hash, as many as its memory is worth, at most 4,096; a page is an array of short sorted chains by the bits
  * that follow and doubles on its own as it fills, so that a node that owns a few ranges only has
  * short chains too and no growth step is long. Order is (hash, bucket, key).
  *
- * Costs: find and put O(1), walk O(1) a cell; 64 KiB when empty. */
+ * Costs: find and put O(1), walk O(1) a cell; 16 bytes a page when empty. */
 #ifndef MEMTABLE_H
 #define MEMTABLE_H
 
@@ -64,16 +64,16 @@ struct memtable_page {
     uint32_t bits; /* log2 of the number of chains. */
 };
 
-enum { MEMTABLE_BITS = 12, MEMTABLE_PAGES = 1 << MEMTABLE_BITS };
-
 struct memtable {
-    struct memtable_page pages[MEMTABLE_PAGES];
     uint64_t bytes; /* cell_memory of all. */
     uint64_t count;
+    uint32_t bits;   /* log2 of the number of pages. */
     uint32_t reaped; /* Pages that memtable_reap has emptied. */
+    struct memtable_page pages[];
 };
 
-struct memtable *memtable_new(void);
+/* A table that will hold about MEMORY bytes. */
+struct memtable *memtable_new(uint64_t memory);
 void memtable_free(struct memtable *table);
 /* Free about BUDGET cells; true once the table is empty. It may not be used otherwise any more. */
 bool memtable_reap(struct memtable *table, uint32_t budget);

@@ -185,7 +185,7 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
     if (store->options.log_interval_ms == 0)
         store->options.log_interval_ms = LOG_INTERVAL_DEFAULT;
     store->disk = disk;
-    store->active = memtable_new();
+    store->active = memtable_new(store->options.memory_max);
     log_init(&store->log, disk);
     int error = recover(store, &recovered, error_text);
     if (error == 0)

@@ -110,7 +110,7 @@ static const struct field welcome[] = {
     PLAIN(MESSAGE, welcome.cluster.id),
     BYTES(MESSAGE, welcome.cluster.name, 0, NAME_SIZE_MAX),
     PLAIN(MESSAGE, welcome.cluster.hash_seed),
-    BOUNDED(MESSAGE, welcome.cluster.range_bits, 6, 16),
+    BOUNDED(MESSAGE, welcome.cluster.range_bits, RANGE_BITS_MIN, RANGE_BITS_MAX),
     BOUNDED(MESSAGE, welcome.cluster.copies, 1, SLOTS_MAX),
     DATA(FIELD_MEMBER, MESSAGE, welcome.self),
     PLAIN(MESSAGE, welcome.nonce),

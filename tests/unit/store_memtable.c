@@ -120,7 +120,7 @@ Test(store_memtable, behaves_as_a_sorted_array)
 {
     for (uint64_t seed = 1; seed <= 4; seed++) {
         struct prng prng;
-        struct memtable *table = memtable_new();
+        struct memtable *table = memtable_new((16ull << 10) << (3 * seed));
         prng_init(&prng, seed);
         name_all(&prng, (uint32_t)(seed - 1) * 9); /* From all pages to a part of one. */
         for (uint32_t round = 1; round <= ROUNDS; round++) {
