@@ -12,15 +12,12 @@ void buf_done(struct buf *buf)
     *buf = (struct buf){0};
 }
 
-uint8_t *buf_reserve(struct buf *buf, size_t size)
+void buf_grow(struct buf *buf, size_t size)
 {
-    if (buf->data == NULL || size > buf->capacity - buf->size) {
-        ASSERT(size <= SIZE_MAX / 2 - buf->size);
-        size_t capacity = MAX(MAX(buf->capacity * 2, buf->size + size), (size_t)CAPACITY_MIN);
-        buf->data = mem_grow(buf->data, capacity);
-        buf->capacity = capacity;
-    }
-    return buf->data + buf->size;
+    ASSERT(size <= SIZE_MAX / 2 - buf->size);
+    size_t capacity = MAX(MAX(buf->capacity * 2, buf->size + size), (size_t)CAPACITY_MIN);
+    buf->data = mem_grow(buf->data, capacity);
+    buf->capacity = capacity;
 }
 
 void buf_append(struct buf *buf, struct slice bytes)
@@ -29,12 +26,6 @@ void buf_append(struct buf *buf, struct slice bytes)
         return;
     memcpy(buf_reserve(buf, bytes.size), bytes.data, bytes.size);
     buf->size += bytes.size;
-}
-
-void buf_append_byte(struct buf *buf, uint8_t byte)
-{
-    *buf_reserve(buf, 1) = byte;
-    buf->size++;
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)

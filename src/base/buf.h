@@ -16,10 +16,21 @@ static inline void buf_clear(struct buf *buf)
 {
     buf->size = 0;
 }
+/* Make room for SIZE more bytes when there is none. */
+void buf_grow(struct buf *buf, size_t size);
 /* Make room for SIZE more bytes and return where they start; buf->size is unchanged. */
-uint8_t *buf_reserve(struct buf *buf, size_t size);
+static inline uint8_t *buf_reserve(struct buf *buf, size_t size)
+{
+    if (buf->data == NULL || size > buf->capacity - buf->size)
+        buf_grow(buf, size);
+    return buf->data + buf->size;
+}
 void buf_append(struct buf *buf, struct slice bytes);
-void buf_append_byte(struct buf *buf, uint8_t byte);
+static inline void buf_append_byte(struct buf *buf, uint8_t byte)
+{
+    *buf_reserve(buf, 1) = byte;
+    buf->size++;
+}
 /* Append formatted text without its closing zero. */
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Drop the first SIZE bytes. */

@@ -132,7 +132,7 @@ static void lean(struct prng *prng, struct sim_options *o)
     case PROFILE_TRANSFER:
         o->hot_ranges = 1;
         o->range_bits = 1;
-        o->tree_bits = 5;
+        o->tree_bits = 4;
         o->segment_size = 32 << 10;
         o->crash_step_ppm = chance(prng, 50) ? between32(prng, 1000, 50000) : 0;
         o->copies = chance(prng, 80) ? 3 : between32(prng, 1, 5);

@@ -127,6 +127,8 @@ static bool replicas_equal(const struct world *world, struct buf *out)
             if (k == 0)
                 first = digest;
             equal = equal && digest == first;
+            if (!equal && out == NULL)
+                return false;
             if (out != NULL)
                 buf_printf(out, " range %u at %s: %04llx", range, world_host_name((uint32_t)host),
                            (unsigned long long)digest & 0xffff);
