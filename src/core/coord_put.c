@@ -81,8 +81,11 @@ bool put_is_retry(struct core *core, struct coord_op *op)
         return false;
     struct recent *recent = &op->coord->recent;
     struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
-    if (put == NULL)
+    if (put == NULL || put->op == op->id)
         return false;
+    /* Another retry may follow this one, as long after it as this one after the first. */
+    uint64_t left_us = op->deadline_us > core->now.us ? op->deadline_us - core->now.us : 0;
+    put->expires_us = MAX(put->expires_us, core->now.us + 2 * left_us);
     if (put->op == 0) {
         op->needed = put->needed;
         struct answer *out = op_answer(core, op, 0);
@@ -157,6 +160,9 @@ void put_start(struct core *core, struct coord_op *op)
             return;
         }
     }
+    /* Retries that came before this node served the range wait, like the first, until it does. */
+    if (put_is_retry(core, op))
+        return;
     if (op->request.client != 0 &&
         recent_find(&op->coord->recent, op->request.client, op->request.sequence) == NULL)
         recent_add(&op->coord->recent, op->request.client, op->request.sequence, op->id,
@@ -376,6 +382,16 @@ static void order_behind(struct core *core, struct coord_op *op)
     } /* Else a moment later: our own copy is on its way to the disk, or a record is. */
 }
 
+/* Was the client told TIMEOUT? Then a retry may come, which is to find this very version. */
+static bool awaits_retry(const struct coord_op *op)
+{
+    if (op->request.client == 0)
+        return false;
+    const struct recent_put *put =
+        recent_find(&op->coord->recent, op->request.client, op->request.sequence);
+    return put != NULL && put->op == op->id;
+}
+
 /* Answer at w slots; forget the operation once nobody is left to hear from. */
 static void count(struct core *core, struct coord_op *op)
 {
@@ -401,7 +417,7 @@ static void count(struct core *core, struct coord_op *op)
         }
         answer(core, op, got);
     }
-    if (op->answered && !open) {
+    if (op->answered && !open && !awaits_retry(op)) {
         if (missing)
             put_give_up(core, op);
         else
