@@ -53,6 +53,7 @@
     X(REWRITE_WHEN_LATER)                                                                          \
     X(REWRITE_RENAMES)                                                                             \
     X(REWRITE_NOT_OVERTAKEN)                                                                       \
+    X(OVERTAKER_AWAITED)                                                                           \
     X(TENURE_AS_READER)                                                                            \
     X(TENURE_AFTER_UNCLEAN)                                                                        \
     X(GENERATION_SYNCED)                                                                           \

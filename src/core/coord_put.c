@@ -286,6 +286,35 @@ static bool overtaken(struct core *core, const struct coord_op *op, struct slice
     return covered && RULE(REWRITE_NOT_OVERTAKEN);
 }
 
+static bool holds(const struct object *object, struct dot dot)
+{
+    for (uint32_t i = 0; i < object->count; i++)
+        if (object->siblings[i].dot.actor == dot.actor &&
+            object->siblings[i].dot.counter == dot.counter)
+            return true;
+    return false;
+}
+
+/* Ours was overtaken, but do reads of BYTES show neither what overtook it nor anything newer, but a
+ * version that our writers had before ours? That one may have been acknowledged before our put
+ * began. Whoever overtook us writes once more above it; until then nobody may hear of ours. */
+static bool still_hidden(struct core *core, const struct coord_op *op, struct slice bytes)
+{
+    struct object object;
+    struct object later;
+    if (!RULE(OVERTAKER_AWAITED) || object_decode(bytes, &core->out->arena, &object) < 0 ||
+        object_decode(buf_slice(&op->later), &core->out->arena, &later) < 0 || object.count == 0)
+        return false;
+    const struct sibling *shown = &object.siblings[0];
+    for (uint32_t i = 1; i < object.count; i++) {
+        const struct sibling *one = &object.siblings[i];
+        if (stamp_after((struct stamp){one->hlc, one->dot},
+                        (struct stamp){shown->hlc, shown->dot}))
+            shown = one;
+    }
+    return !vector_covers(shown->context, op->dot) && holds(&later, shown->dot);
+}
+
 /* A later version than ours was seen: write once more, so that every put that begins from now on,
  * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). First
  * what was seen is merged here: our own copy may know meanwhile that ours was overwritten. */
@@ -312,7 +341,11 @@ static void rewrite_merged(struct core *core, struct coord_op *op, struct slice 
 {
     if (overtaken(core, op, merged)) {
         op->state = OP_WRITING;
-        put_send(core, op);
+        op->rewritten = !still_hidden(core, op, merged);
+        if (op->rewritten)
+            put_send(core, op);
+        else
+            op_schedule(core, op); /* Looked at again at the retry interval. */
         return;
     }
     struct slice context = SLICE_NONE;
@@ -364,7 +397,8 @@ static bool reads_earlier(struct core *core, const struct coord_op *op)
 {
     bool ordered = op->bucket.policy != POLICY_SIBLINGS;
     return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
-           !overtaken(core, op, buf_slice(&op->later));
+           (!overtaken(core, op, buf_slice(&op->later)) ||
+            still_hidden(core, op, buf_slice(&op->later)));
 }
 
 /* Only a reader makes versions. Where the slot has moved away meanwhile, nobody may write this one
