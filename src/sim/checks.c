@@ -13,7 +13,8 @@ struct checks *checks_new(struct world *world)
     struct checks *checks = mem_zero(sizeof(*checks));
     checks->ranges = 1u << world->options.range_bits;
     checks->lists = mem_zero(checks->ranges * sizeof(*checks->lists));
-    checks->installs = mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->installs));
+    checks->installs =
+        mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->installs));
     checks->complete = mem_zero(checks->ranges * sizeof(struct slot_ack *));
     return checks;
 }

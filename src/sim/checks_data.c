@@ -13,7 +13,7 @@ static uint64_t mix(uint64_t seed, uint64_t a, uint64_t b)
 static uint64_t fingerprint(const struct sibling *sibling)
 {
     uint64_t value = checksum64(sibling->value, sibling->tombstone);
-    return mix(1, value, sibling->hlc) | 1;
+    return mix(mix(1, value, sibling->hlc), sibling->expires, sibling->drops) | 1;
 }
 
 void checks_versions(struct world *world, uint32_t range, struct slice bucket, struct slice key,

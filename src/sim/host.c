@@ -62,8 +62,8 @@ struct host *host_new(struct world *world, uint32_t index)
     int64_t most = world->options.skew_ms_max;
     host->skew_ms = (int64_t)world_draw(world, 0, (uint64_t)(2 * most)) - most;
     host->slowness = 1;
-    host->disk = disk_mem_new(
-        &(struct disk_mem_options){.segment_size = world->options.segment_size});
+    host->disk =
+        disk_mem_new(&(struct disk_mem_options){.segment_size = world->options.segment_size});
     host->last = &host->first;
     host->wake = (struct host_timer){{.fire = host_on_wake}, host};
     host->flush = (struct host_timer){{.fire = host_on_flush}, host};

@@ -55,7 +55,21 @@ static bool dies_before(struct host *host, const struct store_op *op)
     enum step_crash crash = faults_at_step(host->world, host->index);
     host->died = crash != STEP_LIVES;
     host->died_power = crash == STEP_POWER;
+    host->world->coverage.step_deaths[op->type] += host->died;
     return crash == STEP_NEVER || (host->died && world_chance(host->world, 500000));
+}
+
+static void count_store_op(struct coverage *coverage, const struct store_op *op)
+{
+    coverage->stores[op->type]++;
+    if (op->type != STORE_META && op->type != STORE_CHUNK)
+        return;
+    coverage->installs += op->type == STORE_META && op->batch.install;
+    for (uint32_t i = 0; i < op->batch.metas_count; i++) {
+        uint8_t letter = op->batch.metas[i].key.size > 0 ? op->batch.metas[i].key.data[0] : 0;
+        if (letter >= 'a' && letter <= 'z')
+            coverage->metas[letter - 'a']++;
+    }
 }
 
 static void carry_store(struct host *host, const struct store_op *op)
@@ -71,6 +85,7 @@ static void carry_store(struct host *host, const struct store_op *op)
     }
     if (dies_before(host, op))
         return;
+    count_store_op(&world->coverage, op);
     checks_store_op(world, host->index, op);
     store_submit(host->store, op);
     if (!host->flush_due) {

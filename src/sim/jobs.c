@@ -1,13 +1,13 @@
 #include "sim/jobs.h"
 
 #include "base/rule.h"
-#include "sim/describe.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,15 +36,6 @@ void jobs_reproduction(uint64_t seed, enum profile profile, char *ret_text, size
     snprintf(ret_text, size, "kvsim%s%s --seed %llu --profile %s",
              mutant ? "-mutate --mutate " : "", mutant ? rule_name(off) : "",
              (unsigned long long)seed, profile_name(profile));
-}
-
-static void coverage_add(struct coverage *sum, const struct coverage *part)
-{
-    uint64_t *to = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)part;
-    _Static_assert(sizeof(struct coverage) % sizeof(uint64_t) == 0, "counters only");
-    for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
-        to[i] += from[i];
 }
 
 static void run_one(const struct jobs_options *options, struct shared *shared, struct job *job)
@@ -133,35 +124,35 @@ static void run_children(const struct jobs_options *options, struct shared *shar
     }
 }
 
-void coverage_print(const struct coverage *coverage)
-{
-    printf("messages");
-    for (uint32_t i = 1; i < MESSAGE_TYPES; i++)
-        printf(" %s %llu", message_name((enum message_type)i),
-               (unsigned long long)coverage->messages[i]);
-    printf("\nstages");
-    for (uint32_t i = 0; i < STAGE_COUNT; i++)
-        printf(" %s %llu", stage_name((enum stage)i), (unsigned long long)coverage->stages[i]);
-    printf("\nfaults");
-    for (uint32_t i = 0; i < FAULT_COUNT; i++)
-        printf(" %s %llu", fault_name((enum fault)i), (unsigned long long)coverage->faults[i]);
-    printf(" at-a-step %llu\n", (unsigned long long)coverage->step_crashes);
-    printf("moves %llu aborted %llu learns %llu drops %llu joins %llu leaves %llu\n",
-           (unsigned long long)coverage->moves_done, (unsigned long long)coverage->moves_aborted,
-           (unsigned long long)coverage->learns, (unsigned long long)coverage->drops,
-           (unsigned long long)coverage->joins, (unsigned long long)coverage->leaves);
-    printf("requests %llu answered %llu refused %llu unknown %llu; steps %llu events %llu\n",
-           (unsigned long long)coverage->operations, (unsigned long long)coverage->acknowledged,
-           (unsigned long long)coverage->refused, (unsigned long long)coverage->unknown,
-           (unsigned long long)coverage->steps, (unsigned long long)coverage->events);
-}
-
-/* The one place that looks at a real clock: for the rate it prints. */
+/* The one place that looks at real clocks: for the rate it prints. */
 static double seconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* What all children that ended have used. */
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6;
+}
+
+/* Has the run met all that its profile should? A run with fewer worlds need not, unless it is asked
+ * for the table. */
+static uint64_t judge_coverage(const struct jobs_options *options, const struct job *sum)
+{
+    struct buf names = {0};
+    bool enough = options->coverage || sum->done >= coverage_worlds(options->profile);
+    uint32_t missing = coverage_missing(&sum->coverage, options->profile, &names);
+    bool failed = missing > 0 && enough && sum->failed == 0;
+    if (failed)
+        printf("NOT COVERED by any of %llu worlds:%.*s\n", (unsigned long long)sum->done,
+               (int)names.size, (const char *)names.data);
+    buf_done(&names);
+    return failed;
 }
 
 uint64_t jobs_run(const struct jobs_options *options)
@@ -175,8 +166,10 @@ uint64_t jobs_run(const struct jobs_options *options)
     atomic_store(&shared->next, options->first);
     uint32_t count = MIN(MAX(options->jobs, 1u), (uint32_t)JOBS_MAX);
     double begin = seconds();
+    double cpu_begin = cpu_seconds();
     run_children(options, shared, count);
     double took = seconds() - begin;
+    double cpu = cpu_seconds() - cpu_begin;
     struct job sum = {0};
     for (uint32_t i = 0; i < count; i++) {
         sum.done += shared->jobs[i].done;
@@ -187,12 +180,13 @@ uint64_t jobs_run(const struct jobs_options *options)
     if (options->coverage)
         coverage_print(&sum.coverage);
     printf("%s: %llu worlds of seeds %llu-%llu, %llu failed; %llu requests, %llu moves, "
-           "%.0f virtual hours in %.1f s, %.1f worlds/s\n",
+           "%.0f virtual hours in %.1f s, %.1f worlds/s, %.2f ms of CPU each\n",
            profile_name(options->profile), (unsigned long long)sum.done,
            (unsigned long long)options->first, (unsigned long long)options->last,
            (unsigned long long)sum.failed, (unsigned long long)sum.coverage.operations,
            (unsigned long long)(sum.coverage.moves_done + sum.coverage.learns),
-           (double)sum.virtual_us / 3.6e9, took, (double)sum.done / took);
+           (double)sum.virtual_us / 3.6e9, took, (double)sum.done / took,
+           1000 * cpu / (double)MAX(sum.done, (uint64_t)1));
     munmap(shared, sizeof(*shared));
-    return sum.failed;
+    return sum.failed + judge_coverage(options, &sum);
 }

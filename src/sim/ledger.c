@@ -1,22 +1,12 @@
-#include "sim/ledger.h"
+#include "sim/ledger_own.h"
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "data/hlc.h"
 #include "data/vector.h"
 #include "sim/host.h"
 
 #include <stdio.h>
-
-enum { POLICIES = 3 };
-
-struct ledger {
-    struct arena arena;
-    struct entry_op **ops; /* Owned; by number - 1. */
-    uint32_t count;
-    uint32_t capacity;
-    struct entry_op *newest[POLICIES][KEYS_MAX];
-    uint32_t value_size_max;
-};
 
 struct ledger *ledger_new(struct world *world)
 {
@@ -66,6 +56,15 @@ uint32_t ledger_number(const struct ledger *ledger, struct slice value)
     return number <= ledger->count ? number : 0;
 }
 
+/* How often any process was started. */
+static uint32_t lives(const struct world *world)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        sum += host_lives(world->hosts[i]);
+    return sum;
+}
+
 struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum method method,
                               enum policy policy, uint32_t key, bool strong, const uint32_t *seen,
                               uint32_t seen_count)
@@ -88,25 +87,23 @@ struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum m
     if (seen_count > 0)
         memcpy(op->seen, seen, seen_count * sizeof(*seen));
     op->seen_count = seen_count;
-    op->older = ledger->newest[policy][key];
-    ledger->newest[policy][key] = op;
+    op->lives = lives(world);
+    if (method != METHOD_SCAN) {
+        op->older = ledger->newest[policy][key];
+        ledger->newest[policy][key] = op;
+    }
     world->coverage.operations++;
+    world->coverage.methods[method]++;
+    world->coverage.policies[policy]++;
+    world->coverage.weak += !strong;
     return op;
 }
 
 /* ------------------------------------------------------------------------------- The verdicts. */
 
-struct reading {
-    struct ledger *ledger;
-    struct world *world;
-    const struct entry_op *op;
-    struct object object; /* All siblings, dead and hidden ones too. */
-    int error;
-};
-
 static bool is_write(const struct entry_op *op)
 {
-    return op->method != METHOD_GET;
+    return op->method == METHOD_PUT || op->method == METHOD_DELETE;
 }
 
 static bool has_value_of(const struct reading *reading, uint32_t number)
@@ -171,9 +168,10 @@ static void say(const struct reading *reading, const char *invariant, const stru
     world_violate(
         reading->world, invariant,
         "request %u (%s of %.*s/k%u, begun at %llu.%03llu ms) found %s:%.*s; %s%s%u", op->number,
-        op->final                  ? "last get"
-        : op->method == METHOD_GET ? "get"
-                                   : "write",
+        op->final                   ? "last get"
+        : op->method == METHOD_GET  ? "get"
+        : op->method == METHOD_SCAN ? "scan"
+                                    : "write",
         (int)ledger_bucket(op->policy).size, (const char *)ledger_bucket(op->policy).data, op->key,
         (unsigned long long)op->begun_us / 1000, (unsigned long long)op->begun_us % 1000,
         error_word(reading->error), (int)found.size, (const char *)found.data, what,
@@ -229,10 +227,18 @@ static bool shows(const struct reading *reading, uint32_t number)
            ledger_number(reading->ledger, latest->value) == number;
 }
 
+/* The name of what is broken when an acknowledged write is not there. */
+static const char *missing_of(const struct entry_op *op)
+{
+    if (op->method == METHOD_SCAN)
+        return "ScanComplete";
+    return op->final ? "NoAckedWriteLost" : "AckedVisible";
+}
+
 /* WRITE was acknowledged before what was read began. */
 static void check_included(const struct reading *reading, const struct entry_op *write)
 {
-    const char *invariant = reading->op->final ? "NoAckedWriteLost" : "AckedVisible";
+    const char *invariant = missing_of(reading->op);
     if (write->dot.counter > 0 && !includes(reading, write))
         say(reading, invariant, write, "missing is");
     else if (write->policy == POLICY_SIBLINGS && write->method == METHOD_PUT &&
@@ -253,7 +259,7 @@ static void check_latest(const struct reading *reading, const struct entry_op *w
 {
     const struct sibling *latest = shown(reading);
     if (latest == NULL) {
-        say(reading, "AckedVisible", write, "not found, but written was");
+        say(reading, missing_of(reading->op), write, "not found, but written was");
         return;
     }
     if (latest->tombstone) {
@@ -273,9 +279,31 @@ static void check_latest(const struct reading *reading, const struct entry_op *w
         say(reading, "LaterReadsLater", write, "newer is");
 }
 
-static void check_reading(const struct reading *reading)
+/* An expired version is dead for good once any clock says so: for all from when the slowest clock
+ * has passed the instant, and for one process from when it has said so first. */
+static void check_dead(const struct reading *reading)
+{
+    const struct entry_op *op = reading->op;
+    uint64_t begun_ms = (uint64_t)WORLD_EPOCH_S * 1000 + op->begun_us / 1000;
+    uint64_t passed = hlc_at(begun_ms - (uint64_t)reading->world->options.skew_ms_max);
+    const struct entry_op *at = op->coordinator == 0 ? NULL : op->older;
+    for (; at != NULL; at = at->older)
+        if (at->coordinator == op->coordinator && at->coordinator_life == op->coordinator_life &&
+            at->ended < op->begun)
+            passed = MAX(passed, at->read_hlc);
+    for (uint32_t i = 0; i < reading->object.count; i++) {
+        const struct sibling *sibling = &reading->object.siblings[i];
+        bool dead = sibling_dead(sibling, reading->hlc, reading->drops);
+        if (!dead && sibling->expires != 0 && sibling->expires <= passed)
+            say(reading, "DeadStaysDead", op, "expired before, and read again by");
+        reading->world->coverage.expired += dead && !sibling->tombstone;
+    }
+}
+
+void ledger_check_reading(const struct reading *reading)
 {
     check_invented(reading);
+    check_dead(reading);
     const struct entry_op *op = reading->op;
     if (op->policy == POLICY_LWW && reading->object.count > 1)
         say(reading, "LwwKeepsOne", op, "more than one version, read by");
@@ -310,7 +338,30 @@ static void find_version(struct ledger *ledger, struct entry_op *op, const struc
             continue;
         op->dot = sibling->dot;
         op->hlc = sibling->hlc;
+        op->expires = sibling->expires;
     }
+}
+
+/* A put that is to expire says when, for all replicas alike: its stamp and its time to live. */
+static void check_expiry(const struct reading *reading, const struct entry_op *op)
+{
+    if (op->method != METHOD_PUT || op->dot.counter == 0)
+        return;
+    uint64_t life_ms = op->expires == 0 ? 0 : hlc_ms(op->expires) - hlc_ms(op->hlc);
+    if (life_ms != op->ttl_ms)
+        say(reading, "DeadStaysDead", op, "expires at another time:");
+}
+
+/* Which process answered, if that is sure: none was started since the request began. */
+static void note_coordinator(const struct world *world, struct entry_op *op,
+                             const struct answer *answer)
+{
+    int host = world_host_of(world, answer->coordinator);
+    if (host < 0 || op->lives != lives(world))
+        return;
+    op->coordinator = (uint32_t)host + 1;
+    op->coordinator_life = host_lives(world->hosts[host]);
+    op->read_hlc = answer->hlc;
 }
 
 static bool found_nothing(int error)
@@ -335,7 +386,17 @@ void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
     }
     op->state = ENTRY_DONE;
     world->coverage.acknowledged++;
-    struct reading reading = {.ledger = ledger, .world = world, .op = op, .error = answer->error};
+    note_coordinator(world, op, answer);
+    if (op->method == METHOD_SCAN) {
+        ledger_end_scan(ledger, world, op, answer);
+        return;
+    }
+    struct reading reading = {.ledger = ledger,
+                              .world = world,
+                              .op = op,
+                              .error = answer->error,
+                              .hlc = answer->hlc,
+                              .drops = answer->drops};
     if (object_decode(answer->object, &ledger->arena, &reading.object) < 0) {
         world_violate(world, "NoInventedSibling", "request %u: the object does not decode",
                       op->number);
@@ -343,9 +404,10 @@ void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
     }
     if (is_write(op)) {
         find_version(ledger, op, &reading.object);
+        check_expiry(&reading, op);
         check_invented(&reading);
     } else {
-        check_reading(&reading);
+        ledger_check_reading(&reading);
     }
 }
 

@@ -14,8 +14,13 @@
  *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
  *   PutOnce            under siblings, one put shows as one version
  *   RetryOnce          a retry at the same coordinator makes no second version (siblings only:
- * under the other policies a put may be written once more) RequestsAnswered   a node that lives
- * answers every request soon after its deadline */
+ *                      under the other policies a put may be written once more)
+ *   RequestsAnswered   a node that lives answers every request soon after its deadline
+ *   ScanComplete       a page of a strict quorum scan shows of each key in its part of the ring
+ * what a strict quorum read of that key would (AckedVisible) ScanInOrder        it shows no key
+ * twice, in order, and none of elsewhere DeadStaysDead      a version expires when its stamp and
+ * time to live say, and is not read any more: anywhere, once the slowest clock has passed that
+ * (clocks within skew_ms_max), nor by a process that has read anything at a later time */
 #ifndef SIM_LEDGER_H
 #define SIM_LEDGER_H
 
@@ -45,7 +50,15 @@ struct entry_op {
     uint32_t made_life;   /* and in which life. */
     struct dot dot;       /* Of the version made, as its answer shows it; counter 0: not known. */
     uint64_t hlc;
-    uint32_t *seen; /* Numbers of the puts that its context covers. */
+    uint64_t ttl_ms;      /* PUT: 0 for ever. */
+    uint64_t expires;     /* Of the version made. */
+    uint32_t lives;       /* Processes started so far when it began. */
+    uint32_t coordinator; /* Host + 1 that answered, 0 when that is not sure, */
+    uint32_t coordinator_life;
+    uint64_t read_hlc;     /* and its time by then. */
+    uint64_t scan_from;    /* SCAN: the page's beginning, */
+    struct slice scan_key; /* in the world's memory. */
+    uint32_t *seen;        /* Numbers of the puts that its context covers. */
     uint32_t seen_count;
     struct entry_op *older; /* Of the same key and bucket. */
 };

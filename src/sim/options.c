@@ -84,6 +84,10 @@ static void draw_workload(struct prng *prng, struct sim_options *o)
     o->delete_ppm = between32(prng, 0, 150000);
     o->context_ppm = between32(prng, 0, 1000000);
     o->weak_ppm = chance(prng, 30) ? between32(prng, 0, 300000) : 0;
+    o->ttl_ppm = chance(prng, 40) ? between32(prng, 0, 500000) : 0;
+    o->ttl_ms_max = between(prng, 1, 5000);
+    o->scan_ppm = chance(prng, 40) ? between32(prng, 0, 100000) : 0;
+    o->batch_ppm = chance(prng, 30) ? between32(prng, 0, 300000) : 0;
     for (uint32_t i = 0; i < ARRAY_SIZE(o->policies); i++)
         o->policies[i] = chance(prng, 50);
     o->policies[1] |= !o->policies[0] && !o->policies[2];
@@ -165,9 +169,9 @@ static void lean(struct prng *prng, struct sim_options *o)
         o->operations = between32(prng, 0, 20);
         break;
     case PROFILE_SWARM:
-        o->nodes = between32(prng, 3, 7);
-        o->spares = between32(prng, 0, 3);
         o->copies = chance(prng, 70) ? 3 : between32(prng, 2, 5);
+        o->nodes = between32(prng, o->copies + 1, 7); /* There is somewhere to move to. */
+        o->spares = between32(prng, 0, 3);
         o->hot_ranges = between32(prng, 1, HOT_RANGES_MAX);
         o->move_all = chance(prng, 10);
         o->keys = between32(prng, 4, 40);
@@ -246,6 +250,8 @@ void options_format(const struct sim_options *o, struct buf *out)
     buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%% retries=%u",
                o->value_size_max, o->put_ppm / 10000, o->delete_ppm / 10000, o->context_ppm / 10000,
                o->weak_ppm / 10000, o->retries);
+    buf_printf(out, " ttl=%u%%,%llums scan=%.1f%% batch=%.1f%%", o->ttl_ppm / 10000,
+               (unsigned long long)o->ttl_ms_max, o->scan_ppm / 1e4, o->batch_ppm / 1e4);
     format_policies(o, out);
     buf_printf(out, " delay=%llu..%lluus jitter=%lluus loss=%.1f%% dup=%.1f%% reorder=%.1f%%",
                (unsigned long long)o->delay_us_min, (unsigned long long)o->delay_us_max,

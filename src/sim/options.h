@@ -52,9 +52,13 @@ struct sim_options {
     uint32_t put_ppm, delete_ppm; /* The rest are gets. */
     uint32_t context_ppm;         /* Of puts and deletes, those with a context. */
     uint32_t weak_ppm;            /* Of requests, those with r=1 or w=1. */
-    uint32_t retries;             /* After TIMEOUT, of a put or delete; 0: it has no name. */
-    bool policies[3];             /* Which buckets are used, by enum policy. */
-    bool interval;                /* Log mode interval: no power is lost in such a world. */
+    uint32_t ttl_ppm;             /* Of puts, those that expire. */
+    uint64_t ttl_ms_max;          /* After so long at most. */
+    uint32_t scan_ppm;            /* Of requests, pages of a scan. */
+    uint32_t batch_ppm; /* Of requests, those that all idle clients join at one instant. */
+    uint32_t retries;   /* After TIMEOUT, of a put or delete; 0: it has no name. */
+    bool policies[3];   /* Which buckets are used, by enum policy. */
+    bool interval;      /* Log mode interval: no power is lost in such a world. */
 
     uint64_t delay_us_min, delay_us_max; /* Of a link, drawn once each. */
     uint64_t jitter_us;

@@ -23,7 +23,12 @@ struct client {
     struct entry_op *op; /* Open. */
     uint8_t level;       /* Of that request, as the next ones: r and w. */
     bool blind;
+    uint32_t limit; /* Of a page. */
     uint32_t attempts;
+    bool scanning; /* The next page of the last scan is wanted: */
+    enum policy scan_policy;
+    uint64_t scan_from;
+    char scan_key[KEY_TEXT];
     bool overdue; /* The request's deadline is long past: the next wake checks the node. */
     struct memory *memories; /* Owned, by policy, then key. */
     uint32_t memories_count;
@@ -107,6 +112,8 @@ static void remember(struct world *world, struct client *client, const struct en
 
 static enum method draw_method(struct world *world)
 {
+    if (world_chance(world, world->options.scan_ppm))
+        return METHOD_SCAN;
     uint64_t at = world_draw(world, 0, 999999);
     if (at < world->options.put_ppm)
         return METHOD_PUT;
@@ -134,7 +141,12 @@ static void trace_request(struct world *world, const struct client *client,
                           const struct entry_op *op, uint32_t host, bool blind)
 {
     static const char *const names[] = {"?", "get", "put", "delete"};
-    if (world->trace.text)
+    if (world->trace.text && op->method == METHOD_SCAN)
+        trace_line(&world->trace, world->now_us, "client %u -> %s request %u: scan %s from %llx%s",
+                   client->index, world_host_name(host), op->number,
+                   (const char *)ledger_bucket(op->policy).data, (unsigned long long)op->scan_from,
+                   op->strong ? "" : " weakly");
+    else if (world->trace.text)
         trace_line(&world->trace, world->now_us, "client %u -> %s request %u: %s %s/%s%s%s",
                    client->index, world_host_name(host), op->number, names[op->method],
                    (const char *)ledger_bucket(op->policy).data,
@@ -143,6 +155,8 @@ static void trace_request(struct world *world, const struct client *client,
 }
 
 static void on_answer(struct world *world, struct host_call *call, const struct answer *answer);
+static void turn_page(struct client *client, const struct entry_op *op,
+                      const struct answer *answer);
 
 /* Ask HOST, which is up, for what CLIENT has open. */
 static void send_request(struct world *world, struct client *client, uint32_t host)
@@ -160,11 +174,18 @@ static void send_request(struct world *world, struct client *client, uint32_t ho
         .context = client->blind ? SLICE_NONE : buf_slice(&memory->context),
         .r = client->level,
         .w = client->level,
-        .strict = true,
+        .strict = op->strong || world_chance(world, 500000),
+        .ttl_ms = op->ttl_ms,
         .deadline_ms = op->deadline_ms,
         .client = world->options.retries > 0 ? client->index + 1 : 0,
         .sequence = op->number,
     };
+    if (op->method == METHOD_SCAN) {
+        request.key = op->scan_key;
+        request.cursor = op->scan_from;
+        request.limit = client->limit;
+        request.context = SLICE_NONE;
+    }
     client->call.done = on_answer;
     client->attempts++;
     bool asked = host_request(world->hosts[host], &client->call, &request);
@@ -177,7 +198,8 @@ static void send_request(struct world *world, struct client *client, uint32_t ho
 /* Does the client ask once more, the same node, for what that node may have done or not? */
 static bool retries(struct world *world, const struct client *client, const struct answer *answer)
 {
-    return answer != NULL && answer->error == ERR_TIMEOUT && client->op->method != METHOD_GET &&
+    bool write = client->op->method == METHOD_PUT || client->op->method == METHOD_DELETE;
+    return answer != NULL && answer->error == ERR_TIMEOUT && write &&
            client->attempts <= world->options.retries &&
            host_state(world->hosts[client->call.host]) == HOST_UP;
 }
@@ -188,6 +210,7 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
     struct entry_op *op = client->op;
     if (retries(world, client, answer)) {
         op->retried = true;
+        world->coverage.retries++;
         send_request(world, client, call->host);
         return;
     }
@@ -196,7 +219,9 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
     if (world->trace.text)
         trace_line(&world->trace, world->now_us, "client %u: request %u answered %s", client->index,
                    op->number, answer == NULL ? "by silence" : error_word(answer->error));
-    if (op->state == ENTRY_DONE) {
+    if (op->method == METHOD_SCAN) {
+        turn_page(client, op, answer);
+    } else if (op->state == ENTRY_DONE) {
         remember(world, client, op, answer);
         if (op->method != METHOD_GET && op->dot.counter > 0)
             checks_acknowledged(world, answer, ledger_bucket(op->policy),
@@ -205,15 +230,54 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
     think(world, client);
 }
 
-static void ask(struct world *world, struct client *client)
+/* A page: the next one of the last scan, or the first one from a hot range. */
+static void ask_page(struct world *world, struct client *client, uint32_t host)
 {
     struct workload *workload = world->workload;
-    uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
-    if (host_state(world->hosts[host]) != HOST_UP) {
-        think(world, client);
+    bool goes_on = client->scanning && world_chance(world, 700000);
+    enum policy policy = goes_on ? client->scan_policy : draw_policy(world);
+    bool weak = world_chance(world, world->options.weak_ppm);
+    if (!goes_on) {
+        uint64_t hot = world_draw(world, 0, world->options.hot_ranges - 1);
+        client->scan_from = range_first(workload->ranges[hot], world->options.range_bits);
+        client->scan_key[0] = '\0';
+        client->scan_policy = policy;
+    }
+    struct entry_op *op =
+        ledger_begin(workload->ledger, world, METHOD_SCAN, policy, 0, !weak, NULL, 0);
+    op->scan_from = client->scan_from;
+    op->scan_key = slice_string(client->scan_key);
+    client->op = op;
+    client->level = draw_level(world, weak);
+    client->limit = (uint32_t)world_draw(world, 1, 5);
+    client->blind = true;
+    client->attempts = 0;
+    op->deadline_ms = (uint32_t)world_draw(world, 500, 3000);
+    trace_request(world, client, op, host, true);
+    send_request(world, client, host);
+}
+
+static void turn_page(struct client *client, const struct entry_op *op, const struct answer *answer)
+{
+    client->scanning = op->state == ENTRY_DONE && answer->more &&
+                       answer->cursor_key.size < sizeof(client->scan_key);
+    if (!client->scanning)
+        return;
+    client->scan_from = answer->cursor;
+    memset(client->scan_key, 0, sizeof(client->scan_key));
+    if (answer->cursor_key.size > 0)
+        memcpy(client->scan_key, answer->cursor_key.data, answer->cursor_key.size);
+}
+
+static void ask(struct world *world, struct client *client, uint32_t host)
+{
+    struct workload *workload = world->workload;
+    workload->issued++;
+    enum method method = draw_method(world);
+    if (method == METHOD_SCAN) {
+        ask_page(world, client, host);
         return;
     }
-    enum method method = draw_method(world);
     enum policy policy = draw_policy(world);
     uint32_t key = (uint32_t)world_draw(world, 0, world->options.keys - 1);
     bool weak = world_chance(world, world->options.weak_ppm);
@@ -226,9 +290,27 @@ static void ask(struct world *world, struct client *client)
     client->level = draw_level(world, weak);
     client->blind = blind;
     client->attempts = 0;
+    if (method == METHOD_PUT && world_chance(world, world->options.ttl_ppm))
+        op->ttl_ms = world_draw(world, 1, world->options.ttl_ms_max);
+    world->coverage.with_ttl += op->ttl_ms > 0;
+    world->coverage.with_context += !blind;
     op->deadline_ms = (uint32_t)world_draw(world, 500, 3000);
     trace_request(world, client, op, host, blind);
     send_request(world, client, host);
+}
+
+/* Many requests at one instant through one node, as mget, mput and pipelines come. */
+static void ask_batch(struct world *world, uint32_t host)
+{
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < world->options.clients && !workload_issued(world); i++) {
+        struct client *client = &world->workload->clients[i];
+        if (client->op != NULL)
+            continue;
+        ask(world, client, host);
+        asked++;
+    }
+    world->coverage.batches += asked > 1;
 }
 
 /* The open request was not answered in time: the client goes on without, once it is sure that this
@@ -249,13 +331,19 @@ static void give_up(struct world *world, struct client *client)
 static void on_think(struct world *world, struct world_event *event)
 {
     struct client *client = (struct client *)((char *)event - offsetof(struct client, think));
-    struct workload *workload = world->workload;
     if (client->op != NULL) {
         give_up(world, client);
-    } else if (!workload->stopped && workload->issued < world->options.operations) {
-        workload->issued++;
-        ask(world, client);
+        return;
     }
+    if (workload_issued(world))
+        return;
+    uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
+    if (host_state(world->hosts[host]) != HOST_UP)
+        think(world, client);
+    else if (world_chance(world, world->options.batch_ppm))
+        ask_batch(world, host);
+    else
+        ask(world, client, host);
 }
 
 /* --------------------------------------------------------------------------------- Last reads. */

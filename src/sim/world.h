@@ -9,7 +9,7 @@
 #include "base/heap.h"
 #include "base/prng.h"
 #include "core/node.h"
-#include "sim/options.h"
+#include "sim/coverage.h"
 #include "sim/trace.h"
 
 struct world;
@@ -24,18 +24,6 @@ struct world_event {
 struct violation {
     char invariant[32]; /* Empty while all hold. */
     struct buf text;    /* Owned. */
-};
-
-/* How often each thing was hit: a run that never meets a case proves nothing about it. */
-struct coverage {
-    uint64_t messages[MESSAGE_TYPES];
-    uint64_t stages[STAGE_COUNT]; /* Chosen records with a slot in it. */
-    uint64_t faults[FAULT_COUNT];
-    uint64_t step_crashes; /* At a durable step of the protocol. */
-    uint64_t torn;         /* Power losses that tore a write. */
-    uint64_t moves_done, moves_aborted, learns, drops, leaves, joins;
-    uint64_t operations, acknowledged, refused, unknown;
-    uint64_t steps, events;
 };
 
 struct world {

@@ -1,0 +1,220 @@
+#include "sim/coverage.h"
+
+#include "core/core.h"
+#include "sim/describe.h"
+
+#include <stdio.h>
+
+void coverage_add(struct coverage *sum, const struct coverage *part)
+{
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)part;
+    _Static_assert(sizeof(struct coverage) % sizeof(uint64_t) == 0, "counters only");
+    for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+        to[i] += from[i];
+}
+
+/* ----------------------------------------------------------------------------------- The table. */
+
+static const char *name_of_message(uint32_t index)
+{
+    return message_name((enum message_type)index);
+}
+
+static const char *name_of_stage(uint32_t index)
+{
+    return stage_name((enum stage)index);
+}
+
+static const char *name_of_fault(uint32_t index)
+{
+    return fault_name((enum fault)index);
+}
+
+static const char *name_of_store(uint32_t index)
+{
+    return store_op_name((enum store_op_type)index);
+}
+
+/* NULL for a letter that names no kind of entry, or none that the simulator's nodes write. */
+static const char *name_of_meta(uint32_t index)
+{
+    switch ((int)index + 'a') {
+    case META_NODE:
+        return "node";
+    case META_COUNTER:
+        return "counter";
+    case META_MEMBER:
+        return "member";
+    case META_DEPARTURE:
+        return "departure";
+    case META_SETTING:
+        return "setting";
+    case META_RECORD:
+        return "record";
+    case META_VOTE:
+        return "vote";
+    case META_STAGING:
+        return "staging";
+    case META_CHOSEN:
+        return "chosen";
+    default:
+        return NULL;
+    }
+}
+
+static const char *name_of_death(uint32_t index)
+{
+    static const char *const names[STORE_OPS] = {
+        [STORE_META] = "meta", [STORE_CHUNK] = "chunk", [STORE_DROP] = "drop"};
+    return names[index];
+}
+
+static const char *name_of_method(uint32_t index)
+{
+    static const char *const names[METHODS] = {NULL, "get", "put", "delete", "scan"};
+    return names[index];
+}
+
+static const char *name_of_policy(uint32_t index)
+{
+    static const char *const names[] = {"siblings", "newest", "lww"};
+    return names[index];
+}
+
+static const char *name_of_way(uint32_t index)
+{
+    static const char *const names[] = {"weak",    "with-context", "with-ttl",
+                                        "batches", "retries",      "expired"};
+    return names[index];
+}
+
+static const char *name_of_change(uint32_t index)
+{
+    static const char *const names[] = {"moved", "aborted", "learned", "dropped", "left", "joined"};
+    return names[index];
+}
+
+static const char *name_of_outcome(uint32_t index)
+{
+    static const char *const names[] = {"asked", "answered", "refused", "unknown"};
+    return names[index];
+}
+
+static const char *name_of_install(uint32_t index)
+{
+    (void)index;
+    return "record-installed";
+}
+
+static const char *name_of_crash(uint32_t index)
+{
+    (void)index;
+    return "at-or-after-a-step";
+}
+
+/* A kind of things: counters side by side, each with a name; NULL: not counted. */
+static const struct kind {
+    const char *name;
+    size_t offset;
+    uint32_t count;
+    const char *(*name_of)(uint32_t index);
+} kinds[] = {
+    {"messages", offsetof(struct coverage, messages), MESSAGE_TYPES, name_of_message},
+    {"stages", offsetof(struct coverage, stages), STAGE_COUNT, name_of_stage},
+    {"faults", offsetof(struct coverage, faults), FAULT_COUNT, name_of_fault},
+    {"store", offsetof(struct coverage, stores), STORE_OPS, name_of_store},
+    {"durable", offsetof(struct coverage, metas), META_LETTERS, name_of_meta},
+    {"durable", offsetof(struct coverage, installs), 1, name_of_install},
+    {"deaths", offsetof(struct coverage, step_deaths), STORE_OPS, name_of_death},
+    {"deaths", offsetof(struct coverage, step_crashes), 1, name_of_crash},
+    {"requests", offsetof(struct coverage, methods), METHODS, name_of_method},
+    {"policies", offsetof(struct coverage, policies), 3, name_of_policy},
+    {"ways", offsetof(struct coverage, weak), 6, name_of_way},
+    {"slots", offsetof(struct coverage, moves_done), 6, name_of_change},
+    {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
+};
+
+static const uint64_t *counters_of(const struct coverage *coverage, const struct kind *kind)
+{
+    return (const uint64_t *)((const char *)coverage + kind->offset);
+}
+
+static bool is_counted(const struct kind *kind, uint32_t index)
+{
+    const char *name = kind->name_of(index);
+    return name != NULL && name[0] != '?';
+}
+
+void coverage_print(const struct coverage *coverage)
+{
+    const char *line = "";
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const uint64_t *counters = counters_of(coverage, &kinds[i]);
+        if (strcmp(line, kinds[i].name) != 0)
+            printf("%s%-9s", i == 0 ? "" : "\n", kinds[i].name);
+        line = kinds[i].name;
+        for (uint32_t k = 0; k < kinds[i].count; k++)
+            if (is_counted(&kinds[i], k))
+                printf(" %s %llu", kinds[i].name_of(k), (unsigned long long)counters[k]);
+    }
+    printf("\n%-9s steps %llu events %llu\n", "work", (unsigned long long)coverage->steps,
+           (unsigned long long)coverage->events);
+}
+
+/* ---------------------------------------------------------------------------------- What misses.
+ */
+
+enum {
+    ALL = (1 << PROFILE_COUNT) - 1,
+    TRANSFER = 1 << PROFILE_TRANSFER,
+    CAUSAL = 1 << PROFILE_CAUSAL,
+    DISK = 1 << PROFILE_DISK,
+    GOSSIP = 1 << PROFILE_GOSSIP,
+    SWARM = 1 << PROFILE_SWARM,
+};
+
+/* What some profiles do not meet, and why. */
+static const struct exemption {
+    const char *kind;
+    const char *name;
+    int profiles;
+    const char *why;
+} exemptions[] = {
+    {"stages", "FENCE", ALL, "no node is removed"},
+    {"stages", "REBUILD", ALL, "no node is removed"},
+};
+
+static bool exempt(enum profile profile, const char *kind, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(exemptions); i++)
+        if (strcmp(exemptions[i].kind, kind) == 0 && strcmp(exemptions[i].name, name) == 0 &&
+            exemptions[i].profiles >> profile & 1)
+            return true;
+    return false;
+}
+
+uint32_t coverage_missing(const struct coverage *coverage, enum profile profile, struct buf *out)
+{
+    uint32_t missing = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const uint64_t *counters = counters_of(coverage, &kinds[i]);
+        for (uint32_t k = 0; k < kinds[i].count; k++) {
+            if (!is_counted(&kinds[i], k) || counters[k] > 0 ||
+                exempt(profile, kinds[i].name, kinds[i].name_of(k)))
+                continue;
+            buf_printf(out, " %s/%s", kinds[i].name, kinds[i].name_of(k));
+            missing++;
+        }
+    }
+    return missing;
+}
+
+uint64_t coverage_worlds(enum profile profile)
+{
+    static const uint64_t worlds[PROFILE_COUNT] = {
+        [PROFILE_TRANSFER] = 10000, [PROFILE_CAUSAL] = 5000, [PROFILE_DISK] = 2000,
+        [PROFILE_GOSSIP] = 1000,    [PROFILE_SWARM] = 200,
+    };
+    return worlds[profile];
+}
