@@ -47,7 +47,10 @@ struct store_op {
     uint32_t range;
     uint32_t fork; /* Data of an older (fork, epoch) than installed is refused: ERR_WRONG_EPOCH. */
     uint64_t epoch;
-    bool sync; /* Its position must be synced although the log mode is `interval`. */
+    bool sync;    /* Its position must be synced although the log mode is `interval`. */
+    bool renewed; /* STORE_UPDATE: the actor is younger than what is known of damage here: write
+                   * although the record may be damaged. */
+    bool heals;   /* STORE_MERGE: with OBJECT (may be empty) a damaged key is whole again. */
     uint64_t hash;
     struct slice bucket;
     struct slice key;

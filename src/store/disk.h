@@ -31,12 +31,14 @@ enum disk_event_type {
     DISK_LOG_SYNCED,      /* The oldest log_sync that was still open. */
     DISK_SLOT_READY,      /* The slot can be written; ERR_DISK_FULL: it was not made. */
     DISK_APPLIED,         /* Committed and synced, or ERR_DISK_FULL: nothing of it happened. */
+    DISK_WARMED,          /* Whatever the disk_warm with this tag named is in memory. */
 };
 
 struct disk_event {
     enum disk_event_type type;
     int error;
     const char *text; /* With an error: what failed; valid until the disk is closed. */
+    uint64_t tag;     /* WARMED */
 };
 
 struct disk_space {
@@ -59,6 +61,9 @@ struct disk_operations {
                 struct slice *ret_value);
     int (*next)(struct disk *disk, struct slice *ret_key, struct slice *ret_value);
     void (*release)(struct disk *disk);
+    bool (*cold)(struct disk *disk);
+    void (*warm)(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
+                 uint32_t records_max, uint64_t bytes_max);
     void (*apply)(struct disk *disk, const struct disk_item *items, uint32_t count);
     bool (*poll)(struct disk *disk, struct disk_event *ret_event);
     void (*wait)(struct disk *disk);
@@ -126,6 +131,22 @@ CHECK_RESULT static inline int disk_next(struct disk *disk, struct slice *ret_ke
 static inline void disk_release(struct disk *disk)
 {
     disk->operations->release(disk);
+}
+
+/* Would the next look-up of an object have to wait for pages that are not in memory, as far as this
+ * can be told? Then it is better warmed first. */
+static inline bool disk_cold(struct disk *disk)
+{
+    return disk->operations->cold(disk);
+}
+
+/* Bring into memory, in the background, the objects from each of the COUNT keys on: RECORDS_MAX
+ * from each, and BYTES_MAX bytes in all. The keys are copied. DISK_WARMED comes with TAG, in any
+ * order; a read that follows waits only if the pages were needed for other things meanwhile. */
+static inline void disk_warm(struct disk *disk, uint64_t tag, const struct slice *keys,
+                             uint32_t count, uint32_t records_max, uint64_t bytes_max)
+{
+    disk->operations->warm(disk, tag, keys, count, records_max, bytes_max);
 }
 
 /* One transaction: all of the items, durably, or none. Sorted by table, then key, no key twice;

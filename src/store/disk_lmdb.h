@@ -22,6 +22,10 @@ int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, struct
 int lmdb_next(struct lmdb *lmdb, struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
 void lmdb_release(struct lmdb *lmdb);
 
+/* Touch what disk_warm names, on any thread, in a snapshot of its own. */
+void lmdb_warm(struct lmdb *lmdb, const struct slice *keys, uint32_t count, uint32_t records_max,
+               uint64_t bytes_max);
+
 /* One transaction, on the engine's thread. 0; ERR_DISK_FULL: nothing happened; ERR_IO: the end,
  * RET_TEXT says what failed. */
 int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,

@@ -3,86 +3,9 @@
  * A slot of the log is its bytes as the kernel sees them and, beside them, the writes that are not
  * synced yet, each with the bytes from before: a power loss takes all of them back and then lays
  * down again the sectors that chance had on the platter. */
-#include "store/disk_mem.h"
+#include "store/disk_mem_private.h"
 
-enum { SECTOR = 512, SEGMENT_SIZE_DEFAULT = 64 * 1024 };
-
-enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY };
-
-struct work {
-    struct work *next;
-    enum work_type type;
-    uint32_t slot;
-    uint64_t offset;
-    struct slice bytes;            /* Borrowed from the caller until it completes. */
-    const struct disk_item *items; /* As well. */
-    uint32_t count;
-    bool sync;
-};
-
-struct work_queue {
-    struct work *first;
-    struct work **last;
-    uint32_t count;
-};
-
-/* A write that the kernel has and the platter may not have. */
-struct unsynced {
-    struct unsynced *next;
-    uint32_t slot;
-    uint64_t offset;
-    size_t size;
-    uint8_t bytes[]; /* Before, then after. */
-};
-
-struct record {
-    size_t key_size;
-    size_t value_size;
-    uint8_t bytes[];
-};
-
-struct table {
-    struct record **records; /* Owned, sorted by key. */
-    uint32_t count;
-};
-
-struct event_node {
-    struct event_node *next;
-    struct disk_event event;
-};
-
-struct disk_mem {
-    struct disk disk;
-    uint64_t total;
-    uint8_t **slots; /* Owned. */
-    struct unsynced *unsynced;
-    struct unsynced **unsynced_last;
-    struct work_queue queues[2];
-    bool hold;
-    struct event_node *events;
-    struct event_node **events_last;
-    struct table tables[DISK_TABLES];
-    uint64_t engine_bytes;
-    enum disk_table walk_table;
-    uint32_t walk_index;
-    uint32_t fail_nth[DISK_MEM_CALLS];
-    int fail_error[DISK_MEM_CALLS];
-};
-
-static struct disk_mem *mem_of(struct disk *disk)
-{
-    return (struct disk_mem *)disk;
-}
-
-static const struct disk_mem *mem_of_const(const struct disk *disk)
-{
-    return (const struct disk_mem *)disk;
-}
-
-static struct slice record_key(const struct record *record)
-{
-    return slice_of(record->bytes, record->key_size);
-}
+enum { SEGMENT_SIZE_DEFAULT = 64 * 1024 };
 
 static struct slice record_value(const struct record *record)
 {
@@ -136,15 +59,17 @@ static bool has_room(const struct disk_mem *mem, uint64_t more)
 
 /* ------------------------------------------------------------------------- Carrying out work. */
 
-static void event_add(struct disk_mem *mem, enum disk_event_type type, int error)
+static struct disk_event *event_add(struct disk_mem *mem, enum disk_event_type type, int error)
 {
     struct event_node *node = mem_zero(sizeof(*node));
-    node->event = (struct disk_event){type, error, error ? "injected failure" : NULL};
+    node->event = (struct disk_event){
+        .type = type, .error = error, .text = error ? "injected failure" : NULL};
     *mem->events_last = node;
     mem->events_last = &node->next;
+    return &node->event;
 }
 
-static void unsynced_forget(struct disk_mem *mem)
+void mem_unsynced_forget(struct disk_mem *mem)
 {
     while (mem->unsynced) {
         struct unsynced *write = mem->unsynced;
@@ -154,8 +79,7 @@ static void unsynced_forget(struct disk_mem *mem)
     mem->unsynced_last = &mem->unsynced;
 }
 
-/* The kernel takes BYTES. */
-static void kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes)
+void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes)
 {
     ASSERT(slot < mem->disk.slots);
     ASSERT(offset + bytes.size <= mem->disk.segment_size);
@@ -206,7 +130,7 @@ static void table_apply(struct disk_mem *mem, struct table *table, const struct 
     table->count = count;
 }
 
-static void engine_apply(struct disk_mem *mem, const struct work *work)
+void mem_engine_apply(struct disk_mem *mem, const struct work *work)
 {
     uint32_t at = 0;
     while (at < work->count) {
@@ -228,7 +152,7 @@ static int work_apply(struct disk_mem *mem, const struct work *work)
     if (error == 0 && !has_room(mem, more))
         error = ERR_DISK_FULL;
     if (error == 0)
-        engine_apply(mem, work);
+        mem_engine_apply(mem, work);
     return error;
 }
 
@@ -237,16 +161,16 @@ static int work_write(struct disk_mem *mem, const struct work *work)
     int error = failure(mem, DISK_MEM_WRITE);
     if (error)
         return error;
-    kernel_write(mem, work->slot, work->offset, work->bytes);
+    mem_kernel_write(mem, work->slot, work->offset, work->bytes);
     if (!work->sync)
         return 0;
     error = failure(mem, DISK_MEM_SYNC);
     if (error == 0)
-        unsynced_forget(mem);
+        mem_unsynced_forget(mem);
     return error;
 }
 
-static void work_do(struct disk_mem *mem, const struct work *work)
+void mem_work_do(struct disk_mem *mem, const struct work *work)
 {
     int error = 0;
     switch (work->type) {
@@ -256,7 +180,7 @@ static void work_do(struct disk_mem *mem, const struct work *work)
     case WORK_SYNC:
         error = failure(mem, DISK_MEM_SYNC);
         if (error == 0)
-            unsynced_forget(mem);
+            mem_unsynced_forget(mem);
         event_add(mem, DISK_LOG_SYNCED, error);
         return;
     case WORK_PREPARE:
@@ -270,10 +194,13 @@ static void work_do(struct disk_mem *mem, const struct work *work)
     case WORK_APPLY:
         event_add(mem, DISK_APPLIED, work_apply(mem, work));
         return;
+    case WORK_WARM:
+        event_add(mem, DISK_WARMED, 0)->tag = work->tag;
+        return;
     }
 }
 
-static struct work *queue_take(struct work_queue *queue)
+struct work *mem_queue_take(struct work_queue *queue)
 {
     struct work *work = queue->first;
     if (!work)
@@ -288,11 +215,12 @@ static struct work *queue_take(struct work_queue *queue)
 static void work_add(struct disk_mem *mem, struct work work)
 {
     if (!mem->hold) {
-        work_do(mem, &work);
+        mem_work_do(mem, &work);
         return;
     }
     bool engine = work.type == WORK_APPLY || work.type == WORK_PREPARE;
-    struct work_queue *queue = &mem->queues[engine ? DISK_MEM_ENGINE : DISK_MEM_LOG];
+    enum disk_mem_queue thread = engine ? DISK_MEM_ENGINE : DISK_MEM_LOG;
+    struct work_queue *queue = &mem->queues[work.type == WORK_WARM ? DISK_MEM_READER : thread];
     struct work *copy = mem_alloc(sizeof(*copy));
     *copy = work;
     *queue->last = copy;
@@ -366,6 +294,19 @@ static void mem_release(struct disk *disk)
     (void)disk;
 }
 
+static bool mem_cold(struct disk *disk)
+{
+    struct disk_mem *mem = mem_of(disk);
+    return mem->chill_of_64 > 0 && prng_below(&mem->chill, 64) < mem->chill_of_64;
+}
+
+static void mem_warm(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
+                     uint32_t records_max, uint64_t bytes_max)
+{
+    (void)keys, (void)count, (void)records_max, (void)bytes_max;
+    work_add(mem_of(disk), (struct work){.type = WORK_WARM, .tag = tag});
+}
+
 static void mem_apply(struct disk *disk, const struct disk_item *items, uint32_t count)
 {
     work_add(mem_of(disk), (struct work){.type = WORK_APPLY, .items = items, .count = count});
@@ -389,7 +330,8 @@ static void mem_wait(struct disk *disk)
 {
     struct disk_mem *mem = mem_of(disk);
     if (!mem->events)
-        ASSERT(disk_mem_step(disk, DISK_MEM_LOG) || disk_mem_step(disk, DISK_MEM_ENGINE));
+        ASSERT(disk_mem_step(disk, DISK_MEM_LOG) || disk_mem_step(disk, DISK_MEM_ENGINE) ||
+               disk_mem_step(disk, DISK_MEM_READER));
 }
 
 /* Work that was held is as if it had never reached the kernel: who wants it otherwise crashes the
@@ -399,7 +341,7 @@ static void mem_drain(struct disk *disk)
     struct disk_mem *mem = mem_of(disk);
     struct disk_event event;
     for (uint32_t i = 0; i < ARRAY_SIZE(mem->queues); i++)
-        for (struct work *work; (work = queue_take(&mem->queues[i]));)
+        for (struct work *work; (work = mem_queue_take(&mem->queues[i]));)
             mem_free(work);
     while (mem_poll(disk, &event))
         continue;
@@ -424,7 +366,7 @@ static void mem_close(struct disk *disk)
 {
     struct disk_mem *mem = mem_of(disk);
     mem_drain(disk);
-    unsynced_forget(mem);
+    mem_unsynced_forget(mem);
     for (uint32_t i = 0; i < disk->slots; i++)
         mem_free(mem->slots[i]);
     mem_free(mem->slots);
@@ -445,6 +387,8 @@ static const struct disk_operations operations = {
     .seek = mem_seek,
     .next = mem_next,
     .release = mem_release,
+    .cold = mem_cold,
+    .warm = mem_warm,
     .apply = mem_apply,
     .poll = mem_poll,
     .wait = mem_wait,
@@ -466,141 +410,4 @@ struct disk *disk_mem_new(const struct disk_mem_options *options)
         mem->queues[i].last = &mem->queues[i].first;
     slot_add(mem);
     return &mem->disk;
-}
-
-/* ------------------------------------------------------------------- What tests may do to it. */
-
-void disk_mem_hold(struct disk *disk, bool hold)
-{
-    mem_of(disk)->hold = hold;
-    if (hold)
-        return;
-    while (disk_mem_step(disk, DISK_MEM_LOG) || disk_mem_step(disk, DISK_MEM_ENGINE))
-        continue;
-}
-
-uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue)
-{
-    return mem_of_const(disk)->queues[queue].count;
-}
-
-bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue)
-{
-    struct disk_mem *mem = mem_of(disk);
-    struct work *work = queue_take(&mem->queues[queue]);
-    if (!work)
-        return false;
-    work_do(mem, work);
-    mem_free(work);
-    return true;
-}
-
-/* Held log writes reach the kernel in order, up to a point within one of them. */
-static void crash_log(struct disk_mem *mem, struct prng *prng)
-{
-    uint64_t whole = prng ? prng_below(prng, mem->queues[DISK_MEM_LOG].count + 1u) : 0;
-    for (uint64_t i = 0; i <= whole; i++) {
-        struct work *work = queue_take(&mem->queues[DISK_MEM_LOG]);
-        if (!work)
-            return;
-        if (work->type == WORK_WRITE) {
-            struct slice bytes = work->bytes;
-            if (i == whole)
-                bytes.size = prng ? prng_below(prng, bytes.size + 1) : 0;
-            kernel_write(mem, work->slot, work->offset, bytes);
-        }
-        mem_free(work);
-    }
-}
-
-void disk_mem_crash(struct disk *disk, struct prng *prng)
-{
-    struct disk_mem *mem = mem_of(disk);
-    crash_log(mem, prng);
-    struct work *work = mem->queues[DISK_MEM_ENGINE].first;
-    if (work && work->type == WORK_APPLY && prng && prng_below(prng, 2) == 0)
-        engine_apply(mem, work);
-    mem_drain(disk);
-}
-
-/* Lay down again what chance had brought to the platter of one write. */
-static void sectors_keep(struct disk_mem *mem, const struct unsynced *write, struct prng *prng)
-{
-    uint64_t keep_of_8 = prng_below(prng, 9);
-    uint64_t at = 0;
-    while (at < write->size) {
-        uint64_t sector_end = SECTOR - (write->offset + at) % SECTOR;
-        uint64_t size = MIN(write->size - at, sector_end);
-        uint8_t *to = mem->slots[write->slot] + write->offset + at;
-        uint64_t chance = prng_below(prng, 64);
-        if (chance == 0) /* A torn sector. */
-            memcpy(to, write->bytes + write->size + at, prng_below(prng, size + 1));
-        else if (chance % 8 < keep_of_8)
-            memcpy(to, write->bytes + write->size + at, size);
-        at += size;
-    }
-}
-
-void disk_mem_power_loss(struct disk *disk, struct prng *prng)
-{
-    struct disk_mem *mem = mem_of(disk);
-    disk_mem_crash(disk, prng);
-    uint32_t count = 0;
-    for (struct unsynced *write = mem->unsynced; write; write = write->next)
-        count++;
-    struct unsynced **writes = mem_alloc((count + 1) * sizeof(struct unsynced *));
-    count = 0;
-    for (struct unsynced *write = mem->unsynced; write; write = write->next)
-        writes[count++] = write;
-    for (uint32_t i = count; i-- > 0;)
-        memcpy(mem->slots[writes[i]->slot] + writes[i]->offset, writes[i]->bytes, writes[i]->size);
-    for (uint32_t i = 0; prng && i < count; i++)
-        sectors_keep(mem, writes[i], prng);
-    mem_free(writes);
-    unsynced_forget(mem);
-}
-
-void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int error)
-{
-    mem_of(disk)->fail_nth[call] = nth;
-    mem_of(disk)->fail_error[call] = error;
-}
-
-void disk_mem_set_total(struct disk *disk, uint64_t total_bytes)
-{
-    mem_of(disk)->total = total_bytes;
-}
-
-bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit)
-{
-    struct disk_mem *mem = mem_of(disk);
-    if (index >= mem->tables[table].count)
-        return false;
-    struct record *record = mem->tables[table].records[index];
-    bit %= record->value_size * 8;
-    record->bytes[record->key_size + bit / 8] ^= (uint8_t)(1u << (bit % 8));
-    return true;
-}
-
-bool disk_mem_rot(struct disk *disk, struct prng *prng, struct slice *ret_key)
-{
-    const struct table *table = &mem_of(disk)->tables[DISK_OBJECTS];
-    if (table->count == 0)
-        return false;
-    uint32_t index = (uint32_t)prng_below(prng, table->count);
-    const struct record *record = table->records[index];
-    if (ret_key)
-        *ret_key = record_key(record);
-    return disk_mem_flip(disk, DISK_OBJECTS, index, prng_below(prng, record->value_size * 8));
-}
-
-void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit)
-{
-    ASSERT(slot < disk->slots && offset < disk->segment_size);
-    mem_of(disk)->slots[slot][offset] ^= (uint8_t)(1u << (bit % 8));
-}
-
-uint32_t disk_mem_count(const struct disk *disk, enum disk_table table)
-{
-    return mem_of_const(disk)->tables[table].count;
 }

@@ -1,359 +1,29 @@
 #include "store/disk_posix.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "store/disk_dir.h"
-#include "store/disk_lmdb.h"
+#include "store/disk_posix_private.h"
 
 enum {
-    SLOTS_AT_MOST = 4096,
-    GATHER_COUNT = 256, /* Writes joined in one call. */
-    TEXT_SIZE = 256,
-    NAME_SIZE = 32,
-    ZEROS_SIZE = 1 << 20,
-    ZEROS_SYNC_EVERY = 4 << 20,
+    COLD_CHECK_EVERY = 16,     /* Reads of the polling thread. */
+    COLD_US_MIN = 1000 * 1000, /* The readers are kept for so long at least, */
+    COLD_FAULTS_MIN = 10,      /* and as long as they meet so many faults in that time. */
 };
 
 static const uint64_t segment_size_default = 64u << 20;
 
-enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY };
-
-struct work {
-    struct work *next;
-    enum work_type type;
-    bool sync;
-    uint32_t slot;
-    uint32_t count;
-    uint64_t offset;
-    struct slice bytes;
-    const struct disk_item *items;
-};
-
-struct completion {
-    struct completion *next;
-    struct disk_event event;
-};
-
-struct posix;
-
-/* One thread and what it is to do. */
-struct worker {
-    struct posix *posix;
-    pthread_t thread;
-    bool running;
-    pthread_cond_t wake;
-    struct work *first;
-    struct work **last;
-    void (*work)(struct posix *posix, struct work *list);
-};
-
-struct posix {
-    struct disk disk;
-    struct disk_dir dir;
-    int log_dir;
-    struct lmdb *lmdb;
-    int fds[SLOTS_AT_MOST];    /* Of the slots; written before a slot is announced. */
-    bool dirty[SLOTS_AT_MOST]; /* Of the log thread: written and not synced. */
-    bool log_dirty;            /* Any of them; as well. */
-    bool log_failed;           /* As well. */
-    char text[TEXT_SIZE];      /* The first failure, in words. */
-    bool text_set;
-    int event_fd;
-    pthread_mutex_t mutex;
-    pthread_cond_t idle;
-    uint32_t outstanding; /* Work handed over whose completion is not on the list yet. */
-    bool stop;
-    struct worker log;
-    struct worker engine;
-    struct completion *done; /* Filled by the threads. */
-    struct completion **done_last;
-    struct completion *taken; /* Of the polling thread. */
-};
-
 static struct posix *posix_of(struct disk *disk)
 {
     return (struct posix *)disk;
-}
-
-/* --------------------------------------------------------------------------------- Threads. */
-
-/* The first failure is the one to tell; later ones follow from it. */
-static const char *failure(struct posix *posix, const char *what, const char *why)
-{
-    pthread_mutex_lock(&posix->mutex);
-    if (!posix->text_set)
-        snprintf(posix->text, sizeof(posix->text), "%s: %s", what, why);
-    posix->text_set = true;
-    pthread_mutex_unlock(&posix->mutex);
-    return posix->text;
-}
-
-static void complete(struct posix *posix, struct completion *first, struct completion **last,
-                     uint32_t count)
-{
-    if (count == 0)
-        return;
-    pthread_mutex_lock(&posix->mutex);
-    *posix->done_last = first;
-    posix->done_last = last;
-    posix->outstanding -= count;
-    if (posix->outstanding == 0)
-        pthread_cond_broadcast(&posix->idle);
-    pthread_mutex_unlock(&posix->mutex);
-    uint64_t one = 1;
-    while (write(posix->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        continue;
-}
-
-static void complete_one(struct posix *posix, enum disk_event_type type, int error,
-                         const char *text)
-{
-    struct completion *completion = mem_zero(sizeof(*completion));
-    completion->event = (struct disk_event){type, error, text};
-    complete(posix, completion, &completion->next, 1);
-}
-
-static void *worker_main(void *arg)
-{
-    struct worker *worker = arg;
-    struct posix *posix = worker->posix;
-    pthread_mutex_lock(&posix->mutex);
-    for (;;) {
-        while (!worker->first && !posix->stop)
-            pthread_cond_wait(&worker->wake, &posix->mutex);
-        struct work *list = worker->first;
-        worker->first = NULL;
-        worker->last = &worker->first;
-        if (!list)
-            break;
-        pthread_mutex_unlock(&posix->mutex);
-        worker->work(posix, list);
-        pthread_mutex_lock(&posix->mutex);
-    }
-    pthread_mutex_unlock(&posix->mutex);
-    return NULL;
-}
-
-static void hand_over(struct posix *posix, struct worker *worker, struct work work)
-{
-    struct work *copy = mem_alloc(sizeof(*copy));
-    *copy = work;
-    pthread_mutex_lock(&posix->mutex);
-    bool asleep = worker->first == NULL;
-    *worker->last = copy;
-    worker->last = &copy->next;
-    posix->outstanding++;
-    pthread_mutex_unlock(&posix->mutex);
-    if (asleep)
-        pthread_cond_signal(&worker->wake);
-}
-
-/* Signals are the host's business: the threads take none. */
-static int worker_start(struct posix *posix, struct worker *worker, const char *name,
-                        void (*work)(struct posix *posix, struct work *list))
-{
-    sigset_t all;
-    sigset_t before;
-    worker->posix = posix;
-    worker->work = work;
-    worker->last = &worker->first;
-    pthread_cond_init(&worker->wake, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&worker->thread, NULL, worker_main, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    worker->running = code == 0;
-    if (worker->running)
-        pthread_setname_np(worker->thread, name);
-    return code;
-}
-
-/* ------------------------------------------------------------------------------- Log thread. */
-
-static const char *write_all(struct posix *posix, uint32_t slot, struct iovec *vector, int count,
-                             uint64_t offset, bool dsync)
-{
-    while (count > 0) {
-        ssize_t size =
-            pwritev2(posix->fds[slot], vector, count, (off_t)offset, dsync ? RWF_DSYNC : 0);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size <= 0)
-            return failure(posix, "writing the log", strerror(size < 0 ? errno : ENOSPC));
-        offset += (uint64_t)size;
-        while (count > 0 && (size_t)size >= vector->iov_len) {
-            size -= (ssize_t)vector->iov_len;
-            vector++;
-            count--;
-        }
-        if (count > 0) {
-            vector->iov_base = (uint8_t *)vector->iov_base + size;
-            vector->iov_len -= (size_t)size;
-        }
-    }
-    return NULL;
-}
-
-static const char *sync_dirty(struct posix *posix)
-{
-    for (uint32_t i = 0; posix->log_dirty && i < SLOTS_AT_MOST; i++) {
-        if (!posix->dirty[i])
-            continue;
-        if (fdatasync(posix->fds[i]) != 0)
-            return failure(posix, "syncing the log", strerror(errno));
-        posix->dirty[i] = false;
-    }
-    posix->log_dirty = false;
-    return NULL;
-}
-
-/* Write the run of contiguous writes that LIST begins with; returns what follows it. */
-static struct work *write_run(struct posix *posix, struct work *list, const char **ret_text)
-{
-    struct iovec vector[GATHER_COUNT];
-    int count = 0;
-    bool sync = false;
-    uint64_t end = list->offset;
-    struct work *work = list;
-    for (; work && work->type == WORK_WRITE && work->slot == list->slot && work->offset == end &&
-           count < GATHER_COUNT;
-         work = work->next) {
-        vector[count].iov_base = (void *)(uintptr_t)work->bytes.data;
-        vector[count++].iov_len = work->bytes.size;
-        end += work->bytes.size;
-        sync = sync || work->sync;
-    }
-    bool dsync = sync && !posix->log_dirty;
-    *ret_text = write_all(posix, list->slot, vector, count, list->offset, dsync);
-    if (*ret_text || dsync)
-        return work;
-    posix->dirty[list->slot] = posix->log_dirty = true;
-    if (sync)
-        *ret_text = sync_dirty(posix);
-    return work;
-}
-
-static void log_work(struct posix *posix, struct work *list)
-{
-    while (list) {
-        struct completion *first = NULL;
-        struct completion **last = &first;
-        uint32_t count = 0;
-        const char *text = posix->log_failed ? posix->text : NULL;
-        struct work *end = list->next;
-        if (!text && list->type == WORK_WRITE)
-            end = write_run(posix, list, &text);
-        else if (!text)
-            text = sync_dirty(posix);
-        posix->log_failed = text != NULL;
-        while (list != end) {
-            struct work *next = list->next;
-            struct completion *completion = mem_zero(sizeof(*completion));
-            completion->event =
-                (struct disk_event){list->type == WORK_WRITE ? DISK_LOG_WRITTEN : DISK_LOG_SYNCED,
-                                    text ? ERR_IO : 0, text};
-            *last = completion;
-            last = &completion->next;
-            count++;
-            mem_free(list);
-            list = next;
-        }
-        complete(posix, first, last, count);
-    }
-}
-
-/* ---------------------------------------------------------------------------- Engine thread. */
-
-static void slot_name(uint32_t slot, char name[NAME_SIZE])
-{
-    snprintf(name, NAME_SIZE, "%04u", slot);
-}
-
-static int fill(int fd, uint64_t size)
-{
-    uint8_t *zeros = mem_zero(ZEROS_SIZE);
-    int code = 0;
-    for (uint64_t at = 0; at < size && code == 0;) {
-        ssize_t written = write(fd, zeros, MIN(size - at, (uint64_t)ZEROS_SIZE));
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            code = written < 0 ? errno : ENOSPC;
-        else
-            at += (uint64_t)written;
-        /* A little at a time, that syncs of the log need not wait for all of it. */
-        if (code == 0 && (at % ZEROS_SYNC_EVERY == 0 || at == size) && fdatasync(fd) != 0)
-            code = errno;
-    }
-    mem_free(zeros);
-    return code;
-}
-
-/* Make one more slot: 0 or an errno. */
-static int slot_make(struct posix *posix, uint32_t slot)
-{
-    char name[NAME_SIZE];
-    if (slot >= SLOTS_AT_MOST)
-        return ENOSPC;
-    int fd = openat(posix->log_dir, "new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    slot_name(slot, name);
-    int code = fill(fd, posix->disk.segment_size);
-    if (code == 0 && fsync(fd) != 0)
-        code = errno;
-    if (code == 0 && renameat(posix->log_dir, "new", posix->log_dir, name) != 0)
-        code = errno;
-    if (code == 0 && fsync(posix->log_dir) != 0)
-        code = errno;
-    if (code == 0) {
-        posix->fds[slot] = fd;
-        return 0;
-    }
-    unlinkat(posix->log_dir, "new", 0);
-    close(fd);
-    return code;
-}
-
-static void engine_prepare(struct posix *posix, uint32_t slot)
-{
-    int code = slot_make(posix, slot);
-    if (code == 0)
-        complete_one(posix, DISK_SLOT_READY, 0, NULL);
-    else if (code == ENOSPC || code == EDQUOT)
-        complete_one(posix, DISK_SLOT_READY, ERR_DISK_FULL, "no room for a segment of the log");
-    else
-        complete_one(posix, DISK_SLOT_READY, ERR_IO,
-                     failure(posix, "making a segment of the log", strerror(code)));
-}
-
-static void engine_work(struct posix *posix, struct work *list)
-{
-    while (list) {
-        struct work *next = list->next;
-        if (list->type == WORK_PREPARE) {
-            engine_prepare(posix, list->slot);
-        } else {
-            const char *text = NULL;
-            int error = lmdb_apply(posix->lmdb, list->items, list->count, &text);
-            if (error == ERR_IO)
-                text = failure(posix, "writing the database", text);
-            complete_one(posix, DISK_APPLIED, error, text);
-        }
-        mem_free(list);
-        list = next;
-    }
 }
 
 /* -------------------------------------------------------------------------- The operations. */
@@ -379,7 +49,7 @@ static void posix_log_write(struct disk *disk, uint32_t slot, uint64_t offset, s
                             bool sync)
 {
     struct posix *posix = posix_of(disk);
-    hand_over(
+    threads_hand_over(
         posix, &posix->log,
         (struct work){
             .type = WORK_WRITE, .slot = slot, .offset = offset, .bytes = bytes, .sync = sync});
@@ -388,13 +58,14 @@ static void posix_log_write(struct disk *disk, uint32_t slot, uint64_t offset, s
 static void posix_log_sync(struct disk *disk)
 {
     struct posix *posix = posix_of(disk);
-    hand_over(posix, &posix->log, (struct work){.type = WORK_SYNC});
+    threads_hand_over(posix, &posix->log, (struct work){.type = WORK_SYNC});
 }
 
 static void posix_slot_prepare(struct disk *disk)
 {
     struct posix *posix = posix_of(disk);
-    hand_over(posix, &posix->engine, (struct work){.type = WORK_PREPARE, .slot = disk->slots});
+    threads_hand_over(posix, &posix->engine,
+                      (struct work){.type = WORK_PREPARE, .slot = disk->slots});
 }
 
 static int posix_get(struct disk *disk, enum disk_table table, struct slice key,
@@ -416,14 +87,78 @@ static int posix_next(struct disk *disk, struct slice *ret_key, struct slice *re
 
 static void posix_release(struct disk *disk)
 {
-    lmdb_release(posix_of(disk)->lmdb);
+    struct posix *posix = posix_of(disk);
+    lmdb_release(posix->lmdb);
+    posix->coldness.unchecked++;
+}
+
+static uint64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* A page that had to be read once shows that the data does not fit in memory, or is not there yet:
+ * from then on the readers wait instead, until they in turn find everything there. */
+static bool posix_cold(struct disk *disk)
+{
+    struct posix *posix = posix_of(disk);
+    struct coldness *coldness = &posix->coldness;
+    if (coldness->unchecked < COLD_CHECK_EVERY)
+        return coldness->cold;
+    coldness->unchecked = 0;
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage) != 0)
+        return coldness->cold;
+    bool faulted = (uint64_t)usage.ru_majflt != coldness->faults;
+    coldness->faults = (uint64_t)usage.ru_majflt;
+    uint64_t now_us = clock_us();
+    if (!faulted && now_us < coldness->until_us)
+        return coldness->cold;
+    uint64_t readers = atomic_load(&posix->reader_faults);
+    coldness->cold =
+        faulted || (coldness->cold && readers - coldness->faults_readers >= COLD_FAULTS_MIN);
+    coldness->faults_readers = readers;
+    coldness->until_us = now_us + COLD_US_MIN;
+    return coldness->cold;
+}
+
+/* One piece of memory holds the keys and their bytes. */
+static struct slice *keys_copy(const struct slice *keys, uint32_t count)
+{
+    size_t size = count * sizeof(*keys);
+    for (uint32_t i = 0; i < count; i++)
+        size += keys[i].size;
+    struct slice *copies = mem_alloc(size);
+    uint8_t *at = (uint8_t *)(copies + count);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(at, keys[i].data, keys[i].size);
+        copies[i] = slice_of(at, keys[i].size);
+        at += keys[i].size;
+    }
+    return copies;
+}
+
+static void posix_warm(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
+                       uint32_t records_max, uint64_t bytes_max)
+{
+    struct posix *posix = posix_of(disk);
+    struct worker *reader = &posix->readers[posix->reader_next++ % READERS];
+    threads_hand_over(posix, reader,
+                      (struct work){.type = WORK_WARM,
+                                    .tag = tag,
+                                    .keys = keys_copy(keys, count),
+                                    .count = count,
+                                    .records_max = records_max,
+                                    .bytes_max = bytes_max});
 }
 
 static void posix_apply(struct disk *disk, const struct disk_item *items, uint32_t count)
 {
     struct posix *posix = posix_of(disk);
-    hand_over(posix, &posix->engine,
-              (struct work){.type = WORK_APPLY, .items = items, .count = count});
+    threads_hand_over(posix, &posix->engine,
+                      (struct work){.type = WORK_APPLY, .items = items, .count = count});
 }
 
 /* Take over what the threads have completed. The eventfd is emptied first: what comes later rings
@@ -500,17 +235,7 @@ static int posix_fd(struct disk *disk)
 static void posix_close(struct disk *disk)
 {
     struct posix *posix = posix_of(disk);
-    struct worker *workers[] = {&posix->log, &posix->engine};
-    pthread_mutex_lock(&posix->mutex);
-    posix->stop = true;
-    pthread_mutex_unlock(&posix->mutex);
-    for (size_t i = 0; i < ARRAY_SIZE(workers); i++) {
-        if (!workers[i]->running)
-            continue;
-        pthread_cond_signal(&workers[i]->wake);
-        pthread_join(workers[i]->thread, NULL);
-        pthread_cond_destroy(&workers[i]->wake);
-    }
+    threads_stop(posix);
     struct disk_event event;
     while (posix->event_fd >= 0 && posix_poll(disk, &event))
         continue;
@@ -536,6 +261,8 @@ static const struct disk_operations operations = {
     .seek = posix_seek,
     .next = posix_next,
     .release = posix_release,
+    .cold = posix_cold,
+    .warm = posix_warm,
     .apply = posix_apply,
     .poll = posix_poll,
     .wait = posix_wait,
@@ -551,7 +278,7 @@ static const struct disk_operations operations = {
  * synced, for recovery will take it for durable. */
 static int slot_open(struct posix *posix, uint32_t slot, struct buf *error_text)
 {
-    char name[NAME_SIZE];
+    char name[SLOT_NAME_SIZE];
     struct stat stat;
     slot_name(slot, name);
     int fd = openat(posix->log_dir, name, O_RDWR | O_CLOEXEC);
@@ -618,12 +345,10 @@ static int open_all(struct posix *posix, const struct disk_posix_options *option
     if (error)
         return error;
     posix->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (posix->event_fd < 0 || worker_start(posix, &posix->log, "kvring-log", log_work) != 0 ||
-        worker_start(posix, &posix->engine, "kvring-engine", engine_work) != 0) {
-        buf_printf(error_text, "cannot start the threads of the disk: %s", strerror(errno));
-        return ERR_IO;
-    }
-    return 0;
+    int code = posix->event_fd < 0 ? errno : threads_start(posix);
+    if (code != 0)
+        buf_printf(error_text, "cannot start the threads of the disk: %s", strerror(code));
+    return code == 0 ? 0 : ERR_IO;
 }
 
 int disk_posix_open(const struct disk_posix_options *options, struct disk **ret_disk,

@@ -36,6 +36,25 @@ bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
     return true;
 }
 
+bool engine_path(struct slice key, struct slice value, struct slice *ret_path)
+{
+    uint64_t hash;
+    struct slice bucket;
+    struct slice client_key;
+    uint8_t scratch[ENGINE_KEY_DIGEST];
+    if (!engine_key_is_digest(key)) {
+        *ret_path = key;
+        return key_parse(key, &hash, &bucket, &client_key);
+    }
+    if (value.size < BODY_OVERHEAD)
+        return false;
+    size_t size = load_u32(value.data);
+    if (size <= DISK_KEY_SIZE_MAX || size > value.size - BODY_OVERHEAD)
+        return false;
+    *ret_path = slice_of(value.data + 4, size);
+    return slice_equal(engine_key(*ret_path, key.data[ENGINE_KEY_DIGEST - 1], scratch), key);
+}
+
 int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_KEY_DIGEST],
                 struct slice *ret_key, struct slice *ret_value)
 {
@@ -71,6 +90,7 @@ int store_find(struct store *store, uint64_t hash, struct slice path, struct fou
     if (cell) {
         store->reads_memory++;
         found_cell(ret_found, cell);
+        ret_found->damage = damage_find(store, hash, path);
         return 0;
     }
     *ret_found = (struct found){.position = store->checkpoint.mark.freeze.position};
@@ -83,12 +103,17 @@ int store_find(struct store *store, uint64_t hash, struct slice path, struct fou
     if (error)
         return error == ERR_NOT_FOUND ? 0 : error;
     struct slice other;
+    ret_found->damage = damage_find(store, hash, path);
     if (engine_parse(key, value, &other, &ret_found->object)) {
         ret_found->bytes = (uint32_t)(path.size + ret_found->object.size);
+        if (ret_found->damage && !ret_found->damage->written) {
+            damage_dismiss(store, ret_found->damage);
+            ret_found->damage = NULL;
+        }
         return 0;
     }
-    store->bad_records++;
     ret_found->bad = true;
+    ret_found->damage = damage_note(store, hash, path);
     size_t overhead = engine_key_is_digest(key) ? BODY_OVERHEAD + path.size : 8;
     ret_found->bytes = (uint32_t)(path.size + (value.size > overhead ? value.size - overhead : 0));
     return 0;
@@ -142,6 +167,7 @@ void store_forget(struct store *store, uint32_t range, uint64_t position)
     store->keys -= state->stat.keys;
     store->bytes -= state->stat.bytes;
     state->dropped = position;
+    damage_forget(store, range);
     if (position > store->checkpoint.mark.drops) {
         tree_clear_range(&store->tree, range, store->range_bits);
         state->stat = (struct range_stat){0};

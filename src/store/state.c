@@ -157,6 +157,18 @@ static int load_mark(struct store *store, struct slice payload, struct buf *erro
     return 0;
 }
 
+uint64_t state_log_own(struct store *store, struct slice key, struct slice value, bool more,
+                       bool sync)
+{
+    struct buf *bytes = log_begin(&store->log);
+    for (int i = 0; i < 17; i++) /* Installs nothing. */
+        write_u8(bytes, 0);
+    write_string(bytes, key);
+    write_string(bytes, value);
+    metas_set(&store->metas, key, value, true);
+    return log_commit(&store->log, RECORD_METAS, more, sync);
+}
+
 int state_own_meta(struct store *store, struct slice key, struct slice value)
 {
     struct reader reader = reader_of(value);
@@ -169,6 +181,8 @@ int state_own_meta(struct store *store, struct slice key, struct slice value)
             store_ranges_init(store, bits);
         return 0;
     }
+    if (key.size > 1 && key.data[1] == META_OWN_DAMAGE)
+        return damage_restore(store, key, value);
     if (key.size != 6 || key.data[1] != META_OWN_EPOCH)
         return ERR_CORRUPT;
     uint32_t range = load_u32(key.data + 2);

@@ -126,39 +126,8 @@ static int refuse_read(const struct store *store, const struct store_op *op)
     return op->epoch != 0 && is_stale(store, op) ? ERR_WRONG_EPOCH : 0;
 }
 
-/* ------------------------------------------------------------------------------- Operations. */
-
-static void do_update(struct store *store, const struct store_op *op)
-{
-    struct store_done done = {.error = refuse_write(store, op)};
-    struct found found;
-    struct slice path = path_make(store, op->hash, op->bucket, op->key);
-    if (done.error == 0)
-        done.error = store_find(store, op->hash, path, &found);
-    if (done.error == 0 && found.bad)
-        done.error = ERR_UNREADABLE;
-    if (done.error) {
-        finish(store, op, &done);
-        return;
-    }
-    struct draft draft = draft_begin(store, path);
-    done.error = object_update(found.object, &op->update, draft.bytes, &done.hlc);
-    if (done.error == 0 && !log_fits(&store->log))
-        done.error = ERR_TOO_LARGE;
-    if (done.error) {
-        log_cancel(&store->log);
-        finish(store, op, &done);
-        return;
-    }
-    uint64_t before = found_digest(&found, op->hash, op->bucket, op->key);
-    uint64_t digest = object_digest(op->hash, op->bucket, op->key, draft_object(&draft));
-    struct cell *cell =
-        draft_commit(store, &draft, &found, digest, before ^ digest, false, op->sync);
-    done.position = cell->position;
-    done.object = cell_object(cell);
-    done.changed = true;
-    finish(store, op, &done);
-}
+/* --------------------------------------------------------------------- Writing over what is there.
+ */
 
 /* What the leaf of HASH has to change by when PATH, whose record is damaged, gets DIGEST: the
  * lost record's digest is not known, so the leaf is summed up anew. */
@@ -180,8 +149,85 @@ static int delta_over_bad(struct store *store, uint64_t hash, struct slice path,
     return walk.error;
 }
 
-/* Merge OBJECT into what is there. Fills in RET's error, position, changed and object. */
-static void merge_one(struct store *store, const struct entry *entry, bool more, bool sync,
+/* How a record is to be written. */
+struct manner {
+    bool more; /* Others of the group follow. */
+    bool sync;
+    bool heals; /* The object holds all that a damaged key has lost. */
+};
+
+/* Write the draft of ENTRY's new object over FOUND, or cancel it. A damaged record that is written
+ * over without being healed is marked, within the same group. Fills in RET's error, position,
+ * changed and object. */
+static void draft_end(struct store *store, struct draft *draft, const struct found *found,
+                      const struct entry *entry, const struct manner *manner,
+                      struct store_done *ret)
+{
+    struct damage *damage = found->damage;
+    uint64_t digest = object_digest(entry->hash, entry->bucket, entry->key, draft_object(draft));
+    uint64_t delta = digest ^ found_digest(found, entry->hash, entry->bucket, entry->key);
+    if (!log_fits(&store->log))
+        ret->error = ERR_TOO_LARGE;
+    else if (found->bad && !damage && !manner->heals)
+        ret->error = ERR_UNREADABLE; /* Nobody would know what it lacks. */
+    else if (found->bad)
+        ret->error = delta_over_bad(store, entry->hash, buf_slice(&store->path), digest, &delta);
+    if (ret->error) {
+        log_cancel(&store->log);
+        return;
+    }
+    bool mark = found->bad && !manner->heals;
+    bool unmark = manner->heals && damage_marked(damage);
+    struct cell *cell = draft_commit(store, draft, found, digest, delta,
+                                     manner->more || mark || unmark, manner->sync);
+    ret->position = cell->position;
+    if (mark)
+        ret->position = damage_mark(store, damage, manner->more, manner->sync);
+    else if (manner->heals && damage)
+        ret->position = MAX(damage_heal(store, damage, manner->more, manner->sync), ret->position);
+    ret->changed = true;
+    ret->object = cell_object(cell);
+}
+
+/* An actor that may have forgotten what it wrote to the key writes no more to it. */
+static bool may_update(const struct found *found, const struct store_op *op)
+{
+    struct damage *damage = found->damage;
+    if (damage && op->renewed)
+        damage->renewed = true;
+    return damage && damage->renewed;
+}
+
+/* ------------------------------------------------------------------------------- Operations. */
+
+static void do_update(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {.error = refuse_write(store, op)};
+    struct found found;
+    struct slice path = path_make(store, op->hash, op->bucket, op->key);
+    if (done.error == 0)
+        done.error = store_find(store, op->hash, path, &found);
+    if (done.error == 0 && found_unreadable(&found) && !may_update(&found, op))
+        done.error = ERR_UNREADABLE;
+    if (done.error) {
+        finish(store, op, &done);
+        return;
+    }
+    struct draft draft = draft_begin(store, path);
+    done.error = object_update(found.object, &op->update, draft.bytes, &done.hlc);
+    if (done.error) {
+        log_cancel(&store->log);
+        finish(store, op, &done);
+        return;
+    }
+    struct entry entry = {op->hash, op->bucket, op->key, SLICE_NONE};
+    struct manner manner = {.sync = op->sync};
+    draft_end(store, &draft, &found, &entry, &manner, &done);
+    finish(store, op, &done);
+}
+
+/* Merge ENTRY into what is there. Fills in RET's error, position, changed and object. */
+static void merge_one(struct store *store, const struct entry *entry, const struct manner *manner,
                       struct store_done *ret)
 {
     struct found found;
@@ -197,31 +243,24 @@ static void merge_one(struct store *store, const struct entry *entry, bool more,
         buf_append(draft.bytes, entry->object);
     else if (!same)
         same = object_merge(found.object, entry->object, draft.bytes) & MERGE_SAME_A;
-    uint64_t digest =
-        same ? 0 : object_digest(entry->hash, entry->bucket, entry->key, draft_object(&draft));
-    uint64_t delta = digest ^ found_digest(&found, entry->hash, entry->bucket, entry->key);
-    if (!same && !log_fits(&store->log))
-        ret->error = ERR_TOO_LARGE;
-    else if (found.bad)
-        ret->error = delta_over_bad(store, entry->hash, path, digest, &delta);
-    if (same || ret->error) {
-        log_cancel(&store->log);
-        ret->object = found.object;
-        ret->position = found.position;
+    if (!same) {
+        draft_end(store, &draft, &found, entry, manner, ret);
         return;
     }
-    struct cell *cell = draft_commit(store, &draft, &found, digest, delta, more, sync);
-    ret->changed = true;
-    ret->object = cell_object(cell);
-    ret->position = cell->position;
+    log_cancel(&store->log);
+    ret->object = found.object;
+    ret->position = found.position;
+    if (manner->heals && damage_marked(found.damage))
+        ret->position = damage_heal(store, found.damage, manner->more, manner->sync);
 }
 
 static void do_merge(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
     struct entry entry = {op->hash, op->bucket, op->key, op->object};
+    struct manner manner = {.sync = op->sync, .heals = op->heals};
     if (done.error == 0)
-        merge_one(store, &entry, false, op->sync, &done);
+        merge_one(store, &entry, &manner, &done);
     finish(store, op, &done);
 }
 
@@ -233,8 +272,9 @@ static void do_read(struct store *store, const struct store_op *op)
         done.error =
             store_find(store, op->hash, path_make(store, op->hash, op->bucket, op->key), &found);
     if (done.error == 0) {
-        done.error = found.bad ? ERR_UNREADABLE : 0;
-        done.object = found.object;
+        bool unreadable = found_unreadable(&found);
+        done.error = unreadable ? ERR_UNREADABLE : 0;
+        done.object = unreadable ? SLICE_NONE : found.object;
         done.position = found.position;
     }
     finish(store, op, &done);
@@ -260,15 +300,16 @@ static void do_scan(struct store *store, const struct store_op *op)
     walk_start(&walk, store, &store->arena, op->scan.from, after, op->scan.to);
     while (walk_next(&walk, &item)) {
         struct slice only = op->scan.scan_bucket;
+        bool unreadable = item.bad || item.lacking;
         if (only.size > 0 && !item.bad && !slice_equal(only, item.bucket))
             continue;
         bytes += item.path.size + item.object.size;
         done.more =
             done.entries_count > 0 &&
-            (item.bad || done.entries_count >= op->scan.count_max || bytes > op->scan.bytes_max);
+            (unreadable || done.entries_count >= op->scan.count_max || bytes > op->scan.bytes_max);
         if (done.more)
             break;
-        if (item.bad) {
+        if (unreadable) {
             done.error = ERR_UNREADABLE;
             break;
         }
@@ -323,7 +364,7 @@ static void do_chunk(struct store *store, const struct store_op *op)
     int error = 0;
     for (uint32_t i = 0; i < op->batch.entries_count && error == 0; i++) {
         struct store_done one = {0};
-        merge_one(store, &op->batch.entries[i], true, true, &one);
+        merge_one(store, &op->batch.entries[i], &(struct manner){.more = true, .sync = true}, &one);
         error = one.error;
         done.changed = done.changed || one.changed;
     }
@@ -385,10 +426,9 @@ static void do_verify(struct store *store, const struct store_op *op)
     walk_start(&walk, store, &store->arena, range_first(op->range, store->range_bits), SLICE_NONE,
                range_last(op->range, store->range_bits));
     while (walk_next(&walk, &item)) {
-        if (item.bad) {
-            verified->bad++;
+        verified->bad += item.bad || item.lacking;
+        if (item.bad)
             continue;
-        }
         verified->keys++;
         verified->bytes += item.path.size + item.object.size;
         uint64_t digest = object_digest(item.hash, item.bucket, item.key, item.object);

@@ -13,18 +13,31 @@
 
 struct store;
 
+/* A key whose record is damaged (damage.h). */
+struct store_damage {
+    uint64_t hash;
+    struct slice bucket;
+    struct slice key;
+    bool fresh; /* It is the first time that this life of the process hears of it. */
+};
+
 struct store_options {
-    uint32_t range_bits;      /* 0 while the node has not joined: see store_set_ranges. */
-    uint64_t memory_max;      /* Bytes of memtables, active and frozen; default 256 MiB. */
-    uint32_t log_interval_ms; /* Of mode `interval`: how often the log is synced; default 200. */
-    uint64_t reserve_bytes;   /* Writes are refused below this much free disk. */
-    uint32_t tree_bits;       /* log2 of the hash tree's leaves; 0: TREE_BITS_DEFAULT. */
+    uint32_t range_bits;       /* 0 while the node has not joined: see store_set_ranges. */
+    uint64_t memory_max;       /* Bytes of memtables, active and frozen; default 256 MiB. */
+    uint32_t log_interval_ms;  /* Of mode `interval`: how often the log is synced; default 200. */
+    uint64_t reserve_bytes;    /* Writes are refused below this much free disk. */
+    uint64_t scrub_rate;       /* Bytes of the engine that are checked per second; 0: none. */
+    uint32_t scrub_interval_s; /* At least so long between the beginnings of two rounds. */
+    uint32_t tree_bits;        /* log2 of the hash tree's leaves; 0: TREE_BITS_DEFAULT. */
     /* Called for each completed operation; what DONE points to is valid during the call only. */
     void (*done)(void *arg, const struct store_done *done);
     /* Positions up to WRITTEN are in the kernel, up to SYNCED on the disk. */
     void (*durable)(void *arg, uint64_t written, uint64_t synced);
     /* A write or sync failed: stop serving. TEXT says what and where. */
     void (*failed)(void *arg, const char *text);
+    /* A record is damaged, and the key is to be healed; again and again while that is so. NULL: it
+     * is only kept from being served. */
+    void (*damaged)(void *arg, const struct store_damage *damage);
     void *arg;
 };
 
@@ -71,7 +84,15 @@ struct store_stats {
     uint64_t log_bytes; /* Not yet checkpointed. */
     uint64_t log_writes, log_syncs, log_records;
     uint64_t checkpoints, checkpoint_transactions;
-    uint64_t bad_records;
+    uint64_t bad_records;   /* Found, in all, */
+    uint64_t bad_healed;    /* and of these whole again. */
+    uint64_t bad_now;       /* Keys that are not. */
+    uint64_t scrub_rounds;  /* Whole rounds over all records, */
+    uint64_t scrub_records; /* records and bytes checked in all, */
+    uint64_t scrub_bytes;
+    uint64_t scrub_bad;     /* of these damaged; */
+    uint64_t scrub_took_us; /* how long the last whole round took, */
+    uint64_t scrub_percent; /* and how far this one has come. */
     uint64_t file_bytes, disk_free_bytes, disk_total_bytes;
     uint64_t reads_memory, reads_disk, stalls_us;
     bool full; /* Writes are refused: DISK_FULL. */

@@ -212,6 +212,8 @@ void store_close(struct store *store)
     memtable_free(store->frozen);
     memtable_free(store->dying);
     metas_done(&store->metas);
+    damages_done(&store->damages);
+    scrub_done(&store->scrub);
     tree_done(&store->tree);
     tree_done(&store->tree_stored);
     checkpoint_done(&store->checkpoint);
@@ -230,11 +232,5 @@ void store_set_ranges(struct store *store, uint32_t range_bits)
     uint8_t value = (uint8_t)range_bits;
     struct slice key_slice = slice_of(key, sizeof(key));
     store_ranges_init(store, range_bits);
-    struct buf *bytes = log_begin(&store->log);
-    for (int i = 0; i < 17; i++) /* Installs nothing. */
-        write_u8(bytes, 0);
-    write_string(bytes, key_slice);
-    write_string(bytes, slice_of(&value, 1));
-    metas_set(&store->metas, key_slice, slice_of(&value, 1), true);
-    log_commit(&store->log, RECORD_METAS, false, true);
+    state_log_own(store, key_slice, slice_of(&value, 1), false, true);
 }

@@ -3,7 +3,8 @@
  *   store.c       operations            lookup.c      finding and reading one record
  *   store_run.c   every tick, figures   state.c       watermark, leaves, metas in the engine
  *   store_open.c  recovery              walk.c        all records of an interval, in order
- *   checkpoint.c  memtable to engine
+ *   checkpoint.c  memtable to engine    damage.c      keys whose record is damaged
+ *   scrub.c       looks for damage
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
  * dropped hides what lies in the frozen table and the engine from before, until a checkpoint has
@@ -15,6 +16,7 @@
 #define STORE_PRIVATE_H
 
 #include "base/rule.h"
+#include "store/damage.h"
 #include "store/log.h"
 #include "store/memtable.h"
 #include "store/metas.h"
@@ -76,6 +78,22 @@ struct checkpoint {
     uint64_t transactions;
 };
 
+/* A round over all records of the engine, looking for damage. */
+struct scrub {
+    bool running;
+    bool warming;    /* The disk is fetching what comes next. */
+    bool wrapped;    /* Past the last hash, on the way up to `start`. */
+    uint64_t start;  /* Hash at which rounds begin. */
+    struct buf next; /* Owned. Key in the engine. */
+    uint64_t next_us;
+    uint64_t began_us; /* The round, */
+    uint64_t took_us;  /* and how long the last whole one took. */
+    uint64_t rounds;   /* Whole ones, */
+    uint64_t records;  /* and what was read in all. */
+    uint64_t bytes;
+    uint64_t bad;
+};
+
 struct store {
     struct store_options options;
     struct disk *disk; /* Borrowed. */
@@ -84,6 +102,8 @@ struct store {
     struct memtable *frozen; /* While a checkpoint is under way. */
     struct memtable *dying;  /* Being freed, or NULL. */
     struct metas metas;
+    struct damages damages;
+    struct scrub scrub;
     struct tree tree;           /* Of the data as it is, */
     struct tree tree_stored;    /* as it is in the engine. */
     struct range_state *ranges; /* Owned; by range. */
@@ -106,7 +126,7 @@ struct store {
     uint64_t told_synced;
     uint64_t hold_until_us; /* Flow control: `durable` is not told before. */
     uint64_t hold_bytes;    /* log.bytes when it was told last. */
-    uint64_t bad_records, reads_memory, reads_disk, stalls_us;
+    uint64_t reads_memory, reads_disk, stalls_us;
 };
 
 static inline uint32_t store_ranges_count(const struct store *store)
@@ -135,12 +155,13 @@ void store_fail(struct store *store, const char *text);
 /* ---------------------------------------------------------------------------- lookup.c */
 
 struct found {
-    struct slice object; /* Empty: none. */
-    struct cell *cell;   /* Where it lies, if in a memtable. */
-    bool bad;            /* There is one, but its record is damaged. */
-    uint64_t digest;     /* With a cell or bad == false; computed by found_digest. */
-    uint32_t bytes;      /* Of key and object, 0: none. */
-    uint64_t position;   /* That it was written at or before. */
+    struct slice object;   /* Empty: none. */
+    struct cell *cell;     /* Where it lies, if in a memtable. */
+    bool bad;              /* There is one, but its record is damaged. */
+    struct damage *damage; /* What is known of that, or of a past that the record lacks. */
+    uint64_t digest;       /* With a cell or bad == false; computed by found_digest. */
+    uint32_t bytes;        /* Of key and object, 0: none. */
+    uint64_t position;     /* That it was written at or before. */
 };
 
 enum { ENGINE_KEY_DIGEST = 26 };
@@ -157,6 +178,9 @@ struct slice engine_value(const struct cell *cell);
 /* The record's parts; false if its checksum is wrong. Then RET_PATH is the best that is known. */
 bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
                   struct slice *ret_object);
+/* The path of a record whose checksum is wrong; false where that is not to be had: the record has a
+ * digest for a key, and its value no path that this is the digest of. */
+bool engine_path(struct slice key, struct slice value, struct slice *ret_path);
 /* Where PATH lies or would lie in the engine: its key (in SCRATCH or PATH) and value. 0 or
  * ERR_NOT_FOUND; ERR_IO. */
 int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_KEY_DIGEST],
@@ -165,6 +189,11 @@ int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_K
 /* Find PATH of HASH. 0 or ERR_IO. Slices are valid until the tables change or disk_release. */
 int store_find(struct store *store, uint64_t hash, struct slice path,
                struct found *ret_found) CHECK_RESULT;
+/* Must it not be read: damaged, or lacking its past? */
+static inline bool found_unreadable(const struct found *found)
+{
+    return found->bad || damage_marked(found->damage);
+}
 /* object_digest of what was found; 0 for none. */
 uint64_t found_digest(const struct found *found, uint64_t hash, struct slice bucket,
                       struct slice key);
@@ -190,7 +219,8 @@ struct walk_item {
     struct slice key;
     struct slice object;
     const struct cell *cell; /* Or NULL: it lies in the engine. */
-    bool bad;
+    bool bad;                /* The record is damaged, */
+    bool lacking;            /* or good, but lacks its past (damage.h). */
 };
 
 struct walk_record {
@@ -243,6 +273,21 @@ uint64_t checkpoint_log_bytes(const struct store *store);
 /* No room for more data before the checkpoint has moved on. */
 bool checkpoint_behind(const struct store *store);
 
+/* ----------------------------------------------------------------------------- scrub.c */
+
+/* Tags of disk_warm: whom it was for. Numbers of operations are above them. */
+enum { WARM_SCRUB = 1 };
+
+void scrub_done(struct scrub *scrub);
+/* Go on if it is time. */
+void scrub_run(struct store *store);
+/* What it wanted is in memory. */
+void scrub_take(struct store *store);
+/* When scrub_run wants to be called; UINT64_MAX: never. */
+uint64_t scrub_wake_us(const struct store *store);
+/* How far the round has come. */
+uint32_t scrub_percent(const struct store *store);
+
 /* ----------------------------------------------------------------------------- state.c
  *
  * Watermark, leaves (64 to a record) and figures of ranges in the engine's state table. */
@@ -260,7 +305,10 @@ struct disk_item state_meta_item(const struct meta *meta, struct arena *arena);
 int state_load(struct store *store, bool *ret_found, struct buf *error_text) CHECK_RESULT;
 
 /* Keys of the store's own metas. */
-enum { META_OWN_BITS = 'b', META_OWN_EPOCH = 'e' };
+enum { META_OWN_BITS = 'b', META_OWN_EPOCH = 'e', META_OWN_DAMAGE = 'x' };
+/* Set one, in a record of its own; returns the record's position. */
+uint64_t state_log_own(struct store *store, struct slice key, struct slice value, bool more,
+                       bool sync);
 /* A meta of the store's own was set, by replay or from the engine. */
 int state_own_meta(struct store *store, struct slice key, struct slice value) CHECK_RESULT;
 /* The number of ranges is known. */

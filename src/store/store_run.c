@@ -22,7 +22,9 @@ static void take_completions(struct store *store)
 {
     struct disk_event event;
     while (disk_poll(store->disk, &event)) {
-        if (!log_take(&store->log, &event))
+        if (event.type == DISK_WARMED)
+            scrub_take(store);
+        else if (!log_take(&store->log, &event))
             checkpoint_take(store, &event);
         if (store->log.failed)
             store_fail(store, store->log.failed);
@@ -119,6 +121,8 @@ void store_poll(struct store *store, struct moment now)
     if (store->stopping)
         finish_stop(store);
     tell_durable(store);
+    scrub_run(store);
+    damage_tell(store);
     reap(store);
 }
 
@@ -126,7 +130,7 @@ uint64_t store_wake_us(const struct store *store)
 {
     if (store->failed)
         return UINT64_MAX;
-    uint64_t wake = store->space_us;
+    uint64_t wake = MIN(store->space_us, MIN(damage_wake_us(store), scrub_wake_us(store)));
     const struct checkpoint *checkpoint = &store->checkpoint;
     if (store->dying)
         wake = store->now_us;
@@ -162,7 +166,15 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
         .log_records = log->records_count,
         .checkpoints = store->checkpoint.count,
         .checkpoint_transactions = store->checkpoint.transactions,
-        .bad_records = store->bad_records,
+        .bad_records = store->damages.found,
+        .bad_healed = store->damages.healed,
+        .bad_now = store->damages.count,
+        .scrub_rounds = store->scrub.rounds,
+        .scrub_records = store->scrub.records,
+        .scrub_bytes = store->scrub.bytes,
+        .scrub_bad = store->scrub.bad,
+        .scrub_took_us = store->scrub.took_us,
+        .scrub_percent = scrub_percent(store),
         .file_bytes = store->space.file,
         .disk_free_bytes = store->space.free,
         .disk_total_bytes = store->space.total,

@@ -42,7 +42,8 @@ static void group_add(struct walk *walk)
     }
     struct walk_record *record = &walk->group[walk->group_count++];
     record->bad = !engine_parse(walk->ahead_key, walk->ahead_value, &record->path, &record->object);
-    walk->store->bad_records += record->bad;
+    if (record->bad && !engine_path(walk->ahead_key, walk->ahead_value, &record->path))
+        record->path = walk->ahead_key;
 }
 
 /* Fill the group with the engine's next hash that may be seen, unless it still has records. */
@@ -89,7 +90,13 @@ static void frozen_skip(struct walk *walk)
     }
 }
 
-static bool item_of_cell(const struct cell *cell, struct walk_item *ret_item)
+static bool is_lacking(const struct store *store, uint64_t hash, struct slice path)
+{
+    return store->damages.count > 0 && damage_marked(damage_find(store, hash, path));
+}
+
+static bool item_of_cell(const struct walk *walk, const struct cell *cell,
+                         struct walk_item *ret_item)
 {
     *ret_item = (struct walk_item){.hash = cell->hash,
                                    .path = cell_path(cell),
@@ -97,15 +104,23 @@ static bool item_of_cell(const struct cell *cell, struct walk_item *ret_item)
                                    .key = cell_key(cell),
                                    .object = cell_object(cell),
                                    .cell = cell};
+    ret_item->lacking = is_lacking(walk->store, cell->hash, ret_item->path);
     return true;
 }
 
-static bool item_of_record(const struct walk_record *record, struct walk_item *ret_item)
+static bool item_of_record(const struct walk *walk, const struct walk_record *record,
+                           struct walk_item *ret_item)
 {
     *ret_item =
         (struct walk_item){.path = record->path, .object = record->object, .bad = record->bad};
-    if (!key_parse(record->path, &ret_item->hash, &ret_item->bucket, &ret_item->key))
+    if (engine_key_is_digest(record->path)) /* Damaged, and nobody can tell whose it is. */
+        ret_item->hash = load_u64_be(record->path.data);
+    else if (!key_parse(record->path, &ret_item->hash, &ret_item->bucket, &ret_item->key))
         ret_item->bad = true;
+    else if (record->bad)
+        damage_note(walk->store, ret_item->hash, record->path);
+    else
+        ret_item->lacking = is_lacking(walk->store, ret_item->hash, record->path);
     return true;
 }
 
@@ -128,10 +143,10 @@ bool walk_next(struct walk *walk, struct walk_item *ret_item)
         cell = walk->frozen;
     if (!cell || (record && slice_compare(record->path, cell_path(cell)) < 0)) {
         walk->group_at++;
-        return item_of_record(record, ret_item);
+        return item_of_record(walk, record, ret_item);
     }
     struct slice path = cell_path(cell);
-    item_of_cell(cell, ret_item);
+    item_of_cell(walk, cell, ret_item);
     walk->group_at += record && slice_equal(record->path, path);
     walk->active = cell_after(walk->store->active, walk->active, path);
     walk->frozen = cell_after(walk->store->frozen, walk->frozen, path);

@@ -1,5 +1,5 @@
-/* Damaged records: never served, counted, healed by a merge; damage in the log is told apart from a
- * torn tail. */
+/* Damaged records: never served, counted, told to the host, found by the scrub, whole again only
+ * with what other slots hold; damage in the log is told apart from a torn tail. */
 #include "store/record.h"
 #include "store_rig.h"
 
@@ -29,7 +29,14 @@ static uint64_t bad_records(const struct rig *rig)
     return stats.bad_records;
 }
 
-Test(store_damage, bad_record_is_unreadable_until_a_merge_heals_it)
+static uint64_t bad_now(const struct rig *rig)
+{
+    struct store_stats stats;
+    store_stats(rig->store, &stats);
+    return stats.bad_now;
+}
+
+Test(store_damage, bad_record_is_unreadable_until_it_is_healed)
 {
     for (uint64_t bit = 0; bit < 400; bit += 7) {
         struct rig rig;
@@ -52,6 +59,8 @@ Test(store_damage, bad_record_is_unreadable_until_a_merge_heals_it)
         cr_assert_eq(rig_submit(&rig, verify), 0);
         cr_assert_eq(rig.done.verified.bad, 1u);
         cr_assert_eq(rig.done.verified.keys, 0u);
+        op.heals = true;
+        cr_assert_eq(rig_submit(&rig, op), ERR_UNREADABLE, "nobody else had anything");
         op.object = buf_slice(&healthy);
         cr_assert_eq(rig_submit(&rig, op), 0);
         cr_assert(rig.done.changed);
@@ -64,6 +73,282 @@ Test(store_damage, bad_record_is_unreadable_until_a_merge_heals_it)
         buf_done(&healthy);
         rig_end(&rig);
     }
+}
+
+/* What the host heard of. */
+struct news {
+    struct rig rig;
+    uint32_t count;
+    uint32_t fresh;
+    uint64_t hash;
+    char key[700];
+};
+
+static void damaged(void *arg, const struct store_damage *damage)
+{
+    struct news *news = arg;
+    news->count++;
+    news->fresh += damage->fresh;
+    news->hash = damage->hash;
+    cr_assert(slice_equal(damage->bucket, slice_string("default")));
+    snprintf(news->key, sizeof(news->key), "%.*s", (int)damage->key.size,
+             (const char *)damage->key.data);
+}
+
+/* The rig comes first in struct news: its callbacks work on either. */
+static void news_start(struct news *news)
+{
+    *news = (struct news){0};
+    news->rig.disk = disk_mem_new(&(struct disk_mem_options){0});
+    news->rig.options.damaged = damaged;
+    cr_assert_eq(rig_open(&news->rig), 0);
+}
+
+static void kill_and_reopen(struct rig *rig)
+{
+    rig_tick(rig);
+    disk_mem_power_loss(rig->disk, NULL);
+    rig_close(rig);
+    cr_assert_eq(rig_open(rig), 0);
+}
+
+static struct store_op update_op(const char *key, const char *value, uint64_t actor,
+                                 uint64_t counter)
+{
+    struct store_op op = rig_op(STORE_UPDATE, key);
+    op.update = (struct update){.dot = {actor, counter},
+                                .hlc = counter << 16,
+                                .policy = POLICY_SIBLINGS,
+                                .blind = true,
+                                .value = slice_string(value)};
+    return op;
+}
+
+static uint32_t siblings(struct rig *rig, const char *key)
+{
+    struct object object;
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key)), 0);
+    cr_assert_eq(object_read(rig->done.object, UINT64_MAX, 0, &rig->arena, &object), 0);
+    return object.count;
+}
+
+static void damage_lives_through(const char *key)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    struct buf past = {0};
+    news_start(&news);
+    cr_assert_eq(rig_submit(rig, update_op(key, "the past", 1, 1)), 0);
+    buf_append(&past, rig->done.object);
+    settle(rig);
+    cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 8 * 640 + 3));
+    /* The actor that may have forgotten what it wrote here writes no more. */
+    cr_assert_eq(rig_submit(rig, update_op(key, "newer", 1, 2)), ERR_UNREADABLE);
+    struct store_op op = update_op(key, "newer", 2, 1);
+    op.renewed = true;
+    cr_assert_eq(rig_submit(rig, op), 0);
+    cr_assert(rig->done.changed && rig->done.position > 0);
+    cr_assert_eq(rig_submit(rig, update_op(key, "newest", 2, 2)), 0, "asked once");
+    for (int life = 0; life < 4; life++) {
+        uint32_t heard = news.count;
+        rig_tick(rig);
+        cr_assert_eq(news.count, heard + 1);
+        cr_assert_str_eq(news.key, key);
+        cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key)), ERR_UNREADABLE);
+        cr_assert_eq(rig->done.object.size, 0u);
+        rig_verify(rig);
+        if (life % 2 == 0)
+            kill_and_reopen(rig);
+        else
+            settle(rig);
+    }
+    op = rig_op(STORE_MERGE, key);
+    op.object = buf_slice(&past);
+    cr_assert_eq(rig_submit(rig, op), 0);
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key)), ERR_UNREADABLE, "others may have more");
+    op.heals = true;
+    cr_assert_eq(rig_submit(rig, op), 0);
+    cr_assert_eq(siblings(rig, key), 3u);
+    cr_assert_eq(bad_now(rig), 0u);
+    kill_and_reopen(rig);
+    cr_assert_eq(siblings(rig, key), 3u);
+    settle(rig);
+    cr_assert_eq(siblings(rig, key), 3u);
+    cr_assert_eq(rig_verify(rig), 1);
+    buf_done(&past);
+    rig_end(rig);
+}
+
+Test(store_damage, what_is_written_to_a_damaged_key_is_kept_but_not_read_until_it_is_healed)
+{
+    damage_lives_through("k");
+    char key[601];
+    memset(key, 'l', 600);
+    key[600] = 0;
+    damage_lives_through(key);
+}
+
+Test(store_damage, merges_and_chunks_over_damage_do_not_make_it_whole)
+{
+    struct rig rig;
+    struct buf object = {0};
+    rig_start(&rig, 0);
+    cr_assert_eq(rig_submit(&rig, update_op("k", "a", 1, 1)), 0);
+    cr_assert_eq(rig_submit(&rig, update_op("other", "b", 1, 2)), 0);
+    buf_append(&object, rig.done.object);
+    settle(&rig);
+    cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, 70));
+    cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 1, 70));
+    struct store_op like = rig_op(STORE_MERGE, "k");
+    struct entry entry = {like.hash, like.bucket, like.key, buf_slice(&object)};
+    struct store_op chunk = {.type = STORE_CHUNK, .range = like.range, .epoch = 1, .sync = true};
+    chunk.batch.entries = &entry;
+    chunk.batch.entries_count = 1;
+    cr_assert_eq(rig_submit(&rig, chunk), 0);
+    kill_and_reopen(&rig);
+    cr_assert_eq(rig_submit(&rig, rig_op(STORE_READ, "k")), ERR_UNREADABLE);
+    like.heals = true;
+    cr_assert_eq(rig_submit(&rig, like), 0, "healed by what nobody else has: it stands");
+    cr_assert_eq(siblings(&rig, "k"), 1u);
+    cr_assert_eq(rig_submit(&rig, rig_op(STORE_READ, "other")), ERR_UNREADABLE);
+    buf_done(&object);
+    rig_end(&rig);
+}
+
+Test(store_damage, dropping_a_range_forgets_its_damage)
+{
+    struct rig rig;
+    rig_start(&rig, 0);
+    cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
+    settle(&rig);
+    cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, 70));
+    struct store_op op = update_op("k", "w", 2, 1);
+    cr_assert_eq(rig_submit(&rig, op), ERR_UNREADABLE);
+    op.renewed = true;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    cr_assert_eq(rig_submit(&rig, (struct store_op){.type = STORE_DROP, .range = op.range}), 0);
+    cr_assert_eq(bad_now(&rig), 0u);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(rig_has(&rig, "k", NULL));
+        cr_assert_eq(bad_now(&rig), 0u);
+        if (i == 0)
+            kill_and_reopen(&rig);
+        else
+            settle(&rig);
+    }
+    cr_assert_eq(rig_put(&rig, "k", "x", 5), 0);
+    cr_assert(rig_has(&rig, "k", "x"));
+    rig_end(&rig);
+}
+
+Test(store_damage, host_hears_again_until_it_is_healed)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    struct buf healthy = {0};
+    news_start(&news);
+    cr_assert_eq(rig_put(rig, "k", "v", 1), 0);
+    buf_append(&healthy, rig->done.object);
+    settle(rig);
+    cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 70));
+    rig_tick(rig);
+    cr_assert_eq(news.count, 0u, "nobody has looked");
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, "k")), ERR_UNREADABLE);
+    cr_assert(store_wake_us(rig->store) <= rig->now.us);
+    for (uint64_t i = 0; i < 1000; i++) {
+        rig->now.us += 1000 * 1000;
+        store_poll(rig->store, rig->now);
+    }
+    cr_assert_eq(news.fresh, 1u);
+    cr_assert(news.count > 10 && news.count < 40);
+    struct store_op op = rig_op(STORE_MERGE, "k");
+    op.object = buf_slice(&healthy);
+    op.heals = true;
+    cr_assert_eq(rig_submit(rig, op), 0);
+    uint32_t count = news.count;
+    rig->now.us += 1000 * 1000 * 1000;
+    store_poll(rig->store, rig->now);
+    cr_assert_eq(news.count, count);
+    buf_done(&healthy);
+    rig_end(rig);
+}
+
+enum { SCRUB_KEYS = 2000 };
+
+/* Poll until the scrub has gone round COUNT times; returns how often. */
+static uint32_t scrub(struct rig *rig, uint64_t rounds)
+{
+    struct store_stats stats;
+    for (uint32_t i = 0; i < 100000; i++) {
+        store_stats(rig->store, &stats);
+        if (stats.scrub_rounds >= rounds)
+            return i;
+        cr_assert_neq(store_wake_us(rig->store), UINT64_MAX);
+        rig->now.us = MAX(rig->now.us + 1, store_wake_us(rig->store));
+        store_poll(rig->store, rig->now);
+    }
+    cr_assert(false, "the scrub does not come round");
+    return 0;
+}
+
+Test(store_damage, scrub_reads_all_records_once_a_round_and_finds_the_bad_ones)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    struct store_stats stats;
+    char key[32];
+    news_start(&news);
+    rig->options.scrub_rate = 1 << 20;
+    rig->options.scrub_interval_s = 100;
+    for (uint64_t i = 0; i < SCRUB_KEYS; i++) {
+        snprintf(key, sizeof(key), "key %d", (int)i);
+        cr_assert_eq(rig_put(rig, key, "v", i + 1), 0);
+    }
+    settle(rig);
+    uint32_t bad[] = {0, 77, 1000, SCRUB_KEYS - 1};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, bad[i], 70));
+    uint64_t began_us = rig->now.us;
+    uint32_t polls = scrub(rig, 1);
+    store_stats(rig->store, &stats);
+    cr_assert_eq(stats.scrub_records, (uint64_t)SCRUB_KEYS);
+    cr_assert_eq(stats.scrub_bad, ARRAY_SIZE(bad));
+    cr_assert_eq(stats.bad_now, ARRAY_SIZE(bad));
+    cr_assert_eq(stats.scrub_percent, 100u);
+    cr_assert(polls > SCRUB_KEYS / 256, "in small steps");
+    cr_assert(rig->now.us - began_us >= stats.scrub_bytes * 1000000 / (1 << 20) / 2, "paced");
+    rig->now.us += 1;
+    store_poll(rig->store, rig->now);
+    cr_assert_eq(news.fresh, ARRAY_SIZE(bad));
+    scrub(rig, 2);
+    cr_assert(rig->now.us - began_us >= 100 * 1000000ull, "not more often than asked for");
+    store_stats(rig->store, &stats);
+    cr_assert_eq(stats.scrub_records, 2ull * SCRUB_KEYS);
+    cr_assert_eq(stats.bad_records, ARRAY_SIZE(bad));
+    rig_end(rig);
+}
+
+Test(store_damage, scrub_passes_over_what_is_about_to_be_written_over)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    struct store_stats stats;
+    news_start(&news);
+    rig->options.scrub_rate = 1 << 20;
+    cr_assert_eq(rig_put(rig, "k", "v", 1), 0);
+    settle(rig);
+    cr_assert_eq(rig_put(rig, "k", "w", 2), 0);
+    cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 70));
+    scrub(rig, 1);
+    store_stats(rig->store, &stats);
+    cr_assert_eq(stats.scrub_bad, 1u);
+    cr_assert_eq(stats.bad_now, 0u);
+    cr_assert(rig_has(rig, "k", "w"));
+    settle(rig);
+    scrub(rig, 1);
+    store_stats(rig->store, &stats);
+    cr_assert_eq(stats.scrub_bad, 0u);
+    rig_end(rig);
 }
 
 Test(store_damage, scan_stops_before_a_bad_record)

@@ -1,0 +1,65 @@
+/* Keys whose record turned out damaged, until they are whole again.
+ *
+ * A damaged record is lost: what the slot had acknowledged of the key is on the other slots only.
+ * Such a key reads as UNREADABLE. What is written to it meanwhile is kept and acknowledged, but the
+ * record then lacks its past: it stays UNREADABLE, and a durable mark says so, for its checksum no
+ * longer does. It is whole again once it was merged with what enough other slots hold
+ * (STORE_MERGE with `heals`; the core says what is enough). Until then the host is told of it again
+ * and again.
+ *
+ * After a crash: a mark and the object that it belongs to are one group of the log, and one freeze
+ * of the checkpoint; damage without a mark is found again by its checksum. */
+#ifndef DAMAGE_H
+#define DAMAGE_H
+
+#include "base/buf.h"
+
+enum {
+    DAMAGES_MAX = 1024, /* Keys known to be damaged. What is found beyond is found again later. */
+    DAMAGE_MARK = 26,   /* Size of a mark's key. */
+};
+
+struct damage {
+    uint64_t hash;
+    struct buf path;  /* Owned. As in record.h. */
+    bool written;     /* The record is good, but lacks what came before; marked durably. */
+    bool renewed;     /* Its writer's actor is younger than the damage. */
+    uint32_t told;    /* How often the host heard of it; */
+    uint64_t tell_us; /* it does so next at this time. */
+};
+
+struct damages {
+    struct damage **items; /* Owned. */
+    uint32_t count;
+    uint64_t found; /* In all. */
+    uint64_t healed;
+};
+
+struct store;
+
+void damages_done(struct damages *damages);
+/* The damage of PATH, NULL if none is known. */
+struct damage *damage_find(const struct store *store, uint64_t hash, struct slice path);
+/* The record of PATH is damaged. NULL when the table is full. */
+struct damage *damage_note(struct store *store, uint64_t hash, struct slice path);
+/* The record of DAMAGE was written over, with a record that MORE records of the group follow;
+ * returns the position of the mark. */
+uint64_t damage_mark(struct store *store, struct damage *damage, bool more, bool sync);
+/* Is there a mark that damage_heal has to take away, in a record of its own? */
+static inline bool damage_marked(const struct damage *damage)
+{
+    return damage && damage->written;
+}
+/* DAMAGE is whole, and forgotten; returns the position of the mark's end, 0 if it had none. */
+uint64_t damage_heal(struct store *store, struct damage *damage, bool more, bool sync);
+/* Its record reads well after all: a glitch. */
+void damage_dismiss(struct store *store, struct damage *damage);
+/* All keys of RANGE are gone. */
+void damage_forget(struct store *store, uint32_t range);
+/* A mark of an earlier life, from the log or the engine; VALUE empty: its end. */
+int damage_restore(struct store *store, struct slice key, struct slice value) CHECK_RESULT;
+/* Tell the host what is due, and when this wants to be called again (UINT64_MAX: never). */
+void damage_tell(struct store *store);
+uint64_t damage_wake_us(const struct store *store);
+
+#endif

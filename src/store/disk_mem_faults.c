@@ -1,0 +1,147 @@
+/* What tests may do to the disk in memory: hold its work, crash it, take the power away, make it
+ * fail, rot and be slow. */
+#include "store/disk_mem_private.h"
+
+enum { SECTOR = 512 };
+
+void disk_mem_hold(struct disk *disk, bool hold)
+{
+    mem_of(disk)->hold = hold;
+    if (hold)
+        return;
+    while (disk_mem_step(disk, DISK_MEM_LOG) || disk_mem_step(disk, DISK_MEM_ENGINE) ||
+           disk_mem_step(disk, DISK_MEM_READER))
+        continue;
+}
+
+uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue)
+{
+    return mem_of_const(disk)->queues[queue].count;
+}
+
+bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue)
+{
+    struct disk_mem *mem = mem_of(disk);
+    struct work *work = mem_queue_take(&mem->queues[queue]);
+    if (!work)
+        return false;
+    mem_work_do(mem, work);
+    mem_free(work);
+    return true;
+}
+
+/* Held log writes reach the kernel in order, up to a point within one of them. */
+static void crash_log(struct disk_mem *mem, struct prng *prng)
+{
+    uint64_t whole = prng ? prng_below(prng, mem->queues[DISK_MEM_LOG].count + 1u) : 0;
+    for (uint64_t i = 0; i <= whole; i++) {
+        struct work *work = mem_queue_take(&mem->queues[DISK_MEM_LOG]);
+        if (!work)
+            return;
+        if (work->type == WORK_WRITE) {
+            struct slice bytes = work->bytes;
+            if (i == whole)
+                bytes.size = prng ? prng_below(prng, bytes.size + 1) : 0;
+            mem_kernel_write(mem, work->slot, work->offset, bytes);
+        }
+        mem_free(work);
+    }
+}
+
+void disk_mem_crash(struct disk *disk, struct prng *prng)
+{
+    struct disk_mem *mem = mem_of(disk);
+    crash_log(mem, prng);
+    struct work *work = mem->queues[DISK_MEM_ENGINE].first;
+    if (work && work->type == WORK_APPLY && prng && prng_below(prng, 2) == 0)
+        mem_engine_apply(mem, work);
+    disk_drain(disk);
+}
+
+/* Lay down again what chance had brought to the platter of one write. */
+static void sectors_keep(struct disk_mem *mem, const struct unsynced *write, struct prng *prng)
+{
+    uint64_t keep_of_8 = prng_below(prng, 9);
+    uint64_t at = 0;
+    while (at < write->size) {
+        uint64_t sector_end = SECTOR - (write->offset + at) % SECTOR;
+        uint64_t size = MIN(write->size - at, sector_end);
+        uint8_t *to = mem->slots[write->slot] + write->offset + at;
+        uint64_t chance = prng_below(prng, 64);
+        if (chance == 0) /* A torn sector. */
+            memcpy(to, write->bytes + write->size + at, prng_below(prng, size + 1));
+        else if (chance % 8 < keep_of_8)
+            memcpy(to, write->bytes + write->size + at, size);
+        at += size;
+    }
+}
+
+void disk_mem_power_loss(struct disk *disk, struct prng *prng)
+{
+    struct disk_mem *mem = mem_of(disk);
+    disk_mem_crash(disk, prng);
+    uint32_t count = 0;
+    for (struct unsynced *write = mem->unsynced; write; write = write->next)
+        count++;
+    struct unsynced **writes = mem_alloc((count + 1) * sizeof(struct unsynced *));
+    count = 0;
+    for (struct unsynced *write = mem->unsynced; write; write = write->next)
+        writes[count++] = write;
+    for (uint32_t i = count; i-- > 0;)
+        memcpy(mem->slots[writes[i]->slot] + writes[i]->offset, writes[i]->bytes, writes[i]->size);
+    for (uint32_t i = 0; prng && i < count; i++)
+        sectors_keep(mem, writes[i], prng);
+    mem_free(writes);
+    mem_unsynced_forget(mem);
+}
+
+void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int error)
+{
+    mem_of(disk)->fail_nth[call] = nth;
+    mem_of(disk)->fail_error[call] = error;
+}
+
+void disk_mem_chill(struct disk *disk, uint64_t seed, uint32_t cold_of_64)
+{
+    prng_init(&mem_of(disk)->chill, seed);
+    mem_of(disk)->chill_of_64 = cold_of_64;
+}
+
+void disk_mem_set_total(struct disk *disk, uint64_t total_bytes)
+{
+    mem_of(disk)->total = total_bytes;
+}
+
+bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit)
+{
+    struct disk_mem *mem = mem_of(disk);
+    if (index >= mem->tables[table].count)
+        return false;
+    struct record *record = mem->tables[table].records[index];
+    bit %= record->value_size * 8;
+    record->bytes[record->key_size + bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    return true;
+}
+
+bool disk_mem_rot(struct disk *disk, struct prng *prng, struct slice *ret_key)
+{
+    const struct table *table = &mem_of(disk)->tables[DISK_OBJECTS];
+    if (table->count == 0)
+        return false;
+    uint32_t index = (uint32_t)prng_below(prng, table->count);
+    const struct record *record = table->records[index];
+    if (ret_key)
+        *ret_key = record_key(record);
+    return disk_mem_flip(disk, DISK_OBJECTS, index, prng_below(prng, record->value_size * 8));
+}
+
+void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit)
+{
+    ASSERT(slot < disk->slots && offset < disk->segment_size);
+    mem_of(disk)->slots[slot][offset] ^= (uint8_t)(1u << (bit % 8));
+}
+
+uint32_t disk_mem_count(const struct disk *disk, enum disk_table table)
+{
+    return mem_of_const(disk)->tables[table].count;
+}

@@ -1,0 +1,100 @@
+/* What the files of the disk in memory share. Nobody else includes this.
+ *
+ *   disk_mem.c          the disk
+ *   disk_mem_faults.c   what tests may do to it
+ */
+#ifndef DISK_MEM_PRIVATE_H
+#define DISK_MEM_PRIVATE_H
+
+#include "store/disk_mem.h"
+
+enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY, WORK_WARM };
+
+struct work {
+    struct work *next;
+    enum work_type type;
+    uint32_t slot;
+    uint64_t offset;
+    struct slice bytes;            /* Borrowed from the caller until it completes. */
+    const struct disk_item *items; /* As well. */
+    uint32_t count;
+    bool sync;
+    uint64_t tag; /* WARM */
+};
+
+struct work_queue {
+    struct work *first;
+    struct work **last;
+    uint32_t count;
+};
+
+/* A write that the kernel has and the platter may not have. */
+struct unsynced {
+    struct unsynced *next;
+    uint32_t slot;
+    uint64_t offset;
+    size_t size;
+    uint8_t bytes[]; /* Before, then after. */
+};
+
+struct record {
+    size_t key_size;
+    size_t value_size;
+    uint8_t bytes[];
+};
+
+struct table {
+    struct record **records; /* Owned, sorted by key. */
+    uint32_t count;
+};
+
+struct event_node {
+    struct event_node *next;
+    struct disk_event event;
+};
+
+struct disk_mem {
+    struct disk disk;
+    uint64_t total;
+    uint8_t **slots; /* Owned. */
+    struct unsynced *unsynced;
+    struct unsynced **unsynced_last;
+    struct work_queue queues[DISK_MEM_QUEUES];
+    bool hold;
+    struct event_node *events;
+    struct event_node **events_last;
+    struct table tables[DISK_TABLES];
+    uint64_t engine_bytes;
+    enum disk_table walk_table;
+    uint32_t walk_index;
+    uint32_t fail_nth[DISK_MEM_CALLS];
+    int fail_error[DISK_MEM_CALLS];
+    struct prng chill;    /* Draws which reads find their pages cold: */
+    uint32_t chill_of_64; /* so many of 64. */
+};
+
+static inline struct disk_mem *mem_of(struct disk *disk)
+{
+    return (struct disk_mem *)disk;
+}
+
+static inline const struct disk_mem *mem_of_const(const struct disk *disk)
+{
+    return (const struct disk_mem *)disk;
+}
+
+static inline struct slice record_key(const struct record *record)
+{
+    return slice_of(record->bytes, record->key_size);
+}
+
+/* Carry WORK out and make its completion pollable. */
+void mem_work_do(struct disk_mem *mem, const struct work *work);
+/* The oldest of QUEUE, now the caller's; NULL if there is none. */
+struct work *mem_queue_take(struct work_queue *queue);
+/* The kernel takes BYTES. */
+void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes);
+void mem_engine_apply(struct disk_mem *mem, const struct work *work);
+void mem_unsynced_forget(struct disk_mem *mem);
+
+#endif

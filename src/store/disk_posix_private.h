@@ -1,0 +1,106 @@
+/* What the files of the posix disk share. Nobody else includes this.
+ *
+ *   disk_posix.c     opening, and the operations: they hand work over and take completions
+ *   disk_threads.c   the threads that do the work: log, engine, readers
+ */
+#ifndef DISK_POSIX_PRIVATE_H
+#define DISK_POSIX_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/disk_dir.h"
+#include "store/disk_lmdb.h"
+#include "store/disk_posix.h"
+
+enum {
+    SLOTS_AT_MOST = 4096,
+    SLOT_NAME_SIZE = 32,
+    TEXT_SIZE = 256,
+    READERS = 4, /* Threads that wait for cold pages. */
+};
+
+enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY, WORK_WARM };
+
+struct work {
+    struct work *next;
+    enum work_type type;
+    bool sync;
+    uint32_t slot;
+    uint32_t count;
+    uint64_t offset;
+    struct slice bytes;
+    const struct disk_item *items;
+    uint64_t tag;         /* WARM, as the following. */
+    struct slice *keys;   /* Owned, in one piece with what they point to. */
+    uint32_t records_max; /* From each key on, */
+    uint64_t bytes_max;   /* of so many bytes in all. */
+};
+
+struct completion {
+    struct completion *next;
+    struct disk_event event;
+};
+
+struct posix;
+
+/* One thread and what it is to do. */
+struct worker {
+    struct posix *posix;
+    pthread_t thread;
+    bool running;
+    pthread_cond_t wake;
+    struct work *first;
+    struct work **last;
+    void (*work)(struct posix *posix, struct work *list);
+};
+
+/* Do the polling thread's reads wait for pages? Judged by the major faults of its own while it
+ * reads for itself, and by those of the readers while they do it. */
+struct coldness {
+    bool cold;
+    uint32_t unchecked;      /* Reads since the faults were looked at. */
+    uint64_t faults;         /* Of the polling thread, at the last look. */
+    uint64_t until_us;       /* Cold at least until then. */
+    uint64_t faults_readers; /* `reader_faults` at the last verdict. */
+};
+
+struct posix {
+    struct disk disk;
+    struct disk_dir dir;
+    int log_dir;
+    struct lmdb *lmdb;
+    int fds[SLOTS_AT_MOST];    /* Of the slots; written before a slot is announced. */
+    bool dirty[SLOTS_AT_MOST]; /* Of the log thread: written and not synced. */
+    bool log_dirty;            /* Any of them; as well. */
+    bool log_failed;           /* As well. */
+    char text[TEXT_SIZE];      /* The first failure, in words. */
+    bool text_set;
+    int event_fd;
+    pthread_mutex_t mutex;
+    pthread_cond_t idle;
+    uint32_t outstanding; /* Work handed over whose completion is not on the list yet. */
+    bool stop;
+    struct worker log;
+    struct worker engine;
+    struct worker readers[READERS];
+    uint32_t reader_next;
+    _Atomic uint64_t reader_faults;
+    struct coldness coldness; /* Of the polling thread. */
+    struct completion *done;  /* Filled by the threads. */
+    struct completion **done_last;
+    struct completion *taken; /* Of the polling thread. */
+};
+
+/* Start all threads: 0 or an errno. */
+int threads_start(struct posix *posix) CHECK_RESULT;
+/* Let them finish what they were given, and end. */
+void threads_stop(struct posix *posix);
+/* Give WORK, which is copied, to WORKER. */
+void threads_hand_over(struct posix *posix, struct worker *worker, struct work work);
+
+void slot_name(uint32_t slot, char name[SLOT_NAME_SIZE]);
+/* Make one more slot: 0 or an errno. */
+int slot_make(struct posix *posix, uint32_t slot) CHECK_RESULT;
+
+#endif

@@ -1,0 +1,345 @@
+/* The threads of the posix disk. Each takes all that was handed to it, does it in order, and puts
+ * the completions on the one list that disk_poll empties. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "store/disk_posix_private.h"
+
+enum {
+    GATHER_COUNT = 256, /* Writes joined in one call. */
+    ZEROS_SIZE = 1 << 20,
+    ZEROS_SYNC_EVERY = 4 << 20,
+};
+
+/* --------------------------------------------------------------------------------- Threads. */
+
+/* The first failure is the one to tell; later ones follow from it. */
+static const char *failure(struct posix *posix, const char *what, const char *why)
+{
+    pthread_mutex_lock(&posix->mutex);
+    if (!posix->text_set)
+        snprintf(posix->text, sizeof(posix->text), "%s: %s", what, why);
+    posix->text_set = true;
+    pthread_mutex_unlock(&posix->mutex);
+    return posix->text;
+}
+
+static void complete(struct posix *posix, struct completion *first, struct completion **last,
+                     uint32_t count)
+{
+    if (count == 0)
+        return;
+    pthread_mutex_lock(&posix->mutex);
+    *posix->done_last = first;
+    posix->done_last = last;
+    posix->outstanding -= count;
+    if (posix->outstanding == 0)
+        pthread_cond_broadcast(&posix->idle);
+    pthread_mutex_unlock(&posix->mutex);
+    uint64_t one = 1;
+    while (write(posix->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        continue;
+}
+
+static void complete_one(struct posix *posix, enum disk_event_type type, int error,
+                         const char *text)
+{
+    struct completion *completion = mem_zero(sizeof(*completion));
+    completion->event = (struct disk_event){.type = type, .error = error, .text = text};
+    complete(posix, completion, &completion->next, 1);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *worker = arg;
+    struct posix *posix = worker->posix;
+    pthread_mutex_lock(&posix->mutex);
+    for (;;) {
+        while (!worker->first && !posix->stop)
+            pthread_cond_wait(&worker->wake, &posix->mutex);
+        struct work *list = worker->first;
+        worker->first = NULL;
+        worker->last = &worker->first;
+        if (!list)
+            break;
+        pthread_mutex_unlock(&posix->mutex);
+        worker->work(posix, list);
+        pthread_mutex_lock(&posix->mutex);
+    }
+    pthread_mutex_unlock(&posix->mutex);
+    return NULL;
+}
+
+void threads_hand_over(struct posix *posix, struct worker *worker, struct work work)
+{
+    struct work *copy = mem_alloc(sizeof(*copy));
+    *copy = work;
+    pthread_mutex_lock(&posix->mutex);
+    bool asleep = worker->first == NULL;
+    *worker->last = copy;
+    worker->last = &copy->next;
+    posix->outstanding++;
+    pthread_mutex_unlock(&posix->mutex);
+    if (asleep)
+        pthread_cond_signal(&worker->wake);
+}
+
+/* Signals are the host's business: the threads take none. */
+static int worker_start(struct posix *posix, struct worker *worker, const char *name,
+                        void (*work)(struct posix *posix, struct work *list))
+{
+    sigset_t all;
+    sigset_t before;
+    worker->posix = posix;
+    worker->work = work;
+    worker->last = &worker->first;
+    pthread_cond_init(&worker->wake, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    worker->running = code == 0;
+    if (worker->running)
+        pthread_setname_np(worker->thread, name);
+    return code;
+}
+
+/* ------------------------------------------------------------------------------- Log thread. */
+
+static const char *write_all(struct posix *posix, uint32_t slot, struct iovec *vector, int count,
+                             uint64_t offset, bool dsync)
+{
+    while (count > 0) {
+        ssize_t size =
+            pwritev2(posix->fds[slot], vector, count, (off_t)offset, dsync ? RWF_DSYNC : 0);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return failure(posix, "writing the log", strerror(size < 0 ? errno : ENOSPC));
+        offset += (uint64_t)size;
+        while (count > 0 && (size_t)size >= vector->iov_len) {
+            size -= (ssize_t)vector->iov_len;
+            vector++;
+            count--;
+        }
+        if (count > 0) {
+            vector->iov_base = (uint8_t *)vector->iov_base + size;
+            vector->iov_len -= (size_t)size;
+        }
+    }
+    return NULL;
+}
+
+static const char *sync_dirty(struct posix *posix)
+{
+    for (uint32_t i = 0; posix->log_dirty && i < SLOTS_AT_MOST; i++) {
+        if (!posix->dirty[i])
+            continue;
+        if (fdatasync(posix->fds[i]) != 0)
+            return failure(posix, "syncing the log", strerror(errno));
+        posix->dirty[i] = false;
+    }
+    posix->log_dirty = false;
+    return NULL;
+}
+
+/* Write the run of contiguous writes that LIST begins with; returns what follows it. */
+static struct work *write_run(struct posix *posix, struct work *list, const char **ret_text)
+{
+    struct iovec vector[GATHER_COUNT];
+    int count = 0;
+    bool sync = false;
+    uint64_t end = list->offset;
+    struct work *work = list;
+    for (; work && work->type == WORK_WRITE && work->slot == list->slot && work->offset == end &&
+           count < GATHER_COUNT;
+         work = work->next) {
+        vector[count].iov_base = (void *)(uintptr_t)work->bytes.data;
+        vector[count++].iov_len = work->bytes.size;
+        end += work->bytes.size;
+        sync = sync || work->sync;
+    }
+    bool dsync = sync && !posix->log_dirty;
+    *ret_text = write_all(posix, list->slot, vector, count, list->offset, dsync);
+    if (*ret_text || dsync)
+        return work;
+    posix->dirty[list->slot] = posix->log_dirty = true;
+    if (sync)
+        *ret_text = sync_dirty(posix);
+    return work;
+}
+
+static void log_work(struct posix *posix, struct work *list)
+{
+    while (list) {
+        struct completion *first = NULL;
+        struct completion **last = &first;
+        uint32_t count = 0;
+        const char *text = posix->log_failed ? posix->text : NULL;
+        struct work *end = list->next;
+        if (!text && list->type == WORK_WRITE)
+            end = write_run(posix, list, &text);
+        else if (!text)
+            text = sync_dirty(posix);
+        posix->log_failed = text != NULL;
+        while (list != end) {
+            struct work *next = list->next;
+            struct completion *completion = mem_zero(sizeof(*completion));
+            bool written = list->type == WORK_WRITE;
+            completion->event =
+                (struct disk_event){.type = written ? DISK_LOG_WRITTEN : DISK_LOG_SYNCED,
+                                    .error = text ? ERR_IO : 0,
+                                    .text = text};
+            *last = completion;
+            last = &completion->next;
+            count++;
+            mem_free(list);
+            list = next;
+        }
+        complete(posix, first, last, count);
+    }
+}
+
+/* ---------------------------------------------------------------------------- Engine thread. */
+
+void slot_name(uint32_t slot, char name[SLOT_NAME_SIZE])
+{
+    snprintf(name, SLOT_NAME_SIZE, "%04u", slot);
+}
+
+static int fill(int fd, uint64_t size)
+{
+    uint8_t *zeros = mem_zero(ZEROS_SIZE);
+    int code = 0;
+    for (uint64_t at = 0; at < size && code == 0;) {
+        ssize_t written = write(fd, zeros, MIN(size - at, (uint64_t)ZEROS_SIZE));
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            code = written < 0 ? errno : ENOSPC;
+        else
+            at += (uint64_t)written;
+        /* A little at a time, that syncs of the log need not wait for all of it. */
+        if (code == 0 && (at % ZEROS_SYNC_EVERY == 0 || at == size) && fdatasync(fd) != 0)
+            code = errno;
+    }
+    mem_free(zeros);
+    return code;
+}
+
+int slot_make(struct posix *posix, uint32_t slot)
+{
+    char name[SLOT_NAME_SIZE];
+    if (slot >= SLOTS_AT_MOST)
+        return ENOSPC;
+    int fd = openat(posix->log_dir, "new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    slot_name(slot, name);
+    int code = fill(fd, posix->disk.segment_size);
+    if (code == 0 && fsync(fd) != 0)
+        code = errno;
+    if (code == 0 && renameat(posix->log_dir, "new", posix->log_dir, name) != 0)
+        code = errno;
+    if (code == 0 && fsync(posix->log_dir) != 0)
+        code = errno;
+    if (code == 0) {
+        posix->fds[slot] = fd;
+        return 0;
+    }
+    unlinkat(posix->log_dir, "new", 0);
+    close(fd);
+    return code;
+}
+
+static void engine_prepare(struct posix *posix, uint32_t slot)
+{
+    int code = slot_make(posix, slot);
+    if (code == 0)
+        complete_one(posix, DISK_SLOT_READY, 0, NULL);
+    else if (code == ENOSPC || code == EDQUOT)
+        complete_one(posix, DISK_SLOT_READY, ERR_DISK_FULL, "no room for a segment of the log");
+    else
+        complete_one(posix, DISK_SLOT_READY, ERR_IO,
+                     failure(posix, "making a segment of the log", strerror(code)));
+}
+
+static void engine_work(struct posix *posix, struct work *list)
+{
+    while (list) {
+        struct work *next = list->next;
+        if (list->type == WORK_PREPARE) {
+            engine_prepare(posix, list->slot);
+        } else {
+            const char *text = NULL;
+            int error = lmdb_apply(posix->lmdb, list->items, list->count, &text);
+            if (error == ERR_IO)
+                text = failure(posix, "writing the database", text);
+            complete_one(posix, DISK_APPLIED, error, text);
+        }
+        mem_free(list);
+        list = next;
+    }
+}
+
+/* -------------------------------------------------------------------------------- Readers. */
+
+static uint64_t own_faults(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_majflt : 0;
+}
+
+/* What cannot be read is found by whoever reads it in earnest. */
+static void reader_work(struct posix *posix, struct work *list)
+{
+    while (list) {
+        struct work *next = list->next;
+        uint64_t before = own_faults();
+        lmdb_warm(posix->lmdb, list->keys, list->count, list->records_max, list->bytes_max);
+        atomic_fetch_add(&posix->reader_faults, own_faults() - before);
+        struct completion *completion = mem_zero(sizeof(*completion));
+        completion->event = (struct disk_event){.type = DISK_WARMED, .tag = list->tag};
+        complete(posix, completion, &completion->next, 1);
+        mem_free(list->keys);
+        mem_free(list);
+        list = next;
+    }
+}
+
+/* ------------------------------------------------------------------------------ All of them. */
+
+int threads_start(struct posix *posix)
+{
+    int code = worker_start(posix, &posix->log, "kvring-log", log_work);
+    if (code == 0)
+        code = worker_start(posix, &posix->engine, "kvring-engine", engine_work);
+    for (uint32_t i = 0; i < READERS && code == 0; i++)
+        code = worker_start(posix, &posix->readers[i], "kvring-reader", reader_work);
+    return code;
+}
+
+static void worker_stop(struct worker *worker)
+{
+    if (!worker->running)
+        return;
+    pthread_cond_signal(&worker->wake);
+    pthread_join(worker->thread, NULL);
+    pthread_cond_destroy(&worker->wake);
+}
+
+void threads_stop(struct posix *posix)
+{
+    pthread_mutex_lock(&posix->mutex);
+    posix->stop = true;
+    pthread_mutex_unlock(&posix->mutex);
+    worker_stop(&posix->log);
+    worker_stop(&posix->engine);
+    for (uint32_t i = 0; i < READERS; i++)
+        worker_stop(&posix->readers[i]);
+}
