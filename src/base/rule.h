@@ -56,6 +56,9 @@
     X(OVERTAKER_AWAITED)                                                                           \
     X(TENURE_AS_READER)                                                                            \
     X(TENURE_AFTER_UNCLEAN)                                                                        \
+    X(TENURE_AFTER_DAMAGE)                                                                         \
+    X(HEALED_BY_K)                                                                                 \
+    X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \
     X(DEPARTED_STAY_AWAY)                                                                          \
     X(DOTS_RISE)                                                                                   \

@@ -41,8 +41,7 @@ static struct slice keep(struct buf *memory, struct slice bytes)
     return slice_of(memory->data + at, bytes.size);
 }
 
-static struct coord_op *op_new(struct coord *coord, struct core *core,
-                               const struct request *request)
+struct coord_op *op_new(struct coord *coord, struct core *core, const struct request *request)
 {
     struct coord_op *op = mem_zero(sizeof(*op));
     op->coord = coord;
@@ -341,7 +340,9 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
     (void)timer;
     struct coord_op *op = machine;
     if (core->now.us >= op->deadline_us) {
-        if (op->answered && op->state == OP_READING)
+        if (op->heals)
+            op_free(core, op); /* The store tells of the key again. */
+        else if (op->answered && op->state == OP_READING)
             get_finish(core, op);
         else if (op->answered)
             put_give_up(core, op);
@@ -523,52 +524,4 @@ void coord_durable(struct coord *coord, struct core *core, uint64_t token)
     struct coord_op *op = map_get(&coord->ops, token & 0x00ffffffffffffffu);
     if (op != NULL)
         put_durable(core, op);
-}
-
-void coord_record(struct coord *coord, struct core *core, uint32_t range)
-{
-    struct coord_op *older;
-    for (struct coord_op *op = coord->newest; op != NULL; op = older) {
-        older = op->older;
-        if (op->range != range || range_epoch_compare(&op->epoch, op_record(core, op)) >= 0)
-            continue;
-        switch (op->state) {
-        case OP_WAITING:
-            op_route(core, op);
-            break;
-        case OP_WRITING:
-            put_restart(core, op);
-            break;
-        case OP_READING:
-            op->epoch = range_epoch_of(op_record(core, op));
-            if (op->answered)
-                op_free(core, op); /* The next read repairs under the newer record. */
-            else
-                get_start(core, op);
-            break;
-        case OP_SCANNING:
-            scan_range(core, op);
-            break;
-        case OP_FORWARDED: /* The target knows better, and will say so. */
-        case OP_STORING:   /* Sent to the new record's slots once stored. */
-            break;
-        }
-    }
-}
-
-void coord_peer_lost(struct coord *coord, struct core *core, struct node_id node)
-{
-    struct coord_op *older;
-    for (struct coord_op *op = coord->newest; op != NULL; op = older) {
-        older = op->older;
-        if (op->state != OP_FORWARDED || !id_equal(op->target, node))
-            continue;
-        if (op->request.method == METHOD_GET) {
-            op->avoid = node;
-            op_route(core, op);
-        } else {
-            op_fail(core, op, ERR_TIMEOUT,
-                    slice_string("the coordinator was lost; the write may still take effect"));
-        }
-    }
 }

@@ -46,6 +46,10 @@ void coord_stored(struct coord *coord, struct core *core, const struct store_don
 void coord_durable(struct coord *coord, struct core *core, uint64_t token);
 /* The ring has a newer record of RANGE. */
 void coord_record(struct coord *coord, struct core *core, uint32_t range);
+/* The record of a key is damaged here: fetch what was lost from the other slots. */
+void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key);
+/* After SIGNAL_UNREADABLE: this node writes to RANGE under a new tenure. */
+void coord_renewed(struct coord *coord, struct core *core, uint32_t range);
 /* NODE is down, or the connection to it broke. */
 void coord_peer_lost(struct coord *coord, struct core *core, struct node_id node);
 

@@ -17,8 +17,7 @@ static uint32_t answers(const struct coord_op *op)
     return (uint32_t)__builtin_popcount(op->got);
 }
 
-/* Ask up to COUNT more readers that are up, lowest slot first. Returns how many were asked. */
-static uint32_t ask(struct core *core, struct coord_op *op, uint32_t count)
+uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count)
 {
     const struct range_record *record = op_record(core, op);
     uint32_t asked = 0;
@@ -81,6 +80,11 @@ void get_finish(struct core *core, struct coord_op *op)
 /* Answer at r; go on to the repair when nobody is left to hear from. */
 static void progress(struct core *core, struct coord_op *op)
 {
+    if (op->heals) {
+        if (answers(op) >= op->needed)
+            heal_finish(core, op);
+        return;
+    }
     if (!op->answered && answers(op) >= op->needed) {
         struct answer *out = op_answer(core, op, 0);
         out->got = (uint8_t)answers(op);
@@ -90,6 +94,15 @@ static void progress(struct core *core, struct coord_op *op)
     }
     if (op->answered && op->asked == op->got)
         get_finish(core, op);
+}
+
+static void read_own(struct core *core, struct coord_op *op)
+{
+    struct store_op *store = core_store(core, STORE_READ, token_of(OWNER_COORD, op->id));
+    store->range = op->range;
+    store->hash = op->hash;
+    store->bucket = op->request.bucket;
+    store->key = op->request.key;
 }
 
 void get_start(struct core *core, struct coord_op *op)
@@ -117,15 +130,11 @@ void get_start(struct core *core, struct coord_op *op)
         return;
     }
     if (!self || !op_serves(core, op->range)) {
-        ask(core, op, op->needed);
+        get_ask(core, op, op->needed);
         return;
     }
     op_schedule(core, op);
-    struct store_op *store = core_store(core, STORE_READ, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
+    read_own(core, op);
 }
 
 /* Merge in what the slot of BIT has, and note who lacks something of the whole. */
@@ -139,6 +148,17 @@ static void take_object(struct coord_op *op, uint8_t bit, struct slice object)
         op->stale |= bit;
     buf_done(&op->object);
     op->object = merged;
+}
+
+static uint32_t others_up(const struct core *core, const struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    uint32_t up = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        up += !id_none(reader) && !id_equal(reader, core->self) && core_is_up(core, reader);
+    }
+    return up;
 }
 
 void get_stored(struct core *core, struct coord_op *op, const struct store_done *done)
@@ -156,18 +176,27 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
         op->asked |= bit;
         op->digests = op->object.size >= DIGEST_SIZE_MIN;
     }
-    /* UNREADABLE here counts as silence. */
+    /* UNREADABLE here counts as silence; where the others are too few, it is the answer. */
+    op->unreadable = done->error == ERR_UNREADABLE;
+    if (op->unreadable && !op->answered && others_up(core, op) < op->needed) {
+        op_fail(core, op, ERR_UNREADABLE,
+                core_printf(core,
+                            "the copy of this node is damaged, and %u of %u needed others of "
+                            "range %u can be reached",
+                            others_up(core, op), op->needed, op->range));
+        return;
+    }
     uint32_t wanted = op->needed - MIN(answers(op), (uint32_t)op->needed);
     if (prng_below(&core->prng, ALL_ONE_IN) == 0)
         wanted = SLOTS_MAX;
     if (wanted > 0)
-        ask(core, op, wanted);
+        get_ask(core, op, wanted);
     progress(core, op);
 }
 
 void get_hedge(struct core *core, struct coord_op *op)
 {
-    core->counters.hedges += ask(core, op, 1);
+    core->counters.hedges += get_ask(core, op, 1);
 }
 
 void get_retry(struct core *core, struct coord_op *op)
@@ -182,7 +211,9 @@ void get_retry(struct core *core, struct coord_op *op)
             op_send(core, op, MESSAGE_READ, reader, record->slots[i].number)->write.digest =
                 op->digests;
     }
-    ask(core, op, op->needed);
+    if (op->unreadable && !op->local && op_serves(core, op->range))
+        read_own(core, op);
+    get_ask(core, op, op->needed);
 }
 
 static bool digest_matches(const struct coord_op *op, uint64_t digest)
@@ -207,7 +238,7 @@ void get_reply(struct core *core, struct coord_op *op, struct node_id from,
     }
     if (message->reply.error < 0) {
         if (!op->answered)
-            ask(core, op, 1);
+            get_ask(core, op, 1);
         return;
     }
     if (RULE(READS_OF_ONE_EPOCH) && range_epoch_compare(&message->reply.range, record) != 0)

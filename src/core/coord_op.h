@@ -65,6 +65,10 @@ struct coord_op {
     uint8_t stale;            /* GET: bits by slot index: lacks something that another has. */
     uint64_t asked_us;        /* GET: when the last readers were asked. */
     bool digests;             /* GET: digests are asked for first. */
+    bool unreadable;          /* GET: our own record is damaged; it may be healed meanwhile. */
+    bool heals;               /* GET: asked by nobody; its outcome heals our own record. */
+    bool renewing;            /* PUT: met a damaged record, waits for a new tenure, */
+    bool renewed;             /* and has it. */
 
     struct scan_part *parts; /* Owned. SCAN: SLOTS_MAX of them. */
     struct buf result;       /* Owned. SCAN: entries, as in a part. */
@@ -97,6 +101,8 @@ static inline uint8_t op_needed(uint8_t asked, uint8_t fallback, uint32_t slots)
     return (uint8_t)MIN((uint32_t)level, slots);
 }
 
+/* An operation for REQUEST, which is copied; the caller says until when. */
+struct coord_op *op_new(struct coord *coord, struct core *core, const struct request *request);
 /* The answer to fill in, on its way to whoever asked. Once an operation. */
 struct answer *op_answer(struct core *core, struct coord_op *op, int error);
 /* The same with a sentence, and the operation is over. */
@@ -129,6 +135,14 @@ void put_send(struct core *core, struct coord_op *op);
 void put_give_up(struct core *core, struct coord_op *op);
 void put_restart(struct core *core, struct coord_op *op);
 
+/* Make the version, whose making met a damaged record, under the tenure of now. */
+void put_again(struct core *core, struct coord_op *op);
+void put_unreadable(struct core *core, struct coord_op *op);
+
+/* Ask up to COUNT more readers that are up, lowest slot first. Returns how many were asked. */
+uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count);
+void heal_start(struct core *core, struct coord_op *op);
+void heal_finish(struct core *core, struct coord_op *op);
 void get_start(struct core *core, struct coord_op *op);
 void get_stored(struct core *core, struct coord_op *op, const struct store_done *done);
 void get_reply(struct core *core, struct coord_op *op, struct node_id from,

@@ -56,6 +56,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     store->fork = holding->record.fork;
     store->epoch = holding->record.epoch;
     store->sync = synced(op);
+    store->renewed = op->renewed;
     store->hash = op->hash;
     store->bucket = op->request.bucket;
     store->key = op->request.key;
@@ -195,6 +196,10 @@ static void take_object(struct coord_op *op, const struct store_done *done)
 
 void put_stored(struct core *core, struct coord_op *op, const struct store_done *done)
 {
+    if (done->type == STORE_UPDATE && done->error == ERR_UNREADABLE && !op->renewed) {
+        put_unreadable(core, op);
+        return;
+    }
     if (op->rewritten && done->error < 0) {
         rewrite_refused(core, op, done->error);
         return;
@@ -379,6 +384,19 @@ static void rewrite_refused(struct core *core, struct coord_op *op, int error)
     remember(core, op, false, 0);
     op_fail(core, op, ERR_TIMEOUT,
             slice_string("the write is stored, but could not be ordered behind a later one"));
+}
+
+void put_again(struct core *core, struct coord_op *op)
+{
+    bool serves = op_serves(core, op->range);
+    if (op->rewritten && serves)
+        rewrite(core, op);
+    else if (op->rewritten)
+        rewrite_refused(core, op, ERR_WRONG_EPOCH);
+    else if (serves)
+        update(core, op, op->request.context);
+    else
+        op_route(core, op); /* The range has moved away meanwhile; nothing was written yet. */
 }
 
 static void answer(struct core *core, struct coord_op *op, uint32_t got)

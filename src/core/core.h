@@ -40,6 +40,7 @@ enum signal_type {
     SIGNAL_MEMBERS,        /* The member table or a departure changed. */
     SIGNAL_SETTINGS,       /* Setting changed: `name`. */
     SIGNAL_DIRTY,          /* A slot of `range` is known to lack a write. */
+    SIGNAL_UNREADABLE,     /* A put of `range` met a damaged record and wants a new tenure. */
     SIGNAL_PEER_UP,        /* The detector changed its mind about `node`. */
     SIGNAL_PEER_DOWN,
     SIGNAL_RANGE_READY, /* `range` may serve and vote here. */

@@ -77,6 +77,10 @@ static void on_signal(struct node *node, const struct signal *signal)
     case SIGNAL_DIRTY:
         repairs_dirty(&node->repairs, core, signal->range);
         break;
+    case SIGNAL_UNREADABLE:
+        tenure_renew(core, signal->range, &node->registers.tenures_next);
+        coord_renewed(&node->coord, core, signal->range);
+        break;
     case SIGNAL_PEER_UP:
         repairs_peer_up(&node->repairs, core, signal->node);
         break;
@@ -280,6 +284,18 @@ static void on_durable(struct node *node)
     }
 }
 
+static void on_damaged(struct node *node, const struct event *event)
+{
+    struct core *core = &node->core;
+    if (core->holdings == NULL)
+        return;
+    uint32_t range = range_of(event->damaged.hash, core->ring.bits);
+    if (event->damaged.fresh)
+        tenure_renew(core, range, &node->registers.tenures_next);
+    if (node->state >= NODE_SYNCING)
+        coord_damaged(&node->coord, core, event->damaged.bucket, event->damaged.key);
+}
+
 static void fire_timers(struct core *core)
 {
     struct heap_node *due;
@@ -321,6 +337,9 @@ void node_step(struct node *node, struct moment now, const struct event *event, 
         core->written = MAX(core->written, event->durable.written);
         core->synced = MAX(core->synced, event->durable.synced);
         on_durable(node);
+        break;
+    case EVENT_DAMAGED:
+        on_damaged(node, event);
         break;
     case EVENT_PEER_LOST:
         if (node->state >= NODE_SYNCING) {

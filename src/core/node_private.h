@@ -10,6 +10,7 @@
 #include "core/register.h"
 #include "core/repair.h"
 #include "core/replica.h"
+#include "core/tenure.h"
 #include "core/transfer.h"
 
 struct node {

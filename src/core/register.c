@@ -1,6 +1,7 @@
 #include "core/register.h"
 
 #include "base/rule.h"
+#include "core/tenure.h"
 
 /* Votes on one successor: what this node promised and accepted, and its own proposal if any. Exists
  * only from the first message of a vote until the next record is installed. */
@@ -190,7 +191,7 @@ static void install(struct registers *registers, struct core *core,
     bool read_before =
         holding->record.epoch > 0 && record_slot_read_by(&holding->record, core->self) != NULL;
     if (reads && ((RULE(TENURE_AS_READER) && !read_before) || holding->tenure == 0))
-        holding->tenure = core->generation << 24 | ++registers->tenures_next;
+        holding->tenure = tenure_draw(core, &registers->tenures_next);
     else if (RULE(TENURE_AS_READER) && !reads)
         holding->tenure = 0;
     /* Who was no member has no past to have forgotten. */
@@ -200,11 +201,8 @@ static void install(struct registers *registers, struct core *core,
     holding->durable = !RULE(INSTALLED_SYNCED);
     holding->fresh = true;
 
-    struct buf value = {0};
-    write_varint(&value, holding->tenure);
-    record_encode(record, &value);
     struct meta *metas = core_alloc(core, 2 * sizeof(*metas));
-    metas[0] = (struct meta){range_key(core, META_RECORD, record->range), take(core, &value)};
+    metas[0] = tenure_cell(core, record->range);
     metas[1] = (struct meta){range_key(core, META_VOTE, record->range), SLICE_NONE};
     uint64_t token;
     struct pending *pending = pending_add(registers, &token);

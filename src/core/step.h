@@ -129,6 +129,7 @@ enum event_type {
     EVENT_COMMAND,
     EVENT_STORE,
     EVENT_DURABLE,
+    EVENT_DAMAGED,   /* A record of the store is damaged; again and again while it is. */
     EVENT_PEER_LOST, /* The connection to a node broke: what was sent may be lost. */
 };
 
@@ -152,6 +153,12 @@ struct event {
             uint64_t written; /* Log positions up to here are in the kernel, */
             uint64_t synced;  /* and up to here on the disk. */
         } durable;
+        struct {
+            uint64_t hash;
+            struct slice bucket;
+            struct slice key;
+            bool fresh; /* The first news of it in this life of the process. */
+        } damaged;
         struct node_id peer;
     };
 };

@@ -134,6 +134,19 @@ void engine_durable(void *arg, uint64_t written, uint64_t synced)
     task_add(engine)->event.type = EVENT_DURABLE;
 }
 
+void engine_damaged(void *arg, const struct store_damage *damage)
+{
+    struct engine *engine = arg;
+    struct engine_batch *batch = batch_take(engine);
+    struct engine_task *task = task_add(engine);
+    task->event.type = EVENT_DAMAGED;
+    task->event.damaged.hash = damage->hash;
+    task->event.damaged.bucket = arena_copy(&batch->effects.arena, damage->bucket);
+    task->event.damaged.key = arena_copy(&batch->effects.arena, damage->key);
+    task->event.damaged.fresh = damage->fresh;
+    task->batch = batch;
+}
+
 void engine_peer_lost(struct engine *engine, struct node_id peer)
 {
     struct engine_task *task = task_add(engine);

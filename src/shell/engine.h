@@ -59,6 +59,7 @@ void engine_free(struct engine *engine);
 /* The callbacks of struct store_options; ARG is the engine. */
 void engine_done(void *arg, const struct store_done *done);
 void engine_durable(void *arg, uint64_t written, uint64_t synced);
+void engine_damaged(void *arg, const struct store_damage *damage);
 
 /* Read the clocks: once for all that one system call brought. */
 void engine_tick(struct engine *engine);

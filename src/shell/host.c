@@ -65,6 +65,15 @@ static void on_store_durable(void *arg, uint64_t written, uint64_t synced)
     engine_durable(&host->engine, written, synced);
 }
 
+static void on_store_damaged(void *arg, const struct store_damage *damage)
+{
+    struct host *host = arg;
+    if (damage->fresh)
+        log_warning("a stored record is damaged; it is fetched from the other copies",
+                    LOG(log_slice("bucket", damage->bucket), log_slice("key", damage->key)));
+    engine_damaged(&host->engine, damage);
+}
+
 static void on_store_failed(void *arg, const char *text)
 {
     host_halt(arg, ERR_IO, slice_string(text));
@@ -75,6 +84,7 @@ void host_store_options(struct host *host, struct store_options *options)
     options->done = on_store_done;
     options->durable = on_store_durable;
     options->failed = on_store_failed;
+    options->damaged = on_store_damaged;
     options->arg = host;
 }
 

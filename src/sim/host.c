@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 
+/* A round over the little that a simulated disk holds takes a moment. */
+enum { SCRUB_RATE = 1 << 20, SCRUB_INTERVAL_S = 3 };
+
 uint32_t host_index(const struct host *host)
 {
     return host->index;
@@ -64,13 +67,14 @@ struct host *host_new(struct world *world, uint32_t index)
     host->slowness = 1;
     host->disk =
         disk_mem_new(&(struct disk_mem_options){.segment_size = world->options.segment_size});
+    disk_mem_chill(host->disk, world->options.seed ^ index, world->options.cold_of_64);
     host->last = &host->first;
     host->wake = (struct host_timer){{.fire = host_on_wake}, host};
     host->flush = (struct host_timer){{.fire = host_on_flush}, host};
     host->pump = (struct host_timer){{.fire = host_on_pump}, host};
     for (uint32_t i = 0; i < ARRAY_SIZE(host->disk_timers); i++)
-        host->disk_timers[i] = (struct disk_event_timer){
-            {.fire = host_on_disk}, host, i == 0 ? DISK_MEM_LOG : DISK_MEM_ENGINE};
+        host->disk_timers[i] =
+            (struct disk_event_timer){{.fire = host_on_disk}, host, (enum disk_mem_queue)i};
     return host;
 }
 
@@ -169,9 +173,12 @@ void host_start(struct host *host)
         .memory_max = world->options.memory_max,
         .log_interval_ms = 200,
         .tree_bits = world->options.tree_bits,
+        .scrub_rate = world->options.scrub ? SCRUB_RATE : 0,
+        .scrub_interval_s = SCRUB_INTERVAL_S,
         .done = host_on_done,
         .durable = host_on_durable,
         .failed = host_on_failed,
+        .damaged = host_on_damaged,
         .arg = host,
     };
     struct store_recovered recovered;

@@ -12,7 +12,15 @@
 /* Completion tokens of the checkers' own store operations; no machine of the core has this byte. */
 enum { OWNER_PROBE = 0xfe };
 
-enum item_type { ITEM_MESSAGE, ITEM_REQUEST, ITEM_COMMAND, ITEM_STORE, ITEM_DURABLE, ITEM_LOST };
+enum item_type {
+    ITEM_MESSAGE,
+    ITEM_REQUEST,
+    ITEM_COMMAND,
+    ITEM_STORE,
+    ITEM_DURABLE,
+    ITEM_LOST,
+    ITEM_DAMAGED
+};
 
 /* What waits to be taken by the node; all its memory lies in the queue's arena. */
 struct item {
@@ -25,6 +33,7 @@ struct item {
     struct command command;
     struct store_done done;
     uint64_t written, synced;
+    struct store_damage damage;
 };
 
 /* Work of the disk that completes a while later, one queue of the disk each. */
@@ -75,7 +84,7 @@ struct host {
 
     struct host_timer wake, flush, pump;
     bool flush_due;
-    struct disk_event_timer disk_timers[2];
+    struct disk_event_timer disk_timers[DISK_MEM_QUEUES];
 };
 
 /* host_queue.c */
@@ -89,6 +98,7 @@ struct host_call *host_call_close(struct host *host, uint64_t id);
 void host_on_done(void *arg, const struct store_done *done);
 void host_on_durable(void *arg, uint64_t written, uint64_t synced);
 void host_on_failed(void *arg, const char *text);
+void host_on_damaged(void *arg, const struct store_damage *damage);
 void host_on_disk(struct world *world, struct world_event *event);
 void host_on_flush(struct world *world, struct world_event *event);
 void host_on_pump(struct world *world, struct world_event *event);

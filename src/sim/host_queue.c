@@ -69,6 +69,15 @@ void host_on_failed(void *arg, const char *text)
                   world_host_name(host->index), text);
 }
 
+void host_on_damaged(void *arg, const struct store_damage *damage)
+{
+    struct host *host = arg;
+    struct item *item = host_enqueue(host, ITEM_DAMAGED);
+    item->damage = *damage;
+    item->damage.bucket = keep(host, damage->bucket);
+    item->damage.key = keep(host, damage->key);
+}
+
 void host_receive(struct host *host, uint32_t from, struct slice frame)
 {
     if (host->state == HOST_DOWN)
@@ -180,7 +189,11 @@ static void disk_schedule(struct host *host)
         struct disk_event_timer *timer = &host->disk_timers[i];
         if (timer->event.node.index > 0 || disk_mem_pending(host->disk, timer->queue) == 0)
             continue;
-        uint64_t delay = world_draw(world, world->options.disk_us_min, world->options.disk_us_max);
+        /* Readers draw nothing, so that worlds differ by what they are told to only. */
+        uint64_t least = world->options.disk_us_min;
+        uint64_t delay = timer->queue == DISK_MEM_READER
+                             ? least
+                             : world_draw(world, least, world->options.disk_us_max);
         world_at(world, &timer->event, world->now_us + delay * host->slowness);
     }
 }
@@ -286,6 +299,13 @@ static void take(struct host *host, struct item *item)
         event.type = EVENT_DURABLE;
         event.durable.written = item->written;
         event.durable.synced = item->synced;
+        break;
+    case ITEM_DAMAGED:
+        event.type = EVENT_DAMAGED;
+        event.damaged.hash = item->damage.hash;
+        event.damaged.bucket = item->damage.bucket;
+        event.damaged.key = item->damage.key;
+        event.damaged.fresh = item->damage.fresh;
         break;
     case ITEM_LOST:
         event.type = EVENT_PEER_LOST;

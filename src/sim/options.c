@@ -219,6 +219,13 @@ static void draw_skew(struct prng *prng, struct sim_options *o)
         o->skew_ms_max = (int64_t)between(prng, CLOCK_SKEW_MS, 6000);
 }
 
+/* Drawn last: what worlds were before they could be so is what they are when they are not. */
+static void draw_store(struct prng *prng, struct sim_options *o)
+{
+    o->scrub = chance(prng, 50);
+    o->cold_of_64 = chance(prng, 50) ? between32(prng, 1, 48) : 0;
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -229,6 +236,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_log_mode(&prng, ret_options);
     draw_haste(&prng, ret_options);
     draw_skew(&prng, ret_options);
+    draw_store(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -261,6 +269,7 @@ void options_format(const struct sim_options *o, struct buf *out)
                (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
                (unsigned long long)(o->memory_max >> 10));
+    buf_printf(out, " scrub=%u cold=%u", o->scrub, o->cold_of_64);
     buf_printf(out, " chunk=%u abort=%llums cleanup=%llums repair=%llums", o->chunk_objects,
                (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS,
                (unsigned long long)o->repair_us / MS);

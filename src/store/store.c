@@ -176,7 +176,7 @@ static void draft_end(struct store *store, struct draft *draft, const struct fou
         log_cancel(&store->log);
         return;
     }
-    bool mark = found->bad && !manner->heals;
+    bool mark = found->bad && !manner->heals && RULE(DAMAGE_MARKED);
     bool unmark = manner->heals && damage_marked(damage);
     struct cell *cell = draft_commit(store, draft, found, digest, delta,
                                      manner->more || mark || unmark, manner->sync);

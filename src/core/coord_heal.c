@@ -1,0 +1,99 @@
+/* Healing: a record of this node turned out damaged, and with it was lost what its slot had
+ * acknowledged of the key. The key is whole again once it is merged with what K = s - q + 1 of the
+ * range's s slots hold, this node's own not counted: then every write that q slots acknowledged is
+ * among it (as in stage REBUILD). Until then reads of it are UNREADABLE here, which counts as
+ * silence; writes are kept.
+ *
+ * It is a get that asks the others only, answers nobody, and merges the outcome here. A crash, a
+ * lost message, a peer that is down: it ends without effect, and the store, which remembers, tells
+ * of the key again. Repeated it merges what is merged. */
+#include "core/coord_op.h"
+
+#include "base/rule.h"
+
+enum { HEALS_MAX = 64, HEAL_DEADLINE_MS = 2000 };
+
+void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key)
+{
+    uint32_t count = 0;
+    for (const struct coord_op *op = coord->newest; op != NULL; op = op->older) {
+        if (op->heals && slice_equal(op->request.bucket, bucket) &&
+            slice_equal(op->request.key, key))
+            return;
+        count += op->heals;
+    }
+    if (count >= HEALS_MAX || coord->draining)
+        return;
+    struct request request = {.method = METHOD_GET, .bucket = bucket, .key = key};
+    struct coord_op *op = op_new(coord, core, &request);
+    op->heals = true;
+    op->deadline = hlc_at(core->now.wall_ms + HEAL_DEADLINE_MS);
+    op->deadline_us = core->now.us + HEAL_DEADLINE_MS * 1000;
+    op->retry_at_us = core->now.us + core->timing.retry_us;
+    heal_start(core, op);
+}
+
+/* From how many others, so that no acknowledged write is missed. */
+static uint8_t others_needed(const struct core *core, const struct range_record *record)
+{
+    uint32_t slots = record_counted(record);
+    uint32_t least = slots - (slots / 2 + 1) + 1;
+    const struct slot *own = record_slot_read_by(record, core->self);
+    uint32_t others = slots - (own != NULL && own->stage != STAGE_LEARN);
+    return (uint8_t)(RULE(HEALED_BY_K) ? MIN(least, others) : MIN(1u, others));
+}
+
+void heal_start(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    if (record->epoch == 0) { /* Nobody has told us yet who the others are. */
+        op_free(core, op);
+        return;
+    }
+    op->state = OP_READING;
+    op->epoch = range_epoch_of(record);
+    op->needed = others_needed(core, record);
+    op->asked = op->got = op->stale = 0;
+    buf_clear(&op->object);
+    op_schedule(core, op);
+    if (op->needed == 0)
+        heal_finish(core, op);
+    else
+        get_ask(core, op, op->needed);
+}
+
+void heal_finish(struct core *core, struct coord_op *op)
+{
+    struct store_op *store = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
+    store->range = op->range;
+    store->fork = op->epoch.fork;
+    store->epoch = op->epoch.epoch;
+    store->hash = op->hash;
+    store->bucket = op->request.bucket;
+    store->key = op->request.key;
+    store->object = buf_slice(&op->object);
+    store->sync = true;
+    store->heals = true;
+    get_finish(core, op);
+}
+
+/* ------------------------------------------------------- A put that met a damaged record. */
+
+void put_unreadable(struct core *core, struct coord_op *op)
+{
+    op->renewing = true;
+    core_signal(core, SIGNAL_UNREADABLE)->range = op->range;
+}
+
+void coord_renewed(struct coord *coord, struct core *core, uint32_t range)
+{
+    struct coord_op *older;
+    for (struct coord_op *op = coord->newest; op != NULL; op = older) {
+        older = op->older;
+        if (op->range != range || !op->renewing)
+            continue;
+        op->renewing = false;
+        op->renewed = true;
+        put_again(core, op);
+    }
+}
