@@ -176,14 +176,18 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
         op->asked |= bit;
         op->digests = op->object.size >= DIGEST_SIZE_MIN;
     }
-    /* UNREADABLE here counts as silence; where the others are too few, it is the answer. */
+    /* UNREADABLE here counts as silence, and is the answer where the others are too few to go round
+     * it and to heal it; the second time, for it may have been healed meanwhile. */
+    bool again = op->unreadable;
     op->unreadable = done->error == ERR_UNREADABLE;
-    if (op->unreadable && !op->answered && others_up(core, op) < op->needed) {
+    uint32_t up = others_up(core, op);
+    if (again && op->unreadable && !op->answered && up < op->needed &&
+        up < MAX(heal_needed(core, record), (uint8_t)1)) {
         op_fail(core, op, ERR_UNREADABLE,
                 core_printf(core,
-                            "the copy of this node is damaged, and %u of %u needed others of "
-                            "range %u can be reached",
-                            others_up(core, op), op->needed, op->range));
+                            "the copy of this node is damaged, and %u other%s of range %u can be "
+                            "reached",
+                            up, up == 1 ? "" : "s", op->range));
         return;
     }
     uint32_t wanted = op->needed - MIN(answers(op), (uint32_t)op->needed);

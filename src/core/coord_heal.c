@@ -33,8 +33,7 @@ void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, 
     heal_start(core, op);
 }
 
-/* From how many others, so that no acknowledged write is missed. */
-static uint8_t others_needed(const struct core *core, const struct range_record *record)
+uint8_t heal_needed(const struct core *core, const struct range_record *record)
 {
     uint32_t slots = record_counted(record);
     uint32_t least = slots - (slots / 2 + 1) + 1;
@@ -52,7 +51,7 @@ void heal_start(struct core *core, struct coord_op *op)
     }
     op->state = OP_READING;
     op->epoch = range_epoch_of(record);
-    op->needed = others_needed(core, record);
+    op->needed = heal_needed(core, record);
     op->asked = op->got = op->stale = 0;
     buf_clear(&op->object);
     op_schedule(core, op);
@@ -74,6 +73,7 @@ void heal_finish(struct core *core, struct coord_op *op)
     store->object = buf_slice(&op->object);
     store->sync = true;
     store->heals = true;
+    store->alone = op->needed == 0;
     get_finish(core, op);
 }
 

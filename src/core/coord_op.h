@@ -141,6 +141,8 @@ void put_unreadable(struct core *core, struct coord_op *op);
 
 /* Ask up to COUNT more readers that are up, lowest slot first. Returns how many were asked. */
 uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count);
+/* From how many others a damaged key has to be merged, so that no acknowledged write is missed. */
+uint8_t heal_needed(const struct core *core, const struct range_record *record);
 void heal_start(struct core *core, struct coord_op *op);
 void heal_finish(struct core *core, struct coord_op *op);
 void get_start(struct core *core, struct coord_op *op);

@@ -50,7 +50,9 @@ struct store_op {
     bool sync;    /* Its position must be synced although the log mode is `interval`. */
     bool renewed; /* STORE_UPDATE: the actor is younger than what is known of damage here: write
                    * although the record may be damaged. */
-    bool heals;   /* STORE_MERGE: with OBJECT (may be empty) a damaged key is whole again. */
+    bool heals;   /* STORE_MERGE: with OBJECT (may be empty) a damaged key is whole again; */
+    bool alone;   /* but one of which nothing is left and that nobody else can have had stays
+                   * damaged, for it must not pass for deleted. */
     uint64_t hash;
     struct slice bucket;
     struct slice key;

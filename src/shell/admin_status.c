@@ -266,9 +266,9 @@ static void judge_store(const struct admin *admin, struct picture *picture)
         REASON(picture, "the disk of this node is full: writes are refused");
         ADVISE(picture, "free or add disk space on this node");
     }
-    if (stats.bad_records > 0) {
-        REASON(picture, "%llu damaged records on this node", (unsigned long long)stats.bad_records);
-        ADVISE(picture, "run `kvadmin verify`");
+    if (stats.bad_now > 0) {
+        REASON(picture, "%llu damaged records on this node", (unsigned long long)stats.bad_now);
+        ADVISE(picture, "see that the nodes that hold the other copies are up: they heal this one");
     }
 }
 
@@ -429,10 +429,27 @@ static void ranges_write(struct admin_call *call, const struct picture *picture)
     plan_progress_write(out, &picture->plan);
 }
 
+/* What this node's store has found out about itself. */
+static void store_write(struct admin_call *call)
+{
+    struct buf *out = call->out;
+    struct store_stats stats;
+    store_stats(call->admin->store, &stats);
+    mp_write_text(out, "store");
+    mp_write_map(out, 7);
+    put_uint(out, "damaged", stats.bad_now);
+    put_uint(out, "found", stats.bad_records);
+    put_uint(out, "healed", stats.bad_healed);
+    put_uint(out, "lost", stats.bad_lost);
+    put_uint(out, "scrub_percent", stats.scrub_percent);
+    put_uint(out, "scrub_rounds", stats.scrub_rounds);
+    put_uint(out, "scrub_took_ms", stats.scrub_took_us / 1000);
+}
+
 static void picture_write(struct admin_call *call, const struct picture *picture)
 {
     struct buf *out = call->out;
-    mp_write_map(out, 10);
+    mp_write_map(out, 11);
     put_text(out, "verdict", verdict(call->core, picture));
     mp_write_text(out, "reasons");
     mp_write_array(out, picture->reasons_count);
@@ -444,6 +461,7 @@ static void picture_write(struct admin_call *call, const struct picture *picture
     node_write(call);
     members_write(call, picture);
     ranges_write(call, picture); /* Four fields. */
+    store_write(call);
 }
 
 static void picture_take(struct admin_call *call, struct picture *ret_picture)

@@ -67,6 +67,10 @@ static const struct option_line lines[] = {
      "refuse writes below this much free disk"},
     {"log-interval", "store", "log_interval", "TIME", KIND_DURATION, AT(log_interval_ms), "200ms",
      1, 60000, "sync of the commit log for buckets of log mode interval"},
+    {"scrub-rate", "store", "scrub_rate", "BYTES", KIND_SIZE, AT(scrub_rate), "4M", 0, TIB,
+     "stored bytes a second whose checksums are verified in the background; 0 for none"},
+    {"scrub-interval", "store", "scrub_interval", "TIME", KIND_DURATION, AT(scrub_interval_ms),
+     "7d", 1000, 366ull * 24 * 3600000, "at most one round of that over all data in so long"},
     {"max-clients", "limits", "max_clients", "N", KIND_NUMBER, AT(clients_max), "16000", 1, 1000000,
      "client connections; further ones are told BUSY"},
     {"max-requests", "limits", "max_requests", "N", KIND_NUMBER, AT(requests_max), "4096", 1,
@@ -144,6 +148,10 @@ int config_parse_duration(const char *text, uint64_t *ret_ms)
         *ret_ms = number * 1000;
     else if (strcmp(unit, "m") == 0)
         *ret_ms = number * 60000;
+    else if (strcmp(unit, "h") == 0)
+        *ret_ms = number * 3600000;
+    else if (strcmp(unit, "d") == 0)
+        *ret_ms = number * 24 * 3600000;
     else
         return ERR_BAD_REQUEST;
     return 0;

@@ -36,6 +36,8 @@ struct config {
     uint64_t map_bytes;
     uint64_t reserve_bytes;
     uint64_t log_interval_ms;
+    uint64_t scrub_rate;
+    uint64_t scrub_interval_ms;
     uint64_t clients_max;
     uint64_t requests_max;
     uint64_t value_bytes_max;

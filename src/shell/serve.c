@@ -161,6 +161,8 @@ static int open_store(struct server *server)
         .memory_max = config->memory_bytes,
         .log_interval_ms = (uint32_t)config->log_interval_ms,
         .reserve_bytes = config->reserve_bytes,
+        .scrub_rate = config->scrub_rate,
+        .scrub_interval_s = (uint32_t)(config->scrub_interval_ms / 1000),
     };
     int result = disk_posix_open(&disk_options, &server->disk, &server->error);
     if (result < 0)

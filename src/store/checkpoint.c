@@ -284,7 +284,7 @@ static void stored_account(struct store *store, const struct cell *cell)
     tree_update(&store->tree_stored, cell->hash, cell->base_digest, cell->digest);
     struct range_stat *stored = &store_range_of(store, cell->hash)->stored;
     stored->bytes += (uint64_t)cell_bytes(cell) - cell->base_bytes;
-    stored->keys += cell->base_bytes == 0;
+    stored->keys += (uint64_t)(cell_bytes(cell) != 0) - (cell->base_bytes != 0);
 }
 
 static int build_cells(struct store *store, uint64_t *bytes)
@@ -295,7 +295,8 @@ static int build_cells(struct store *store, uint64_t *bytes)
     while (cell) {
         if (transaction_is_full(store, *bytes) && cell->hash != hash_before)
             break;
-        struct disk_item item = {.table = DISK_OBJECTS, .value = engine_value(cell)};
+        struct disk_item item = {
+            .table = DISK_OBJECTS, .remove = cell->object_size == 0, .value = engine_value(cell)};
         int error = cell_key_in_engine(store, cell, &item.key);
         if (error)
             return error;

@@ -89,10 +89,8 @@ uint64_t damage_mark(struct store *store, struct damage *damage, bool more, bool
 uint64_t damage_heal(struct store *store, struct damage *damage, bool more, bool sync)
 {
     uint8_t key[DAMAGE_MARK];
-    uint64_t position = 0;
-    if (damage->written)
-        position =
-            state_log_own(store, mark_key(buf_slice(&damage->path), key), SLICE_NONE, more, sync);
+    uint64_t position =
+        state_log_own(store, mark_key(buf_slice(&damage->path), key), SLICE_NONE, more, sync);
     store->damages.healed++;
     damage_remove(store, damage);
     return position;

@@ -33,6 +33,7 @@ struct damages {
     uint32_t count;
     uint64_t found; /* In all. */
     uint64_t healed;
+    uint64_t lost; /* Of these, nobody else had any of it. */
 };
 
 struct store;
@@ -50,9 +51,9 @@ static inline bool damage_marked(const struct damage *damage)
 {
     return damage && damage->written;
 }
-/* DAMAGE is whole, and forgotten; returns the position of the mark's end, 0 if it had none. */
+/* DAMAGE, which is marked, is whole, and forgotten; returns the position of the mark's end. */
 uint64_t damage_heal(struct store *store, struct damage *damage, bool more, bool sync);
-/* Its record reads well after all: a glitch. */
+/* What was never marked is whole: written over, or it reads well after all. */
 void damage_dismiss(struct store *store, struct damage *damage);
 /* All keys of RANGE are gone. */
 void damage_forget(struct store *store, uint32_t range);

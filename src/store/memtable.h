@@ -47,10 +47,11 @@ static inline struct slice cell_object(const struct cell *cell)
 {
     return slice_of(cell->body + BODY_OVERHEAD + cell->key_size, cell->object_size);
 }
-/* What counts as the size of a record in statistics: key and object. */
+/* What counts as the size of a record in statistics: key and object; 0 for a key that went, whose
+ * cell has an empty object and deletes it from the engine. */
 static inline uint32_t cell_bytes(const struct cell *cell)
 {
-    return cell->key_size + cell->object_size;
+    return cell->object_size == 0 ? 0 : cell->key_size + cell->object_size;
 }
 /* What it takes of the memory. */
 static inline size_t cell_memory(const struct cell *cell)

@@ -153,7 +153,8 @@ static int delta_over_bad(struct store *store, uint64_t hash, struct slice path,
 struct manner {
     bool more; /* Others of the group follow. */
     bool sync;
-    bool heals; /* The object holds all that a damaged key has lost. */
+    bool heals; /* The object holds all that a damaged key has lost, */
+    bool alone; /* but for what only this copy had. */
 };
 
 /* Write the draft of ENTRY's new object over FOUND, or cancel it. A damaged record that is written
@@ -183,8 +184,10 @@ static void draft_end(struct store *store, struct draft *draft, const struct fou
     ret->position = cell->position;
     if (mark)
         ret->position = damage_mark(store, damage, manner->more, manner->sync);
+    else if (unmark)
+        ret->position = damage_heal(store, damage, manner->more, manner->sync);
     else if (manner->heals && damage)
-        ret->position = MAX(damage_heal(store, damage, manner->more, manner->sync), ret->position);
+        damage_dismiss(store, damage);
     ret->changed = true;
     ret->object = cell_object(cell);
 }
@@ -226,19 +229,23 @@ static void do_update(struct store *store, const struct store_op *op)
     finish(store, op, &done);
 }
 
-/* Merge ENTRY into what is there. Fills in RET's error, position, changed and object. */
+/* Merge ENTRY into what is there. A damaged key that is healed by nothing was nowhere else: it
+ * goes, as it would have with the whole disk. Fills in RET's error, position, changed and object.
+ */
 static void merge_one(struct store *store, const struct entry *entry, const struct manner *manner,
                       struct store_done *ret)
 {
     struct found found;
     struct slice path = path_make(store, entry->hash, entry->bucket, entry->key);
     ret->error = store_find(store, entry->hash, path, &found);
-    if (ret->error == 0 && found.bad && entry->object.size == 0)
+    bool gone = ret->error == 0 && found.bad && entry->object.size == 0;
+    if (gone && (!manner->heals || manner->alone))
         ret->error = ERR_UNREADABLE;
     if (ret->error)
         return;
     struct draft draft = draft_begin(store, path);
-    bool same = entry->object.size == 0;
+    bool same = entry->object.size == 0 && !gone;
+    store->damages.lost += gone;
     if (found.object.size == 0)
         buf_append(draft.bytes, entry->object);
     else if (!same)
@@ -258,7 +265,7 @@ static void do_merge(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
     struct entry entry = {op->hash, op->bucket, op->key, op->object};
-    struct manner manner = {.sync = op->sync, .heals = op->heals};
+    struct manner manner = {.sync = op->sync, .heals = op->heals, .alone = op->alone};
     if (done.error == 0)
         merge_one(store, &entry, &manner, &done);
     finish(store, op, &done);

@@ -86,6 +86,7 @@ struct store_stats {
     uint64_t checkpoints, checkpoint_transactions;
     uint64_t bad_records;   /* Found, in all, */
     uint64_t bad_healed;    /* and of these whole again. */
+    uint64_t bad_lost;      /* of these gone, for no other slot had them. */
     uint64_t bad_now;       /* Keys that are not. */
     uint64_t scrub_rounds;  /* Whole rounds over all records, */
     uint64_t scrub_records; /* records and bytes checked in all, */

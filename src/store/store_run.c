@@ -168,6 +168,7 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
         .checkpoint_transactions = store->checkpoint.transactions,
         .bad_records = store->damages.found,
         .bad_healed = store->damages.healed,
+        .bad_lost = store->damages.lost,
         .bad_now = store->damages.count,
         .scrub_rounds = store->scrub.rounds,
         .scrub_records = store->scrub.records,

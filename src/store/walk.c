@@ -129,7 +129,7 @@ static struct cell *cell_after(const struct memtable *table, struct cell *cell, 
     return cell && slice_equal(cell_path(cell), path) ? memtable_next(table, cell) : cell;
 }
 
-bool walk_next(struct walk *walk, struct walk_item *ret_item)
+static bool step(struct walk *walk, struct walk_item *ret_item)
 {
     group_load(walk);
     frozen_skip(walk);
@@ -151,6 +151,15 @@ bool walk_next(struct walk *walk, struct walk_item *ret_item)
     walk->active = cell_after(walk->store->active, walk->active, path);
     walk->frozen = cell_after(walk->store->frozen, walk->frozen, path);
     return ret_item->hash <= walk->last;
+}
+
+bool walk_next(struct walk *walk, struct walk_item *ret_item)
+{
+    bool found;
+    do /* A cell without an object is a key that went. */
+        found = step(walk, ret_item);
+    while (found && ret_item->cell && ret_item->object.size == 0);
+    return found;
 }
 
 void walk_start(struct walk *walk, struct store *store, struct arena *arena, uint64_t from,

@@ -145,7 +145,11 @@ Test(config, sizes_and_durations)
     cr_assert_eq(number, 3000);
     cr_assert_eq(config_parse_duration("2m", &number), 0);
     cr_assert_eq(number, 120000);
-    cr_assert_lt(config_parse_duration("2h", &number), 0);
+    cr_assert_eq(config_parse_duration("2h", &number), 0);
+    cr_assert_eq(number, 7200000u);
+    cr_assert_eq(config_parse_duration("7d", &number), 0);
+    cr_assert_eq(number, 604800000u);
+    cr_assert_lt(config_parse_duration("2w", &number), 0);
 }
 
 Test(config, help_names_every_option_of_the_design)

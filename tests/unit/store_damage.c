@@ -59,8 +59,8 @@ Test(store_damage, bad_record_is_unreadable_until_it_is_healed)
         cr_assert_eq(rig_submit(&rig, verify), 0);
         cr_assert_eq(rig.done.verified.bad, 1u);
         cr_assert_eq(rig.done.verified.keys, 0u);
-        op.heals = true;
-        cr_assert_eq(rig_submit(&rig, op), ERR_UNREADABLE, "nobody else had anything");
+        op.heals = op.alone = true;
+        cr_assert_eq(rig_submit(&rig, op), ERR_UNREADABLE, "nobody else can have anything");
         op.object = buf_slice(&healthy);
         cr_assert_eq(rig_submit(&rig, op), 0);
         cr_assert(rig.done.changed);
@@ -186,6 +186,37 @@ Test(store_damage, what_is_written_to_a_damaged_key_is_kept_but_not_read_until_i
     memset(key, 'l', 600);
     key[600] = 0;
     damage_lives_through(key);
+}
+
+Test(store_damage, what_no_other_slot_has_goes)
+{
+    struct rig rig;
+    rig_start(&rig, 0);
+    cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
+    cr_assert_eq(rig_put(&rig, "other", "v", 2), 0);
+    settle(&rig);
+    uint32_t at = key_hash(99, slice_string("default"), slice_string("k")) >
+                  key_hash(99, slice_string("default"), slice_string("other"));
+    cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, at, 70));
+    struct store_op op = rig_op(STORE_MERGE, "k");
+    op.heals = true;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(rig_has(&rig, "k", NULL));
+        cr_assert(rig_has(&rig, "other", "v"));
+        cr_assert_eq(rig_verify(&rig), 1);
+        cr_assert_eq(bad_now(&rig), 0u);
+        if (i == 0)
+            kill_and_reopen(&rig);
+        else
+            settle(&rig);
+    }
+    cr_assert_eq(disk_mem_count(rig.disk, DISK_OBJECTS), 1u);
+    cr_assert_eq(rig_put(&rig, "k", "again", 3), 0);
+    settle(&rig);
+    cr_assert(rig_has(&rig, "k", "again"));
+    cr_assert_eq(rig_verify(&rig), 2);
+    rig_end(&rig);
 }
 
 Test(store_damage, merges_and_chunks_over_damage_do_not_make_it_whole)

@@ -131,6 +131,14 @@ static void copies_print(const json_t *status, FILE *to)
         fprintf(to, " | plan %s: %llu of %llu moves done", state,
                 (unsigned long long)field_u64(plan, "done"),
                 (unsigned long long)field_u64(plan, "moves"));
+    const json_t *store = json_object_get(status, "store");
+    if (field_u64(store, "found") > 0)
+        fprintf(to, " | records of this node found damaged %llu, healed %llu, lost %llu",
+                (unsigned long long)field_u64(store, "found"),
+                (unsigned long long)field_u64(store, "healed"),
+                (unsigned long long)field_u64(store, "lost"));
+    if (field_u64(store, "scrub_percent") < 100 && field_u64(store, "scrub_rounds") == 0)
+        fprintf(to, " | scrub %llu %%", (unsigned long long)field_u64(store, "scrub_percent"));
     fprintf(to, "\n");
 }
 
