@@ -50,6 +50,23 @@ static const struct cli_option leave_options[] = {
     {0},
 };
 
+#define EVEN_IF_ALIVE                                                                              \
+    {                                                                                              \
+        "even-if-alive", 0, NULL, "also a node that answers: what it alone has is lost"            \
+    }
+
+static const struct cli_option remove_options[] = {
+    {"fewer-copies", 0, NULL, "give copies up where no other node can take one"},
+    EVEN_IF_ALIVE,
+    RATE,
+    WAIT,
+    DRY_RUN,
+    YES,
+    {0},
+};
+
+static const struct cli_option replace_options[] = {EVEN_IF_ALIVE, RATE, WAIT, DRY_RUN, YES, {0}};
+
 static const struct cli_option change_options[] = {DRY_RUN, YES, {0}};
 
 static const struct cli_option verify_options[] = {
@@ -101,6 +118,13 @@ static const struct cli_command commands[] = {
      cancel_command},
     {"leave", "NODE", "move everything off a node and let it leave for ever", NULL, leave_options,
      1, 1, leave_command},
+    {"remove", "NODE", "give a lost node up for ever and rebuild its copies at the others",
+     "Refused while the node answers (use leave), and where too few other copies are up.\n"
+     "The node can never come back: its host may join again with an empty directory.",
+     remove_options, 1, 1, remove_command},
+    {"replace", "OLD NEW", "give a lost node up and rebuild its copies at one new node",
+     "Start NEW with --seed and an empty directory first. Otherwise as remove.", replace_options, 2,
+     2, replace_command},
     {"drain", "NODE", "let a node finish its requests and stop", NULL, change_options, 1, 1,
      drain_command},
     {"verify", "", "check that every owner holds every key of its slots",

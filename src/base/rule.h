@@ -14,6 +14,10 @@
     X(FENCE_BEFORE_STABLE)                                                                         \
     X(BACK_FENCED)                                                                                 \
     X(K_FENCES)                                                                                    \
+    X(FENCE_BEFORE_REBUILD)                                                                        \
+    X(SNAPSHOT_AFTER_REBUILD)                                                                      \
+    X(REBUILD_SOURCES)                                                                             \
+    X(REBUILD_UNREADABLE)                                                                          \
     X(COMPLETE_BEFORE_CUT)                                                                         \
     X(FILLED_BEFORE_COUNTED)                                                                       \
     X(SNAPSHOT_AFTER_JOINT)                                                                        \
@@ -40,6 +44,7 @@
     X(INSTALL_RESETS_VOTE)                                                                         \
     X(RECORDS_RISE)                                                                                \
     X(READY_BY_MAJORITY)                                                                           \
+    X(POSITION_REMEMBERED)                                                                         \
     X(BOTH_WRITERS_ACK)                                                                            \
     X(ACKS_OF_ONE_EPOCH)                                                                           \
     X(READS_OF_ONE_EPOCH)                                                                          \

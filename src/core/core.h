@@ -94,7 +94,8 @@ struct core {
     struct holding *holdings; /* Owned; by range; NULL until joined. */
     struct heap timers;       /* Of struct timer. */
     struct node_counters counters;
-    uint64_t written; /* Log positions, from EVENT_DURABLE. */
+    uint64_t recovered; /* Last log position of the lives before this one. */
+    uint64_t written;   /* Log positions, from EVENT_DURABLE. */
     uint64_t synced;
     struct durable_queue *durable; /* Owned; see core_when_durable. */
     struct effects *out;           /* Of the present step. */
@@ -108,6 +109,10 @@ struct core {
     /* A request to the peer was answered after so long; the 99th percentile of that, 0 unknown. */
     void (*peer_answered)(const struct core *core, struct node_id id, uint64_t us);
     uint64_t (*peer_p99_us)(const struct core *core, struct node_id id);
+    /* The highest log position that the peer had synced before its life GENERATION, which greets
+     * under NONCE, began, as far as it told this life of ours; 0 unknown. May be NULL. */
+    uint64_t (*peer_position)(const struct core *core, struct node_id id, uint64_t generation,
+                              uint64_t nonce);
     void *detector; /* Borrowed: for these callbacks. */
 };
 

@@ -3,12 +3,16 @@
 
 #include "core/latency.h"
 
+enum { TALK_INTERVALS = 4 }; /* Between pings to a peer that is never silent. */
+
 /* One peer, seen from here. */
 struct detector_peer {
     struct node_id id;
     uint64_t record_generation; /* Of its member record when last looked at. */
     uint64_t generation;        /* Heard in pings. */
     uint64_t position;
+    uint64_t position_before; /* Synced by its lives before this one. */
+    uint64_t nonce;           /* Of its HELLOs in this life; 0: there was none. */
     bool up;
     bool unknown; /* Not heard since known_us: `up` is a guess. */
     bool shares;  /* A range with this node, */
@@ -257,6 +261,9 @@ static void judge_sharing(struct detector *detector, struct core *core, struct d
     if (!pinged_within(peer, core,
                        late ? (peer->up ? interval / 2 : interval) : CLOCK_PINGS * interval))
         ping_now(detector, core, peer);
+    /* Who talks all the time is to know how far our log is, and we how far its log is. */
+    else if (peer->up && !pinged_within(peer, core, TALK_INTERVALS * interval))
+        ping_now(detector, core, peer);
     bool silent = phi_of(detector, core, peer) >= DOWN_PHI;
     if (peer->unknown)
         silent = quiet >= interval && core->now.us - peer->known_us >= interval;
@@ -356,6 +363,18 @@ static uint64_t peer_p99_us(const struct core *core, struct node_id node)
     return detector_p99_us(core->detector, node);
 }
 
+/* A directory that was copied before the last start draws the generation of that start again: two
+ * lives under one number, told apart by their nonces. */
+static uint64_t peer_position(const struct core *core, struct node_id node, uint64_t generation,
+                              uint64_t nonce)
+{
+    const struct detector_peer *peer = find(core->detector, node);
+    if (!peer)
+        return 0;
+    bool another = generation > peer->generation || (peer->nonce != 0 && nonce != peer->nonce);
+    return another ? MAX(peer->position, peer->position_before) : peer->position_before;
+}
+
 void detector_start(struct detector *detector, struct core *core)
 {
     core->peer_answered = peer_answered;
@@ -363,6 +382,7 @@ void detector_start(struct detector *detector, struct core *core)
     core->detector = detector;
     core->peer_is_up = detector_is_up;
     core->peer_asked = peer_asked;
+    core->peer_position = peer_position;
     detector->judged_from_us = core->now.us;
     core_timer_set(core, &detector->tick, core->now.us);
 }
@@ -380,6 +400,31 @@ void detector_heard(struct detector *detector, struct core *core, struct node_id
         core_signal(core, SIGNAL_PEER_UP)->node = peer->id;
     peer->unknown = false;
     set_up(core, peer, true);
+}
+
+static void note_position(struct detector_peer *peer, uint64_t generation, uint64_t position)
+{
+    if (generation > peer->generation) {
+        peer->position_before = MAX(peer->position_before, peer->position);
+        peer->position = 0;
+        peer->generation = generation;
+        peer->nonce = 0;
+    }
+    peer->position = MAX(peer->position, position);
+}
+
+void detector_greeted(struct detector *detector, struct node_id node, uint64_t generation,
+                      uint64_t nonce, uint64_t position)
+{
+    struct detector_peer *peer = find(detector, node);
+    if (!peer || generation < peer->generation)
+        return;
+    if (generation == peer->generation && peer->nonce != 0 && peer->nonce != nonce)
+        return; /* It is told that it is another one, again if need be. */
+    note_position(peer, generation, position);
+    peer->nonce = nonce;
+    /* Where it started is what its lives before had synced, of which we may not have heard. */
+    peer->position_before = MAX(peer->position_before, position);
 }
 
 /* An answer that took long says too little about now. */
@@ -400,10 +445,7 @@ void detector_message(struct detector *detector, struct core *core, struct node_
     struct detector_peer *peer = find(detector, from);
     if (!peer || message->ping.generation < peer->generation)
         return;
-    if (message->ping.generation > peer->generation)
-        peer->position = 0;
-    peer->generation = message->ping.generation;
-    peer->position = MAX(peer->position, message->ping.position);
+    note_position(peer, message->ping.generation, message->ping.position);
     (void)core_hlc_seen(core, message->ping.hlc);
     if (message->type == MESSAGE_PING) {
         ping(detector, core, peer, MESSAGE_PONG, message->ping.sequence);

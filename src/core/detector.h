@@ -62,6 +62,10 @@ void detector_heard(struct detector *detector, struct core *core, struct node_id
 /* Takes PING and PONG. */
 void detector_message(struct detector *detector, struct core *core, struct node_id from,
                       const struct message *message);
+/* NODE said in a HELLO under which NONCE its life GENERATION greets, and from which log POSITION it
+ * had started. */
+void detector_greeted(struct detector *detector, struct node_id node, uint64_t generation,
+                      uint64_t nonce, uint64_t position);
 /* The connection to NODE broke. */
 void detector_lost(struct detector *detector, struct core *core, struct node_id node);
 /* Something was asked of NODE that it answers if it is alive. */

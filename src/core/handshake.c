@@ -43,7 +43,7 @@ static void fill_hello(const struct handshake *handshake, struct core *core,
     message->hello.self.generation = core->generation;
     /* A node that joins has not published itself yet, and no record has version 0. */
     message->hello.self.version = MAX(handshake->self->version, 1u);
-    message->hello.position = core->synced;
+    message->hello.position = core->recovered; /* What this life began with. */
     message->hello.nonce = handshake->nonce;
     if (core->holdings == NULL)
         return;
@@ -129,6 +129,9 @@ static void welcome(struct handshake *handshake, struct core *core, struct node_
     message->welcome.self.generation = core->generation;
     message->welcome.nonce = hello->hello.nonce;
     message->welcome.generation_seen = known == NULL ? 0 : known->generation;
+    if (core->peer_position != NULL)
+        message->welcome.position_seen =
+            core->peer_position(core, to, hello->hello.self.generation, hello->hello.nonce);
     message->welcome.hlc = core->hlc;
     uint32_t ranges = ring_ranges(&core->ring);
     uint32_t count = 0;
@@ -174,17 +177,24 @@ static enum handshake_news on_hello(struct handshake *handshake, struct core *co
         return HANDSHAKE_NOTHING;
     }
     if (member_departed(&core->members, from)) {
+        bool left = departure_find(&core->members, from)->kind == DEPARTURE_LEFT;
         refuse(core, from, message, ERR_NOT_MEMBER,
-               slice_string("this node has left the cluster for good; to bring the host back, "
-                            "start it with an empty data directory: it joins as a new node"));
+               left ? slice_string("this node has left the cluster for good; to bring the host "
+                                   "back, start it with an empty data directory: it joins as a "
+                                   "new node")
+                    : slice_string("this node was removed from the cluster for good, by an "
+                                   "administrator; to bring the host back, start it with an empty "
+                                   "data directory: it joins as a new node"));
         return HANDSHAKE_NOTHING;
     }
     const struct member *known = member_find(&core->members, from);
     if (known != NULL && known->generation > message->hello.self.generation) {
         refuse(core, from, message, ERR_REFUSED,
-               slice_string("the cluster remembers a later start of this node: its data directory "
-                            "was copied or restored from a backup; start it with an empty "
-                            "directory: it joins as a new node"));
+               core_printf(core,
+                           "AMNESIAC: the cluster remembers a later start of this node: its data "
+                           "directory was copied or restored from a backup; start the host with an "
+                           "empty directory, as a new node, and run `kvadmin replace %.*s NEW`",
+                           (int)known->name.size, (const char *)known->name.data));
         return HANDSHAKE_NOTHING;
     }
     if (known != NULL && known->generation == message->hello.self.generation &&
@@ -216,11 +226,27 @@ static enum handshake_news on_welcome(struct handshake *handshake, struct core *
     if (message->welcome.nonce != handshake->nonce || id_equal(from, core->self))
         return HANDSHAKE_NOTHING;
     if (message->welcome.generation_seen > core->generation) {
+        halt(core, ERR_REFUSED,
+             core_printf(core,
+                         "AMNESIAC: the cluster remembers a later start of this node than its data "
+                         "directory does: the directory is an old copy; start the host with an "
+                         "empty directory, as a new node, and run `kvadmin replace %.*s NEW`",
+                         (int)handshake->self->name.size,
+                         (const char *)handshake->self->name.data));
+        return HANDSHAKE_NOTHING;
+    }
+    /* A torn tail of the log is forgiven only past what this node had said is synced. */
+    if (RULE(POSITION_REMEMBERED) && message->welcome.position_seen > core->recovered) {
         halt(
             core, ERR_REFUSED,
-            slice_string("AMNESIAC: the cluster remembers a later start of this node than its data "
-                         "directory does; start it with an empty directory: it joins as a new "
-                         "node"));
+            core_printf(core,
+                        "AMNESIAC: the cluster remembers more of this node's log (up to %llu) than "
+                        "its data directory has (up to %llu): the directory is an old copy, or its "
+                        "disk lost what it had synced; start the host with an empty directory, as "
+                        "a new node, and run `kvadmin replace %.*s NEW`",
+                        (unsigned long long)message->welcome.position_seen,
+                        (unsigned long long)core->recovered, (int)handshake->self->name.size,
+                        (const char *)handshake->self->name.data));
         return HANDSHAKE_NOTHING;
     }
     if (core->holdings == NULL)

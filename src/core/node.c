@@ -117,6 +117,8 @@ static void on_handshake(struct node *node, struct node_id from, const struct me
         break;
     case HANDSHAKE_MEMBER:
         learn_member(node, &message->hello.self);
+        detector_greeted(&node->detector, from, message->hello.self.generation,
+                         message->hello.nonce, message->hello.position);
         break;
     case HANDSHAKE_JOIN:
         node_join(node, &message->welcome.cluster);
@@ -224,6 +226,10 @@ static void on_command(struct node *node, uint64_t client, const struct command 
         for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
             repairs_dirty(&node->repairs, core, range);
         core_reply(core, client);
+        return;
+    }
+    if (command->type == COMMAND_REMOVE) {
+        gossip_depart(&node->gossip, core, client, command->node, DEPARTURE_REMOVED);
         return;
     }
     gossip_set(&node->gossip, core, client, command);

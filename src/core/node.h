@@ -30,7 +30,8 @@ struct node_options {
     /* What recovery found. */
     const struct meta *metas;
     uint32_t metas_count;
-    uint64_t position; /* Last durable log position. */
+    uint64_t found;    /* Last log position of the lives before this one, */
+    uint64_t position; /* and the last durable one now. */
     bool clean;        /* The last stop was clean and all of the log was there. */
 };
 
@@ -74,9 +75,11 @@ struct peer_status {
     struct node_id id;
     bool up;
     double phi;
-    uint64_t heard_us; /* Monotonic time of the last message, 0 never. */
-    uint64_t since_us; /* When it went up or down. */
-    struct load load;  /* Newest known; generation 0 if none. */
+    uint64_t heard_us;   /* Monotonic time of the last message, 0 never. */
+    uint64_t since_us;   /* When it went up or down. */
+    uint64_t generation; /* Its life, and how far its log was synced, as it said last: */
+    uint64_t position;   /* what it must not fall behind. */
+    struct load load;    /* Newest known; generation 0 if none. */
 };
 
 /* A transfer as this node sees it, in one of its three parts. */

@@ -197,6 +197,7 @@ int node_new(const struct node_options *options, struct moment now, struct effec
     core->out = out;
     prng_init(&core->prng, options->seed);
     core->generation = counter.generation + 1;
+    core->recovered = options->found;
     core->written = options->position;
     core->synced = options->position;
     node->drain.fire = drain_fire;

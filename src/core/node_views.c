@@ -62,6 +62,8 @@ uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t c
         peer->phi = status.phi;
         peer->heard_us = status.heard_us;
         peer->since_us = status.since_us;
+        peer->generation = status.generation;
+        peer->position = status.position;
         const struct load *load = loads_find(&node->gossip.loads, id);
         if (load != NULL)
             peer->load = *load;

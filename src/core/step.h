@@ -112,13 +112,15 @@ enum command_type {
     COMMAND_SET = 1, /* Change a setting: buckets, plans, limits. */
     COMMAND_REPAIR,  /* Compare all ranges that this node compares, soon. */
     COMMAND_DRAIN,   /* Announce maintenance and take no new requests; answered when idle. */
+    COMMAND_REMOVE,  /* `node` is no member any more, for ever. */
 };
 
 struct command {
     enum command_type type;
     struct slice name;
     struct slice value;
-    bool conditional; /* SET only if the setting's counter still is `counter` (0: never set). */
+    struct node_id node; /* REMOVE */
+    bool conditional;    /* SET only if the setting's counter still is `counter` (0: never set). */
     uint64_t counter;
 };
 

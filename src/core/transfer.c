@@ -47,13 +47,15 @@ static void sweep_fire(struct core *core, void *machine, struct timer *timer)
 {
     struct transfers *transfers = machine;
     core_timer_set(core, timer, core->now.us + core->timing.gossip_us);
+    transfers->fences_left = FENCES_MAX;
     if (core->holdings == NULL || transfers->draining)
         return;
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         const struct range_record *record = held_record(core, range);
         if (record->epoch == 0)
             continue;
-        if (record->former_count > 0 || moving_slot(record) != NULL)
+        if (record->former_count > 0 || moving_slot(record) != NULL ||
+            lost_slot(core, record) != NULL)
             drive_range(transfers, core, range);
     }
     drive_pump(transfers, core);

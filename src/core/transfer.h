@@ -30,6 +30,7 @@ struct transfers {
     struct reservation reservations[INBOUND_MAX];
     uint64_t send_free_us; /* The rate allows the next chunk from then on. */
     uint32_t active;       /* Drives that hold an offer or a moving slot. */
+    uint32_t fences_left;  /* Until the next sweep. */
     struct timer sweep;
     bool draining;
 };

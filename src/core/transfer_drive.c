@@ -74,7 +74,7 @@ void drive_free(struct transfers *transfers, struct core *core, struct drive *dr
     mem_free(drive);
 }
 
-static void drive_note(struct drive *drive, const char *text)
+void drive_note(struct drive *drive, const char *text)
 {
     snprintf(drive->note, sizeof(drive->note), "%s", text);
 }
@@ -92,10 +92,8 @@ static bool has_installed(const struct core *core, const struct drive *drive, st
     return false;
 }
 
-/* Did NODE, or K slots other than SLOT through their readers, install this epoch durably? Then no
- * quorum of the older epoch is left that NODE could take part in. */
-static bool fenced(const struct core *core, const struct drive *drive, struct node_id node,
-                   const struct slot *slot)
+bool drive_fenced(const struct core *core, const struct drive *drive, struct node_id node,
+                  const struct slot *slot)
 {
     const struct range_record *record = held_record(core, drive->range);
     if (!id_none(node) && has_installed(core, drive, node))
@@ -115,7 +113,8 @@ static void remind(struct core *core, const struct drive *drive)
     struct node_id members[2 * SLOTS_MAX];
     uint32_t count = record_members(held_record(core, drive->range), members);
     for (uint32_t i = 0; i < count; i++) {
-        if (has_installed(core, drive, members[i]) || id_equal(members[i], core->self))
+        if (has_installed(core, drive, members[i]) || id_equal(members[i], core->self) ||
+            member_departed(&core->members, members[i]))
             continue;
         struct signal *signal = core_signal(core, SIGNAL_REMIND);
         signal->range = drive->range;
@@ -152,27 +151,32 @@ static void propose(struct core *core, const struct range_record *next)
     signal->record = next;
 }
 
-/* Take the moving slot to STAGE; the stage says what becomes of its two nodes. */
-static void propose_stage(struct core *core, uint32_t range, const struct slot *slot,
-                          enum stage stage)
+void drive_propose_stage(struct core *core, uint32_t range, const struct slot *slot,
+                         enum stage stage)
 {
     struct range_record *next = successor(core, range);
     struct slot *changed = record_slot_in(next, slot->number);
     changed->stage = stage;
     if (stage == STAGE_STABLE) {
-        bool forward = slot->stage == STAGE_CUT || slot->stage == STAGE_LEARN;
+        bool forward =
+            slot->stage == STAGE_CUT || slot->stage == STAGE_LEARN || slot->stage == STAGE_REBUILD;
         struct node_id stays = forward ? slot->target : slot->owner;
         struct node_id goes = forward ? slot->owner : slot->target;
         changed->owner = stays;
         changed->target = NODE_NONE;
         next->transfer = 0;
-        if (!id_none(goes))
+        /* Nobody waits for the clean-up of a lost copy. */
+        if (!id_none(goes) && slot->stage != STAGE_REBUILD)
             record_add_former(next, goes);
+    } else if (slot->stage == STAGE_REBUILD) {
+        changed->target = NODE_NONE; /* To FENCE. */
+        next->transfer = 0;
+        record_add_former(next, slot->target);
     }
     propose(core, next);
 }
 
-static void propose_drop(struct core *core, uint32_t range, const struct slot *slot)
+void drive_propose_drop(struct core *core, uint32_t range, const struct slot *slot)
 {
     struct range_record *next = successor(core, range);
     if (slot->stage == STAGE_LEARN) {
@@ -205,40 +209,45 @@ static bool should_abort(struct core *core, struct drive *drive, const struct sl
 static void step_moving(struct core *core, struct drive *drive, const struct slot *slot)
 {
     const struct range_record *record = held_record(core, drive->range);
-    bool complete = drive->complete == record->transfer && record->transfer != 0;
+    bool complete = drive->complete == record->transfer && record->transfer != 0 &&
+                    !member_departed(&core->members, slot->target);
+    bool owner_lost = member_departed(&core->members, slot->owner);
     switch (slot->stage) {
     case STAGE_LEARN:
         if (complete || !RULE(FILLED_BEFORE_COUNTED))
-            propose_stage(core, drive->range, slot, STAGE_STABLE);
+            drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
         else if (should_abort(core, drive, slot))
-            propose_drop(core, drive->range, slot);
+            drive_propose_drop(core, drive->range, slot);
         break;
     case STAGE_JOINT:
         if (complete || !RULE(COMPLETE_BEFORE_CUT))
-            propose_stage(core, drive->range, slot, STAGE_CUT);
-        else if (should_abort(core, drive, slot))
-            propose_stage(core, drive->range, slot, STAGE_STABLE);
+            drive_propose_stage(core, drive->range, slot, STAGE_CUT);
+        else if (owner_lost || should_abort(core, drive, slot))
+            drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
         break;
     case STAGE_CUT:
-        if (!RULE(FENCE_BEFORE_STABLE) || fenced(core, drive, slot->owner, slot)) {
+        if (member_departed(&core->members, slot->target) && !owner_lost)
+            drive_propose_stage(core, drive->range, slot, STAGE_BACK);
+        else if (!RULE(FENCE_BEFORE_STABLE) || drive_fenced(core, drive, slot->owner, slot)) {
             drive->transfers->plan_cursor = 0;
-            propose_stage(core, drive->range, slot, STAGE_STABLE);
+            drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
         } else if (!core_is_up(core, slot->target) &&
                    core->now.us - drive->progress_us > core->timing.abort_us) {
-            propose_stage(core, drive->range, slot, STAGE_BACK);
+            drive_propose_stage(core, drive->range, slot, STAGE_BACK);
         }
         break;
     case STAGE_BACK:
-        if (!RULE(BACK_FENCED) || fenced(core, drive, slot->target, slot))
-            propose_stage(core, drive->range, slot, STAGE_STABLE);
+        if (!RULE(BACK_FENCED) || drive_fenced(core, drive, slot->target, slot))
+            drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
         break;
-    case STAGE_FENCE:
-        /* A slot given up: its owner is alive and departs afterwards, or was told so. */
-        if (fenced(core, drive, NODE_NONE, slot))
-            propose_drop(core, drive->range, slot);
+    case STAGE_REBUILD:
+        if (complete)
+            drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
+        else if (should_abort(core, drive, slot))
+            drive_propose_stage(core, drive->range, slot, STAGE_FENCE);
         break;
     case STAGE_STABLE:
-    case STAGE_REBUILD:
+    case STAGE_FENCE: /* On the way to nobody. */
         break;
     }
 }
@@ -305,15 +314,17 @@ static void send_offer(struct core *core, struct drive *drive)
     message->offer.rate = drive->transfers->plan.rate;
 }
 
-static void start_move(struct transfers *transfers, struct core *core, struct drive *drive,
-                       const struct plan_move *move)
+void drive_start(struct transfers *transfers, struct core *core, struct drive *drive,
+                 const struct plan_move *move)
 {
     const struct range_record *record = held_record(core, drive->range);
     const struct slot *slot = record_slot(record, move->slot);
     if (id_none(move->to)) {
         /* The last copy is never given up, whatever the plan says. */
-        if (slot != NULL && slot->stage == STAGE_STABLE && record_counted(record) > 1)
-            propose_stage(core, drive->range, slot, STAGE_FENCE);
+        if (slot != NULL && slot->stage == STAGE_STABLE && record_counted(record) > 1) {
+            drive->given_up = record->epoch + 1;
+            drive_propose_stage(core, drive->range, slot, STAGE_FENCE);
+        }
         return;
     }
     if (record->former_count + 1 >= FORMER_MAX) {
@@ -347,7 +358,10 @@ static void accepted(struct core *core, struct drive *drive)
     record_remove_former(next, drive->move.to);
     struct slot *slot = record_slot_in(next, drive->move.slot);
     if (slot != NULL) {
-        slot->stage = STAGE_JOINT;
+        bool fenced = slot->stage == STAGE_FENCE;
+        if (!fenced && member_departed(&core->members, slot->owner))
+            return; /* Lost between offer and answer: to be fenced first. */
+        slot->stage = fenced ? STAGE_REBUILD : STAGE_JOINT;
         slot->target = drive->move.to;
     } else {
         uint32_t at = next->slots_count++;
@@ -372,6 +386,16 @@ static void settle(struct core *core, struct drive *drive, const struct range_re
         core->counters.transfers_aborted++;
 }
 
+/* A slot in FENCE goes its own way (transfer_lost.c), and no slot is added beside one: the range
+ * would need more copies to agree, with one of them lost. */
+static bool may_start(const struct range_record *record, const struct plan_move *move)
+{
+    const struct slot *slot = record_slot(record, move->slot);
+    if (slot == NULL)
+        return moving_slot(record) == NULL;
+    return slot->stage == STAGE_STABLE;
+}
+
 void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
 {
     const struct holding *holding = &core->holdings[range];
@@ -387,21 +411,23 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
         return;
     }
     const struct slot *slot = moving_slot(record);
-    const struct plan_move *move = slot == NULL ? next_move(transfers, core, range) : NULL;
-    if (slot == NULL && drive != NULL)
+    bool moves = slot != NULL && slot->stage != STAGE_FENCE;
+    const struct slot *lost = moves ? NULL : lost_slot(core, record);
+    const struct plan_move *move = moves ? NULL : next_move(transfers, core, range);
+    if (!moves && drive != NULL)
         settle(core, drive, record);
-    if (slot == NULL && move == NULL && record->former_count == 0) {
+    bool idle = slot == NULL && lost == NULL && record->former_count == 0;
+    if (idle && move == NULL) {
         if (drive != NULL)
             drive_free(transfers, core, drive);
         return;
     }
     /* Without a drive until its turn comes, or each look for work would pass over all that wait. */
-    if (drive == NULL && slot == NULL && record->former_count == 0 && !id_none(move->to) &&
-        !has_room(transfers, move->to))
+    if (drive == NULL && idle && !id_none(move->to) && !has_room(transfers, move->to))
         return;
     drive = drive_get(transfers, core, range);
-    if (slot != NULL) {
-        set_active(transfers, drive, slot->stage != STAGE_FENCE);
+    if (moves) {
+        set_active(transfers, drive, true);
         drive->move.to = slot->target;
         drive->moving = true;
         drive->moving_slot = slot->number;
@@ -411,10 +437,21 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
         return;
     }
     drive->complete = 0;
+    if (drive->offered == 0)
+        set_active(transfers, drive, false);
     if (propose_tidy(core, drive))
         return;
-    if (move != NULL) {
-        start_move(transfers, core, drive, move);
+    if (lost != NULL) {
+        lost_fence(transfers, core, range, lost);
+        return;
+    }
+    if (slot != NULL) {
+        core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
+        if (lost_step(transfers, core, drive))
+            return;
+    }
+    if (move != NULL && may_start(record, move)) {
+        drive_start(transfers, core, drive, move);
         return;
     }
     drive->offered = 0;

@@ -1,8 +1,9 @@
 /* The source of a transfer: scans its copy chunk by chunk as the target asks.
  *
  * It answers only under a record that it has durably installed, so every write it took before JOINT
- * (or LEARN) is in the scan, and every later one goes to the target as well. It keeps nothing that
- * matters: the target's cursor travels with each request. */
+ * (or LEARN, or REBUILD) is in the scan, and every later one goes to the target as well. It keeps
+ * nothing that matters: the target's cursor travels with each request. A slot is rebuilt from
+ * several others, each of which is a source of its own. */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"
@@ -18,6 +19,8 @@ static bool is_source(const struct core *core, const struct range_record *record
             return id_equal(record_driver(record), core->self);
         if (slot->stage == STAGE_JOINT)
             return id_equal(slot->owner, core->self);
+        if (slot->stage == STAGE_REBUILD)
+            return record_slot_read_by(record, core->self) != NULL;
     }
     return false;
 }
@@ -25,7 +28,10 @@ static bool is_source(const struct core *core, const struct range_record *record
 /* Only what is durable refuses older epochs for good. */
 static bool may_scan(const struct holding *holding)
 {
-    return holding->durable || !RULE(SNAPSHOT_AFTER_JOINT);
+    const struct slot *slot = moving_slot(&holding->record);
+    bool rebuild = slot != NULL && slot->stage == STAGE_REBUILD;
+    return holding->durable ||
+           !(rebuild ? RULE(SNAPSHOT_AFTER_REBUILD) : RULE(SNAPSHOT_AFTER_JOINT));
 }
 
 void stream_free(struct transfers *transfers, struct core *core, struct stream *stream)

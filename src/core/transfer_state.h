@@ -8,6 +8,7 @@ enum {
     DRIVES_MAX = 16, /* Ranges that one driver moves at a time. */
     CHUNK_BYTES_MAX = 256 * 1024,
     INSTALLED_MAX = 2 * SLOTS_MAX + FORMER_MAX,
+    FENCES_MAX = 64, /* Slots of departed owners that one driver fences in a second. */
 };
 
 /* A range that this node drives. Facts are of the epoch that is installed here. */
@@ -27,8 +28,18 @@ struct drive {
     bool active;
     bool moving; /* A slot was on its way when last looked at: */
     uint8_t moving_slot;
+    uint64_t given_up; /* Epoch at which we fenced a slot whose owner lives, to let it go. */
     char note[96];
     struct timer timer;
+};
+
+/* What comes in from the reader of one slot. */
+struct part {
+    uint64_t sequence; /* Synced; 0: nothing has come yet. */
+    uint64_t cursor;   /* End of the last synced chunk. */
+    struct buf bucket; /* Owned. */
+    struct buf key;    /* Owned. */
+    bool complete;
 };
 
 /* A transfer coming in. Its synced part is in META_STAGING. */
@@ -36,11 +47,9 @@ struct staging {
     struct transfers *transfers;
     uint32_t range;
     uint64_t transfer;
-    uint64_t sequence; /* Synced. */
-    uint64_t cursor;   /* End of the last synced chunk. */
-    struct buf bucket; /* Owned. */
-    struct buf key;    /* Owned. */
-    bool storing;      /* A chunk is on its way to the disk. */
+    struct part parts[SLOTS_MAX]; /* By the number of the slot that sends. */
+    uint8_t source;               /* Number of the slot that is asked now. */
+    bool storing;                 /* A chunk is on its way to the disk. */
     bool complete;
     uint64_t keys;
     uint64_t bytes;
@@ -97,6 +106,7 @@ struct transfer_wait {
     uint64_t transfer;
     uint64_t sequence;
     /* TARGET_CHUNK: the state once it is synced. */
+    uint8_t source; /* Number of the slot that sent it. */
     uint64_t cursor;
     struct buf bucket; /* Owned. */
     struct buf key;    /* Owned. */
@@ -121,6 +131,30 @@ const struct slot *moving_slot(const struct range_record *record);
 
 /* Is NODE to leave the cluster once it owns nothing? */
 bool told_to_leave(const struct core *core, struct node_id node);
+
+/* transfer_drive.c: what the other files of the driver use. */
+/* Did NODE, or K slots other than SLOT through their readers, install this epoch durably? Then no
+ * quorum of the older epoch is left that NODE could take part in. */
+bool drive_fenced(const struct core *core, const struct drive *drive, struct node_id node,
+                  const struct slot *slot);
+/* Propose that SLOT comes to STAGE; the stage says what becomes of its two nodes. */
+void drive_propose_stage(struct core *core, uint32_t range, const struct slot *slot,
+                         enum stage stage);
+void drive_propose_drop(struct core *core, uint32_t range, const struct slot *slot);
+void drive_note(struct drive *drive, const char *text);
+/* Offer MOVE to its target, when there is room. */
+void drive_start(struct transfers *transfers, struct core *core, struct drive *drive,
+                 const struct plan_move *move);
+
+/* transfer_lost.c */
+/* A STABLE slot whose owner has departed, or NULL. */
+const struct slot *lost_slot(const struct core *core, const struct range_record *record);
+/* Fence SLOT, within the bound of this second. */
+void lost_fence(struct transfers *transfers, struct core *core, uint32_t range,
+                const struct slot *slot);
+/* No slot of the range is on its way, some are in FENCE: go on with one that can. True if that was
+ * begun, or waits for its turn. */
+bool lost_step(struct transfers *transfers, struct core *core, struct drive *drive);
 
 /* transfer_drive.c */
 void drive_range(struct transfers *transfers, struct core *core, uint32_t range);

@@ -1,25 +1,86 @@
 /* The target of a transfer: asks for chunk after chunk, each only when the one before is synced,
- * and says COMPLETE once the last one is. A restart goes on behind the last synced chunk. */
+ * and says COMPLETE once the last one is. A restart goes on behind the last synced chunk.
+ *
+ * A slot that moves comes from its owner, a new one from the reader of the lowest slot. A lost slot
+ * is rebuilt from the readers of several others, one after the other, each with a cursor of its
+ * own: a write that the lost slot acknowledged is at one of them at least. A source that does not
+ * answer is passed over for another one and asked again later; what came from it stays. */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"
 
-enum { RESERVATION_US = 10000000 };
+enum {
+    RESERVATION_US = 10000000,
+    ASKED_MAX = 10, /* Without an answer, before another source is asked. */
+};
 
 static const struct slot *target_slot(const struct core *core, const struct range_record *record)
 {
     for (uint32_t i = 0; i < record->slots_count; i++) {
         const struct slot *slot = &record->slots[i];
-        if ((slot->stage == STAGE_LEARN || slot->stage == STAGE_JOINT) &&
-            id_equal(slot->target, core->self))
+        bool filled = slot->stage == STAGE_LEARN || slot->stage == STAGE_JOINT ||
+                      slot->stage == STAGE_REBUILD;
+        if (filled && id_equal(slot->target, core->self))
             return slot;
     }
     return NULL;
 }
 
-static struct node_id source_of(const struct range_record *record, const struct slot *slot)
+/* How many slots SLOT is to be filled from. */
+static uint32_t sources_needed(const struct range_record *record, const struct slot *slot)
 {
-    return slot->stage == STAGE_LEARN ? record_driver(record) : slot->owner;
+    return slot->stage == STAGE_REBUILD ? record_rebuild_sources(record) : 1;
+}
+
+/* The node that sends what slot NUMBER has, NODE_NONE if that slot is no source of SLOT. */
+static struct node_id source_of(const struct range_record *record, const struct slot *slot,
+                                uint8_t number)
+{
+    const struct slot *source = record_slot(record, number);
+    if (source == NULL)
+        return NODE_NONE;
+    if (slot->stage == STAGE_JOINT)
+        return number == slot->number ? slot->owner : NODE_NONE;
+    struct node_id reader = slot_reader(source);
+    if (slot->stage == STAGE_LEARN)
+        return id_equal(reader, record_driver(record)) ? reader : NODE_NONE;
+    return number == slot->number ? NODE_NONE : reader;
+}
+
+static bool is_filled(const struct staging *staging, const struct range_record *record,
+                      const struct slot *slot)
+{
+    uint32_t complete = 0;
+    for (uint32_t number = 0; number < SLOTS_MAX; number++)
+        complete += staging->parts[number].complete;
+    return complete >= sources_needed(record, slot);
+}
+
+/* The source to be asked now: the one of the last time until it has sent all, or does not answer.
+ * NODE_NONE if there is none. */
+static struct node_id pick_source(const struct core *core, struct staging *staging,
+                                  const struct range_record *record, const struct slot *slot)
+{
+    struct node_id other = NODE_NONE;
+    uint8_t other_number = 0;
+    uint32_t first = staging->source + (staging->asked > ASKED_MAX ? 1u : 0u);
+    for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+        uint8_t number = (uint8_t)((first + i) % SLOTS_MAX);
+        struct node_id node = source_of(record, slot, number);
+        if (id_none(node) || staging->parts[number].complete)
+            continue;
+        if (!id_none(other) && !core_is_up(core, node))
+            continue;
+        other = node;
+        other_number = number;
+        if (core_is_up(core, node))
+            break;
+    }
+    if (!id_none(other) && other_number != staging->source)
+        staging->asked = 0;
+    if (!id_none(other))
+        staging->source = other_number;
+    return other;
 }
 
 /* ------------------------------------------------------------------------------------- Offers. */
@@ -80,8 +141,10 @@ void staging_free(struct transfers *transfers, struct core *core, struct staging
     release(transfers, staging->transfer);
     core_timer_clear(core, &staging->timer);
     map_remove(&transfers->stagings, (uint64_t)staging->range + 1);
-    buf_done(&staging->bucket);
-    buf_done(&staging->key);
+    for (uint32_t number = 0; number < SLOTS_MAX; number++) {
+        buf_done(&staging->parts[number].bucket);
+        buf_done(&staging->parts[number].key);
+    }
     mem_free(staging);
 }
 
@@ -98,6 +161,38 @@ static bool hold(struct core *core, struct staging *staging)
     return true;
 }
 
+/* To every voter: whoever drives the range now. */
+static void say_complete(struct core *core, const struct staging *staging,
+                         const struct range_record *record)
+{
+    struct node_id voters[SLOTS_MAX];
+    uint32_t count = record_voters(record, voters);
+    for (uint32_t i = 0; i < count; i++) {
+        struct message *message = core_send(core, voters[i], MESSAGE_COMPLETE);
+        message->chunk.transfer = staging->transfer;
+        message->chunk.range = range_epoch_of(record);
+        message->chunk.sequence = staging->parts[staging->source].sequence;
+        message->chunk.count = staging->keys;
+    }
+}
+
+static void ask_source(struct core *core, struct staging *staging,
+                       const struct range_record *record, const struct slot *slot)
+{
+    struct node_id source = pick_source(core, staging, record, slot);
+    if (id_none(source))
+        return; /* Too few are left; the record may change yet. */
+    const struct part *part = &staging->parts[staging->source];
+    struct message *message = core_send(core, source, MESSAGE_CHUNK_ACK);
+    message->chunk.transfer = staging->transfer;
+    message->chunk.range = range_epoch_of(record);
+    message->chunk.sequence = part->sequence;
+    message->chunk.cursor =
+        part->sequence == 0 ? range_first(staging->range, core->ring.bits) : part->cursor;
+    message->chunk.cursor_bucket = core_copy(core, buf_slice(&part->bucket));
+    message->chunk.cursor_key = core_copy(core, buf_slice(&part->key));
+}
+
 static void ask(struct core *core, struct staging *staging)
 {
     const struct range_record *record = held_record(core, staging->range);
@@ -112,28 +207,16 @@ static void ask(struct core *core, struct staging *staging)
      * on. Whoever drives it takes it back. */
     if (RULE(LEAVING_TAKES_NOTHING) && told_to_leave(core, core->self))
         return;
+    if (!staging->complete && is_filled(staging, record, slot)) {
+        staging->complete = true;
+        release(staging->transfers, staging->transfer);
+    }
     if (!staging->complete && !hold(core, staging))
         return; /* Others hold all reservations: ours had run out, or a restart forgot it. */
-    if (staging->complete) {
-        /* To every voter: whoever drives the range now. */
-        struct node_id voters[SLOTS_MAX];
-        uint32_t count = record_voters(record, voters);
-        for (uint32_t i = 0; i < count; i++) {
-            struct message *message = core_send(core, voters[i], MESSAGE_COMPLETE);
-            message->chunk.transfer = staging->transfer;
-            message->chunk.range = range_epoch_of(record);
-            message->chunk.sequence = staging->sequence;
-            message->chunk.count = staging->keys;
-        }
-        return;
-    }
-    struct message *message = core_send(core, source_of(record, slot), MESSAGE_CHUNK_ACK);
-    message->chunk.transfer = staging->transfer;
-    message->chunk.range = range_epoch_of(record);
-    message->chunk.sequence = staging->sequence;
-    message->chunk.cursor = staging->cursor;
-    message->chunk.cursor_bucket = core_copy(core, buf_slice(&staging->bucket));
-    message->chunk.cursor_key = core_copy(core, buf_slice(&staging->key));
+    if (staging->complete)
+        say_complete(core, staging, record);
+    else
+        ask_source(core, staging, record, slot);
 }
 
 static void staging_timer(struct core *core, void *machine, struct timer *timer)
@@ -168,57 +251,83 @@ void target_range(struct transfers *transfers, struct core *core, uint32_t range
     }
     if (!target || !holding->durable || !holding->ready)
         return;
-    if (staging == NULL) {
+    if (staging == NULL)
         staging = staging_new(transfers, range, holding->record.transfer);
-        staging->cursor = range_first(range, core->ring.bits);
-    }
     if (!staging->storing)
         ask(core, staging);
 }
 
-static struct slice staging_encode(struct core *core, const struct transfer_wait *wait)
+static void part_encode(uint8_t number, uint64_t sequence, uint64_t cursor, struct slice bucket,
+                        struct slice key, bool complete, struct buf *out)
+{
+    write_u8(out, number);
+    write_varint(out, sequence);
+    write_u64(out, cursor);
+    write_string(out, bucket);
+    write_string(out, key);
+    write_u8(out, complete);
+}
+
+/* META_STAGING once the chunk of WAIT is stored: transfer, keys, count of parts, parts. The other
+ * parts are synced as they are: one chunk of a range is stored at a time. */
+static struct slice staging_encode(struct core *core, const struct staging *staging,
+                                   const struct transfer_wait *wait)
 {
     struct buf value = {0};
     write_u64(&value, wait->transfer);
-    write_varint(&value, wait->sequence);
-    write_u64(&value, wait->cursor);
-    write_string(&value, buf_slice(&wait->bucket));
-    write_string(&value, buf_slice(&wait->key));
-    write_u8(&value, wait->last);
     write_varint(&value, wait->keys);
+    uint8_t count = 1;
+    for (uint8_t number = 0; number < SLOTS_MAX; number++)
+        if (number != wait->source && staging->parts[number].sequence > 0)
+            count++;
+    write_u8(&value, count);
+    part_encode(wait->source, wait->sequence, wait->cursor, buf_slice(&wait->bucket),
+                buf_slice(&wait->key), wait->last, &value);
+    for (uint8_t number = 0; number < SLOTS_MAX; number++) {
+        const struct part *part = &staging->parts[number];
+        if (number != wait->source && part->sequence > 0)
+            part_encode(number, part->sequence, part->cursor, buf_slice(&part->bucket),
+                        buf_slice(&part->key), part->complete, &value);
+    }
     struct slice bytes = core_copy(core, buf_slice(&value));
     buf_done(&value);
     return bytes;
 }
 
+static void part_restore(struct reader *reader, struct staging *staging)
+{
+    uint8_t number = read_u8(reader);
+    if (number >= SLOTS_MAX || staging->parts[number].sequence > 0) {
+        reader->bad = true;
+        return;
+    }
+    struct part *part = &staging->parts[number];
+    part->sequence = read_varint(reader);
+    part->cursor = read_u64(reader);
+    buf_append(&part->bucket, read_string(reader));
+    buf_append(&part->key, read_string(reader));
+    part->complete = read_u8(reader) == 1;
+    staging->source = number;
+}
+
+/* Whether all has come is seen once the record is there: target_range. */
 int transfers_restore(struct transfers *transfers, uint32_t range, struct slice value)
 {
     struct reader reader = reader_of(value);
-    uint64_t transfer = read_u64(&reader);
-    uint64_t sequence = read_varint(&reader);
-    uint64_t cursor = read_u64(&reader);
-    struct slice bucket = read_string(&reader);
-    struct slice key = read_string(&reader);
-    uint8_t last = read_u8(&reader);
-    uint64_t keys = read_varint(&reader);
-    if (!reader_finished(&reader))
-        return ERR_CORRUPT;
-    struct staging *staging = staging_new(transfers, range, transfer);
-    staging->sequence = sequence;
-    staging->cursor = cursor;
-    buf_append(&staging->bucket, bucket);
-    buf_append(&staging->key, key);
-    staging->complete = last == 1;
-    staging->keys = keys;
-    return 0;
+    struct staging *staging = staging_new(transfers, range, read_u64(&reader));
+    staging->keys = read_varint(&reader);
+    uint8_t count = read_u8(&reader);
+    for (uint8_t i = 0; i < count && !reader.bad; i++)
+        part_restore(&reader, staging);
+    return reader_finished(&reader) ? 0 : ERR_CORRUPT;
 }
 
 static void wait_cursor(struct transfer_wait *wait, const struct message *message,
-                        const struct staging *staging)
+                        const struct part *part, uint64_t first)
 {
-    wait->cursor = staging->cursor;
-    struct slice bucket = buf_slice(&staging->bucket);
-    struct slice key = buf_slice(&staging->key);
+    wait->cursor = part->sequence == 0 ? first : part->cursor;
+    struct slice bucket = buf_slice(&part->bucket);
+    struct slice key = buf_slice(&part->key);
     if (message->chunk.entries_count > 0) {
         const struct entry *end = &message->chunk.entries[message->chunk.entries_count - 1];
         wait->cursor = end->hash;
@@ -239,17 +348,20 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     /* A chunk counts only under its transfer's id, from its source, and once. */
     bool ours = message->chunk.transfer == record->transfer || !RULE(CHUNK_HAS_ID);
     if (slot == NULL || staging == NULL || !ours || staging->transfer != record->transfer ||
-        !id_equal(from, source_of(record, slot)) || staging->storing || staging->complete ||
-        message->chunk.sequence != staging->sequence + 1)
+        !id_equal(from, source_of(record, slot, staging->source)) || staging->storing ||
+        staging->complete ||
+        message->chunk.sequence != staging->parts[staging->source].sequence + 1)
         return;
     uint64_t token;
     struct transfer_wait *wait = wait_add(transfers, WAIT_TARGET_CHUNK, range, &token);
     wait->transfer = staging->transfer;
+    wait->source = staging->source;
     wait->sequence = message->chunk.sequence;
     wait->last = message->chunk.last;
     wait->keys = staging->keys + message->chunk.entries_count;
     wait->bytes = staging->bytes;
-    wait_cursor(wait, message, staging);
+    wait_cursor(wait, message, &staging->parts[staging->source],
+                range_first(range, core->ring.bits));
     for (uint32_t i = 0; i < message->chunk.entries_count; i++)
         wait->bytes += message->chunk.entries[i].key.size + message->chunk.entries[i].object.size;
     core->counters.chunks_in++;
@@ -261,7 +373,7 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     for (int i = 0; i < 4; i++)
         key[1 + i] = (uint8_t)(range >> (24 - 8 * i));
     struct meta *meta = core_alloc(core, sizeof(*meta));
-    *meta = (struct meta){slice_of(key, 5), staging_encode(core, wait)};
+    *meta = (struct meta){slice_of(key, 5), staging_encode(core, staging, wait)};
     struct store_op *op = core_store(core, STORE_CHUNK, token);
     op->range = range;
     op->fork = record->fork;
@@ -281,16 +393,15 @@ void target_durable(struct transfers *transfers, struct core *core,
         return;
     staging->storing = false;
     staging->asked = 0;
-    staging->sequence = wait->sequence;
-    staging->cursor = wait->cursor;
-    buf_clear(&staging->bucket);
-    buf_append(&staging->bucket, buf_slice(&wait->bucket));
-    buf_clear(&staging->key);
-    buf_append(&staging->key, buf_slice(&wait->key));
+    struct part *part = &staging->parts[wait->source];
+    part->sequence = wait->sequence;
+    part->cursor = wait->cursor;
+    buf_clear(&part->bucket);
+    buf_append(&part->bucket, buf_slice(&wait->bucket));
+    buf_clear(&part->key);
+    buf_append(&part->key, buf_slice(&wait->key));
+    part->complete = wait->last;
     staging->keys = wait->keys;
     staging->bytes = wait->bytes;
-    staging->complete = wait->last;
-    if (staging->complete)
-        release(transfers, staging->transfer);
     ask(core, staging);
 }

@@ -207,7 +207,8 @@ static void take_record(struct layout *layout, const struct range_record *record
     for (uint32_t i = 0; i < record->slots_count; i++) {
         const struct slot *slot = &record->slots[i];
         int32_t node = node_find(layout, slot_heir(slot));
-        seating->fixed = seating->fixed || slot->stage != STAGE_STABLE;
+        bool waits = slot->stage == STAGE_FENCE && node >= 0 && layout->nodes[node].node->lost;
+        seating->fixed = seating->fixed || (slot->stage != STAGE_STABLE && !waits);
         seating->seats[i] = (struct seat){node, node, slot->number, false};
         if (node >= 0)
             layout->nodes[node].load += layout->weights[range];

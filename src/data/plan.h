@@ -34,6 +34,8 @@ struct plan_node {
     struct slice zone;
     uint32_t capacity; /* Above 0. */
     bool leaving;      /* Everything moves off it; nothing moves onto it. */
+    bool lost;         /* As leaving, but its slots are rebuilt from the others. */
+    bool down;         /* It neither gives nor takes. */
 };
 
 struct plan_input {
@@ -43,6 +45,8 @@ struct plan_input {
     uint32_t copies;         /* n */
     const uint64_t *weights; /* By range (bytes or operations); NULL for count. */
     bool fewer_copies;       /* A leave may shrink ranges that find no other node. */
+    bool leaving_only;       /* Move what nodes leave behind, and nothing else. */
+    struct node_id heir;     /* Who takes all that moves; NODE_NONE: whoever is best. */
 };
 
 struct plan_figures {
@@ -57,7 +61,8 @@ struct plan_figures {
 
 /* Fill RET_PLAN (id 0, running) with the fewest moves to a spread of at most 5 % over the mean (or
  * the nearest that whole ranges allow), distinct nodes always, distinct zones wherever possible.
- * Ranges with a transfer under way count as if it were done and are not moved. 0, or ERR_REFUSED
+ * Ranges with a transfer under way count as if it were done and are not moved. A lost node's slots
+ * may be fenced already. 0, or ERR_REFUSED
  * when a leaving node has nowhere to go and fewer_copies is false. */
 int plan_make(const struct plan_input *input, struct plan *ret_plan,
               struct plan_figures *ret_figures) CHECK_RESULT;

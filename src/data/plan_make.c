@@ -9,6 +9,12 @@
 
 #include "base/error.h"
 
+static bool may_take(const struct layout *layout, const struct layout_node *node)
+{
+    struct node_id heir = layout->input->heir;
+    return id_none(heir) || id_equal(heir, node->node->id);
+}
+
 /* The best node to take SEAT (NULL: a new slot) of RANGE: one whose zone has no slot of it yet,
  * then the emptiest; NODE_FOREIGN if there is none. */
 static int32_t choose_node(const struct layout *layout, uint32_t range, const struct seat *seat)
@@ -27,7 +33,7 @@ static int32_t choose_node(const struct layout *layout, uint32_t range, const st
             best == NODE_FOREIGN || fill < best_fill || (fill <= best_fill && leads < best_leads);
         if (node->node->leaving || (!better && (best_zone || !zones_left)))
             continue;
-        if (layout_holds(layout, range, i))
+        if (layout_holds(layout, range, i) || node->node->down || !may_take(layout, node))
             continue;
         bool zone = zones_left;
         const struct seating *seating = &layout->seatings[range];
@@ -180,15 +186,22 @@ static void write_moves(const struct layout *layout, struct plan *plan,
     figures->moves = plan->count;
 }
 
-/* Full copies of RANGE at the worst moment: those it has now, less those that are dropped. */
+/* Full copies of RANGE at the worst moment: those it has now, less those that are dropped or lost.
+ * Seats lie as the slots do, and behind them the new ones. */
 static uint32_t copies_meanwhile(const struct layout *layout, uint32_t range)
 {
     const struct range_record *record = ring_get(layout->input->ring, range);
     const struct seating *seating = &layout->seatings[range];
     struct node_id voters[SLOTS_MAX];
     uint32_t copies = record_voters(record, voters);
-    for (uint32_t i = 0; i < seating->count; i++)
-        copies -= seating->seats[i].owner == NODE_DROPPED;
+    for (uint32_t i = 0; i < seating->count; i++) {
+        const struct seat *seat = &seating->seats[i];
+        bool lost = seat->from >= 0 && layout->nodes[seat->from].node->lost;
+        if (lost) /* One that is fenced or on its way is no full copy now either. */
+            copies -= i < record->slots_count && record->slots[i].stage == STAGE_STABLE;
+        else
+            copies -= seat->owner == NODE_DROPPED;
+    }
     return copies;
 }
 
@@ -217,7 +230,7 @@ int plan_make(const struct plan_input *input, struct plan *ret_plan,
     layout_set_targets(&layout);
     figures.spread_before = layout_spread(&layout, true);
     int error = empty_leaving(&layout, input->fewer_copies);
-    if (error == 0 && layout.staying > 0) {
+    if (error == 0 && layout.staying > 0 && !input->leaving_only) {
         add_copies(&layout);
         spread_zones(&layout);
         layout_balance(&layout);

@@ -47,9 +47,10 @@ struct node_id slot_reader(const struct slot *slot)
         return slot->owner;
     case STAGE_CUT:
         return slot->target;
+    case STAGE_REBUILD:
+        return RULE(REBUILD_UNREADABLE) ? NODE_NONE : slot->target;
     case STAGE_LEARN:
     case STAGE_FENCE:
-    case STAGE_REBUILD:
         break;
     }
     return NODE_NONE;
@@ -93,6 +94,11 @@ uint32_t record_quorum(const struct range_record *record)
 uint32_t record_fence_quorum(const struct range_record *record)
 {
     return record_counted(record) - record_quorum(record) + 1;
+}
+
+uint32_t record_rebuild_sources(const struct range_record *record)
+{
+    return RULE(REBUILD_SOURCES) ? record_counted(record) / 2 + 1 : 1;
 }
 
 const struct slot *record_slot(const struct range_record *record, uint32_t number)

@@ -58,8 +58,11 @@ static bool move_check(struct admin_call *call, const struct plan_move *move)
                             move->slot);
     const struct range_record *record = ring_get(&core->ring, move->range);
     const struct slot *slot = record_slot(record, move->slot);
-    struct node_id reader = slot == NULL ? NODE_NONE : slot_reader(slot);
-    if (!id_equal(reader, move->from))
+    /* A fenced slot is still its lost owner's. */
+    struct node_id holder = slot == NULL                 ? NODE_NONE
+                            : slot->stage == STAGE_FENCE ? slot->owner
+                                                         : slot_reader(slot);
+    if (!id_equal(holder, move->from))
         return admin_refuse(call, ERR_REFUSED,
                             "slot %u.%u has moved since the plan was made: plan again", move->range,
                             move->slot);

@@ -33,8 +33,11 @@ enum param {
     PARAM_DW,
     PARAM_TTL_MS,
     PARAM_LOG_MODE,
+    PARAM_ONTO,
+    PARAM_EVEN_IF_ALIVE,
+    PARAM_REBUILD,
 };
-enum { PARAMS_MAX = PARAM_LOG_MODE + 1 };
+enum { PARAMS_MAX = PARAM_REBUILD + 1 };
 #define PARAM_BIT(param) (1u << (param))
 
 struct params {
@@ -109,6 +112,27 @@ void moves_write(struct buf *out, const struct plan_move *moves, uint32_t count)
 /* Writes the map, without a key. */
 void plan_progress_write(struct buf *out, const struct plan_progress *progress);
 
+/* What should move, and what it would cost: the answer to `plan`, `leave` and `remove`. */
+struct outline {
+    struct plan plan; /* Owned. */
+    struct plan_figures figures;
+    uint64_t bytes;
+    uint64_t seconds;
+};
+/* Of whom a plan is made. */
+struct outline_nodes {
+    const struct member *leaving; /* NULL: nobody more than is leaving already. */
+    bool lost;                    /* LEAVING is lost, or is to be given up for lost. */
+    bool rebuild;                 /* Only the slots of lost nodes move. */
+    struct node_id heir;          /* To this node. */
+};
+/* False after refusing. The caller ends the outline with plan_done(&outline->plan) in any case. */
+bool outline_make(struct admin_call *call, const struct outline_nodes *nodes,
+                  struct outline *ret_outline);
+/* Ten fields of a map. */
+enum { OUTLINE_FIELDS = 10 };
+void outline_write(struct admin_call *call, const struct outline *outline);
+
 /* The methods: true when done, false after admin_refuse. */
 bool method_status(struct admin_call *call);
 bool method_members(struct admin_call *call);
@@ -127,6 +151,7 @@ bool method_resume(struct admin_call *call);
 bool method_cancel(struct admin_call *call);
 bool method_move(struct admin_call *call);
 bool method_leave(struct admin_call *call);
+bool method_remove(struct admin_call *call);
 bool method_bucket_create(struct admin_call *call);
 bool method_bucket_set(struct admin_call *call);
 bool method_bucket_list(struct admin_call *call);

@@ -5,14 +5,6 @@
 static const uint64_t rate_assumed = 50 * 1000 * 1000;
 static const double move_s = 0.02;
 
-/* The answer to `plan` and `leave`. */
-struct outline {
-    struct plan plan;
-    struct plan_figures figures;
-    uint64_t bytes;
-    uint64_t seconds;
-};
-
 static bool weights_read(struct admin_call *call, uint64_t **ret_weights)
 {
     *ret_weights = NULL;
@@ -34,33 +26,72 @@ static bool weights_read(struct admin_call *call, uint64_t **ret_weights)
     return true;
 }
 
+static bool take_member(struct admin_call *call, const struct outline_nodes *wanted,
+                        const struct member *member, struct plan_node *ret_node, bool *ret_taken)
+{
+    const struct core *core = call->core;
+    bool up = core->peer_is_up(core, member->id);
+    bool owns = ring_slots_of(&core->ring, member->id) > 0;
+    bool lost = wanted->lost && member == wanted->leaving;
+    if (!up && owns && !lost && !wanted->rebuild)
+        return admin_refuse(call, ERR_UNAVAILABLE,
+                            "%.*s owns slots and is down: start it first, or, if it is lost, run "
+                            "`kvadmin replace %.*s NEW`",
+                            (int)member->name.size, (const char *)member->name.data,
+                            (int)member->name.size, (const char *)member->name.data);
+    *ret_taken = owns || (up && member->status != MEMBER_MAINTENANCE);
+    bool leaving = member == wanted->leaving || member_leaving(core, member->id);
+    *ret_node = (struct plan_node){
+        .id = member->id,
+        .zone = member->zone,
+        .capacity = MAX(member->capacity, 1),
+        .leaving = wanted->rebuild ? lost : leaving,
+        .lost = lost,
+        .down = !lost && (!up || (wanted->rebuild && leaving)),
+    };
+    return true;
+}
+
+/* Departed nodes that still own slots, behind the COUNT nodes that are there. */
+static void take_departed(const struct core *core, struct plan_node **nodes, uint32_t *count)
+{
+    uint32_t members = *count;
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
+        const struct range_record *record = ring_get(&core->ring, range);
+        for (uint32_t i = 0; i < record->slots_count; i++) {
+            struct node_id owner = record->slots[i].owner;
+            if (!member_departed(&core->members, owner))
+                continue;
+            uint32_t at = members;
+            while (at < *count && !id_equal((*nodes)[at].id, owner))
+                at++;
+            if (at < *count)
+                continue;
+            *nodes = mem_grow(*nodes, (*count + 1) * sizeof(**nodes));
+            (*nodes)[(*count)++] =
+                (struct plan_node){.id = owner, .capacity = 100, .leaving = true, .lost = true};
+        }
+    }
+}
+
 /* The members that take part in a plan. One that is down and owns nothing stays out; one that is
- * down and owns slots can neither give nor take, so there is no plan worth making. */
-static bool nodes_take(struct admin_call *call, const struct member *leaving,
+ * down and owns slots can neither give nor take, so there is no plan worth making, but to rebuild
+ * what others have lost. */
+static bool nodes_take(struct admin_call *call, const struct outline_nodes *wanted,
                        struct plan_node **ret_nodes, uint32_t *ret_count)
 {
     const struct core *core = call->core;
     struct plan_node *nodes = mem_zero((core->members.count + 1) * sizeof(*nodes));
     uint32_t count = 0;
     for (uint32_t i = 0; i < core->members.count; i++) {
-        const struct member *member = core->members.members[i];
-        bool up = core->peer_is_up(core, member->id);
-        bool owns = ring_slots_of(&core->ring, member->id) > 0;
-        if (!up && owns) {
-            admin_refuse(call, ERR_UNAVAILABLE, "%.*s owns slots and is down: start it first",
-                         (int)member->name.size, (const char *)member->name.data);
+        bool taken = false;
+        if (!take_member(call, wanted, core->members.members[i], &nodes[count], &taken)) {
             mem_free(nodes);
             return false;
         }
-        if (!owns && (!up || member->status == MEMBER_MAINTENANCE))
-            continue;
-        nodes[count++] = (struct plan_node){
-            .id = member->id,
-            .zone = member->zone,
-            .capacity = MAX(member->capacity, 1),
-            .leaving = member == leaving || member_leaving(core, member->id),
-        };
+        count += taken;
     }
+    take_departed(core, &nodes, &count);
     *ret_nodes = nodes;
     *ret_count = count;
     return true;
@@ -95,27 +126,36 @@ static uint32_t place_of(const struct member_table *table, struct node_id id)
     return table->count;
 }
 
+static bool is_lost(const struct core *core, const struct outline_nodes *nodes, struct node_id id)
+{
+    return member_departed(&core->members, id) || (nodes->lost && id_equal(nodes->leaving->id, id));
+}
+
 /* Bytes and seconds: the busiest source sends at RATE, the busiest target takes a few at a time. */
-static void outline_cost(struct admin_call *call, const uint64_t *weights, struct outline *outline)
+static void outline_cost(struct admin_call *call, const struct outline_nodes *nodes,
+                         const uint64_t *weights, struct outline *outline)
 {
     const struct core *core = call->core;
     uint64_t rate = call->params.numbers[PARAM_RATE];
     uint64_t mean = weights == NULL ? mean_bytes(call) : 0;
-    uint32_t nodes = core->members.count + 1;
-    uint64_t *out = mem_zero(nodes * sizeof(*out));
-    uint64_t *in = mem_zero(nodes * sizeof(*in));
+    uint32_t places = core->members.count + 1;
+    uint64_t *out = mem_zero(places * sizeof(*out));
+    uint64_t *in = mem_zero(places * sizeof(*in));
     for (uint32_t i = 0; i < outline->plan.count; i++) {
         const struct plan_move *move = &outline->plan.moves[i];
-        uint64_t bytes = weights != NULL ? weights[move->range] : mean;
+        const struct range_record *record = ring_get(&core->ring, move->range);
+        uint64_t bytes = id_none(move->to) ? 0 : weights != NULL ? weights[move->range] : mean;
         struct node_id source = move->from;
-        if (id_none(source))
-            source = record_driver(ring_get(&core->ring, move->range));
+        if (is_lost(core, nodes, source))
+            bytes *= record_rebuild_sources(record);
+        if (id_none(source) || is_lost(core, nodes, source))
+            source = record_driver(record);
         out[place_of(&core->members, source)] += bytes;
         in[place_of(&core->members, move->to)]++;
         outline->bytes += bytes;
     }
     double seconds = 0;
-    for (uint32_t i = 0; i < nodes; i++) {
+    for (uint32_t i = 0; i < places; i++) {
         seconds = MAX(seconds, (double)out[i] / (double)(rate == 0 ? rate_assumed : rate));
         seconds = MAX(seconds, (double)in[i] * move_s / INBOUND_MAX);
     }
@@ -136,17 +176,18 @@ static bool by_read(struct admin_call *call, const uint64_t *weights, bool *ret_
     return true;
 }
 
-static bool outline_make(struct admin_call *call, const struct member *leaving,
-                         const uint64_t *weights, struct outline *outline)
+static bool plan_with(struct admin_call *call, const struct outline_nodes *wanted,
+                      const uint64_t *weights, struct outline *outline)
 {
     const struct core *core = call->core;
     bool by_bytes = false;
     struct plan_node *nodes = NULL;
     struct plan_input input = {.ring = &core->ring,
                                .copies = core->cluster.copies,
+                               .leaving_only = wanted->rebuild,
+                               .heir = wanted->heir,
                                .fewer_copies = call->params.numbers[PARAM_FEWER_COPIES] != 0};
-    if (!by_read(call, weights, &by_bytes) ||
-        !nodes_take(call, leaving, &nodes, &input.nodes_count))
+    if (!by_read(call, weights, &by_bytes) || !nodes_take(call, wanted, &nodes, &input.nodes_count))
         return false;
     input.nodes = nodes;
     input.weights = by_bytes ? weights : NULL;
@@ -154,17 +195,28 @@ static bool outline_make(struct admin_call *call, const struct member *leaving,
     mem_free(nodes);
     if (error != 0)
         return admin_refuse(call, error,
-                            "some slots of the node that leaves find no other node: start another "
-                            "node, or leave with fewer copies");
-    outline_cost(call, weights, outline);
+                            "some slots of the node that %s find no other node: start another "
+                            "node, or %s with fewer copies",
+                            wanted->rebuild ? "is lost" : "leaves",
+                            wanted->rebuild ? "go on" : "leave");
+    outline_cost(call, wanted, weights, outline);
     return true;
 }
 
-static void outline_write(struct admin_call *call, const struct outline *outline)
+bool outline_make(struct admin_call *call, const struct outline_nodes *nodes,
+                  struct outline *ret_outline)
+{
+    uint64_t *weights = NULL;
+    *ret_outline = (struct outline){0};
+    bool made = weights_read(call, &weights) && plan_with(call, nodes, weights, ret_outline);
+    mem_free(weights);
+    return made;
+}
+
+void outline_write(struct admin_call *call, const struct outline *outline)
 {
     struct buf *out = call->out;
     const struct plan_figures *figures = &outline->figures;
-    mp_write_map(out, 10);
     put_uint(out, "counter", admin_counter(call->core, plan_name()));
     moves_write(out, outline->plan.moves, outline->plan.count);
     put_uint(out, "moves_count", outline->plan.count);
@@ -177,29 +229,30 @@ static void outline_write(struct admin_call *call, const struct outline *outline
     put_uint(out, "same_zone_after", figures->same_zone_after);
 }
 
-/* Plan with LEAVING (NULL: nobody more than is leaving already) and write the outline. */
-static bool outline_answer(struct admin_call *call, const struct member *leaving)
+static bool outline_answer(struct admin_call *call, const struct outline_nodes *nodes)
 {
-    uint64_t *weights = NULL;
-    struct outline outline = {0};
-    if (!weights_read(call, &weights))
-        return false;
-    bool made = outline_make(call, leaving, weights, &outline);
-    if (made)
+    struct outline outline;
+    bool made = outline_make(call, nodes, &outline);
+    if (made) {
+        mp_write_map(call->out, OUTLINE_FIELDS);
         outline_write(call, &outline);
+    }
     plan_done(&outline.plan);
-    mem_free(weights);
     return made;
 }
 
 bool method_plan(struct admin_call *call)
 {
-    const struct member *leaving = NULL;
+    struct outline_nodes nodes = {.rebuild = call->params.numbers[PARAM_REBUILD] != 0};
+    const struct member *onto = NULL;
     if (!admin_joined(call))
         return false;
-    if (param_given(&call->params, PARAM_LEAVE) && !admin_member(call, PARAM_LEAVE, &leaving))
+    if (param_given(&call->params, PARAM_LEAVE) && !admin_member(call, PARAM_LEAVE, &nodes.leaving))
         return false;
-    return outline_answer(call, leaving);
+    if (param_given(&call->params, PARAM_ONTO) && !admin_member(call, PARAM_ONTO, &onto))
+        return false;
+    nodes.heir = onto == NULL ? NODE_NONE : onto->id;
+    return outline_answer(call, &nodes);
 }
 
 /* Take back the mark of a node that is leaving. */
@@ -232,7 +285,8 @@ bool method_leave(struct admin_call *call)
                             "no place");
     struct plan_progress progress;
     plan_progress_load(core, &progress);
-    bool made = plan_idle(call, &progress) && outline_answer(call, member);
+    bool made = plan_idle(call, &progress) &&
+                outline_answer(call, &(struct outline_nodes){.leaving = member});
     plan_progress_done(&progress);
     if (made && call->params.numbers[PARAM_DRY_RUN] == 0)
         admin_set(call, name,

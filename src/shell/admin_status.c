@@ -24,6 +24,7 @@ struct picture {
     uint32_t copies[SLOTS_MAX + 1]; /* Ranges by slots whose reader is up. */
     uint32_t headless;              /* Ranges without a majority of their slots. */
     uint32_t unknown;               /* Ranges of which this node has no record. */
+    uint32_t orphaned;              /* Ranges with a slot whose owner has departed. */
     uint32_t stages[STAGE_COUNT];   /* Ranges by the stage of the slot on its way. */
     uint32_t moving;
     uint32_t cleanup;
@@ -146,15 +147,17 @@ static enum stage record_stage(const struct range_record *record)
     return STAGE_STABLE;
 }
 
-static void record_take(struct picture *picture, struct member_view *const *views,
-                        const struct range_record *record)
+static void record_take(const struct core *core, struct picture *picture,
+                        struct member_view *const *views, const struct range_record *record)
 {
     if (record->epoch == 0) {
         picture->unknown++;
         return;
     }
     uint32_t live = 0;
+    bool orphaned = false;
     for (uint32_t i = 0; i < record->slots_count; i++) {
+        orphaned = orphaned || member_departed(&core->members, record->slots[i].owner);
         struct member_view *view =
             view_find(views, picture->views_count, slot_reader(&record->slots[i]));
         if (view == NULL)
@@ -163,6 +166,7 @@ static void record_take(struct picture *picture, struct member_view *const *view
         live += view->up;
     }
     picture->copies[live]++;
+    picture->orphaned += orphaned;
     picture->headless += live < record_quorum(record);
     picture->stages[record_stage(record)]++;
     picture->moving += record->transfer != 0;
@@ -179,7 +183,7 @@ static void ring_take(const struct core *core, struct picture *picture)
         views[i] = &picture->views[i];
     qsort(views, count, sizeof(struct member_view *), by_id);
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
-        record_take(picture, views, ring_get(&core->ring, range));
+        record_take(core, picture, views, ring_get(&core->ring, range));
     mem_free(views);
 }
 
@@ -225,6 +229,8 @@ static void judge_ranges(const struct core *core, struct picture *picture)
             REASON(picture, "%u of %u ranges have %u of %u copies", picture->copies[i], ranges, i,
                    copies);
     }
+    if (picture->orphaned > 0)
+        REASON(picture, "%u of %u ranges had a copy at a removed node", picture->orphaned, ranges);
     if (picture->unknown > 0)
         REASON(picture, "this node does not know %u of %u ranges yet", picture->unknown, ranges);
 }
@@ -244,7 +250,11 @@ static void judge_members(const struct admin *admin, struct picture *picture)
             REASON(picture, "%.*s %s%s%s", size, name,
                    view->member->status == MEMBER_MAINTENANCE ? "stopped" : "down",
                    since[0] != '\0' ? " " : "", since);
-            ADVISE(picture, "start %.*s", size, name);
+            if (view->member->status == MEMBER_MAINTENANCE)
+                ADVISE(picture, "start %.*s", size, name);
+            else
+                ADVISE(picture, "start %.*s, or `kvadmin replace %.*s NEW`", size, name, size,
+                       name);
         } else if (view->member->status == MEMBER_MAINTENANCE) {
             REASON(picture, "%.*s is stopping", size, name);
         }
@@ -284,6 +294,9 @@ static void advise_plan(const struct core *core, struct picture *picture)
         ADVISE(picture, "wait: %u of %u moves are left", left, picture->plan.plan.count);
         return;
     }
+    if (picture->orphaned > 0)
+        ADVISE(picture, "run `kvadmin rebalance`: %u ranges wait for another owner of that copy",
+               picture->orphaned);
     uint32_t owners = 0;
     struct buf idle = {0};
     for (uint32_t i = 0; i < picture->views_count; i++) {

@@ -104,13 +104,15 @@ static void peers_write(struct admin_call *call)
     mp_write_array(call->out, count);
     for (uint32_t i = 0; i < count; i++) {
         char text[NODE_ID_TEXT];
-        mp_write_map(call->out, 7);
+        mp_write_map(call->out, 9);
         put_id(call->out, "id", peers[i].id);
         put_slice(call->out, "name", admin_name(call->core, peers[i].id, text));
         put_bool(call->out, "up", peers[i].up);
         put_real(call->out, "phi", peers[i].phi);
         put_age(call->out, "heard_ms", call->admin->now_us, peers[i].heard_us);
         put_age(call->out, "since_ms", call->admin->now_us, peers[i].since_us);
+        put_uint(call->out, "generation", peers[i].generation);
+        put_uint(call->out, "position", peers[i].position);
         load_write(call->out, &peers[i].load);
     }
     mem_free(peers);

@@ -285,6 +285,7 @@ static int found_node(struct server *server)
         .requests_max = config->requests_max,
         .metas = server->recovered.metas,
         .metas_count = server->recovered.metas_count,
+        .found = server->recovered.found,
         .position = server->recovered.position,
         .clean = server->recovered.clean,
     };

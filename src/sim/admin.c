@@ -25,12 +25,15 @@ static void give(struct world *world, struct world_event *event)
     struct order *order = (struct order *)((char *)event - offsetof(struct order, again));
     order->call.done = on_ordered;
     struct command command = {
-        .type = COMMAND_SET,
+        .type = order->type,
         .name = buf_slice(&order->name),
         .value = buf_slice(&order->value),
+        .node = order->node,
     };
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         uint32_t host = (order->host + i) % world->hosts_count;
+        if (order->type == COMMAND_REMOVE && id_equal(order->node, host_id(world->hosts[host])))
+            continue; /* Who is removed is not asked to say so. */
         if (host_state(world->hosts[host]) == HOST_UP &&
             host_command(world->hosts[host], &order->call, &command))
             return;
@@ -38,7 +41,7 @@ static void give(struct world *world, struct world_event *event)
     world_at(world, event, world->now_us + 100 * MS);
 }
 
-void admin_set(struct world *world, uint32_t host, struct slice name, struct slice value)
+static void place_order(struct world *world, uint32_t host, const struct command *command)
 {
     struct admin *admin = world->admin;
     for (uint32_t i = 0; i < ORDERS_MAX; i++) {
@@ -47,13 +50,33 @@ void admin_set(struct world *world, uint32_t host, struct slice name, struct sli
             continue;
         order->open = true;
         order->host = host;
+        order->type = command->type;
+        order->node = command->node;
         buf_clear(&order->name);
         buf_clear(&order->value);
-        buf_append(&order->name, name);
-        buf_append(&order->value, value);
+        buf_append(&order->name, command->name);
+        buf_append(&order->value, command->value);
         world_at(world, &order->again, world->now_us);
         return;
     }
+}
+
+void admin_set(struct world *world, uint32_t host, struct slice name, struct slice value)
+{
+    place_order(world, host, &(struct command){.type = COMMAND_SET, .name = name, .value = value});
+}
+
+void admin_remove(struct world *world, uint32_t through, uint32_t host)
+{
+    world->admin->removed[host] = true;
+    world->coverage.removals++;
+    place_order(world, through,
+                &(struct command){.type = COMMAND_REMOVE, .node = host_id(world->hosts[host])});
+}
+
+bool admin_removed(const struct world *world, uint32_t host)
+{
+    return world->admin->removed[host];
 }
 
 bool admin_leaving(const struct world *world, uint32_t host)

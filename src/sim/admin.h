@@ -28,6 +28,11 @@ void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t numb
 void admin_let_leave(struct world *world, uint32_t through, uint32_t host);
 /* Was that host told to leave? */
 bool admin_leaving(const struct world *world, uint32_t host);
+/* HOST is no member any more, whether it runs or not. */
+void admin_remove(struct world *world, uint32_t through, uint32_t host);
+bool admin_removed(const struct world *world, uint32_t host);
+/* A plan that rebuilds the hot ranges' slots of removed nodes elsewhere. */
+void admin_plan_rebuilds(struct world *world);
 /* All commands given were taken. */
 bool admin_idle(const struct world *world);
 

@@ -8,12 +8,14 @@
 
 enum { MS = 1000, ORDERS_MAX = 8, MOVES_MAX = 3 * HOT_RANGES_MAX };
 
-/* A setting to be set, through whichever node takes it. */
+/* A command, through whichever node takes it. */
 struct order {
     struct host_call call;
     struct world_event again;
-    struct buf name;  /* Owned. */
-    struct buf value; /* Owned. */
+    enum command_type type;
+    struct node_id node; /* REMOVE */
+    struct buf name;     /* Owned. */
+    struct buf value;    /* Owned. */
     uint32_t host;
     bool open;
 };
@@ -26,6 +28,7 @@ struct admin {
     bool planned; /* By plan_make, over all ranges. */
     bool paused;
     bool leaving[HOSTS_MAX];
+    bool removed[HOSTS_MAX];
     uint64_t plan_id;
     struct plan plan;      /* Owned: what `plan_bytes` say. */
     struct buf plan_bytes; /* Owned. */

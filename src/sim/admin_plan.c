@@ -1,6 +1,7 @@
 /* What the operator wants moved, and when. */
 #include "sim/admin_own.h"
 #include "sim/checks.h"
+#include "sim/losses.h"
 #include "sim/workload.h"
 
 #include <stdio.h>
@@ -65,7 +66,8 @@ static struct node_id stranger(struct world *world, const struct range_record *r
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct node_id id = host_id(world->hosts[i]);
         if (!host_retired(world->hosts[i]) && host_lives(world->hosts[i]) > 0 &&
-            !world->admin->leaving[i] && !record_has_member(record, id))
+            !world->admin->leaving[i] && !world->admin->removed[i] &&
+            !record_has_member(record, id))
             found[count++] = id;
     }
     return count == 0 ? NODE_NONE : found[world_draw(world, 0, count - 1)];
@@ -111,6 +113,34 @@ static void add_leaves(struct world *world, const struct range_record *record)
     }
 }
 
+/* Every slot that a removed node held in RECORD, to somebody else, each to another one. */
+static void add_rebuilds(struct world *world, const struct range_record *record)
+{
+    struct range_record rebuilt = *record;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        int owner = world_host_of(world, slot->owner);
+        struct node_id to = stranger(world, &rebuilt);
+        bool waits = slot->stage == STAGE_STABLE || slot->stage == STAGE_FENCE;
+        if (!waits || owner < 0 || !world->admin->removed[owner] || id_none(to))
+            continue;
+        add_move(world->admin, record->range, slot->number, slot->owner, to);
+        rebuilt.slots[i].target = to;
+    }
+}
+
+void admin_plan_rebuilds(struct world *world)
+{
+    world->admin->moves_count = 0;
+    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
+        const struct range_record *record = checks_newest(world, workload_range(world, i));
+        if (record != NULL)
+            add_rebuilds(world, record);
+    }
+    if (world->admin->moves_count > 0)
+        admin_order_moves(world, admin_any_host(world), PLAN_RUNNING);
+}
+
 void admin_plan_leaves(struct world *world)
 {
     world->admin->moves_count = 0;
@@ -137,11 +167,12 @@ static void let_leave(struct world *world)
     struct admin *admin = world->admin;
     uint32_t staying = 0;
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        staying +=
-            host_lives(world->hosts[i]) > 0 && !host_retired(world->hosts[i]) && !admin->leaving[i];
+        staying += host_lives(world->hosts[i]) > 0 && !host_retired(world->hosts[i]) &&
+                   !admin->leaving[i] && !admin->removed[i];
     uint32_t host = (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1);
     if (world->options.move_all || host >= world->hosts_count || staying <= world->options.copies ||
-        staying <= 3 || admin->leaving[host] || host_lives(world->hosts[host]) == 0)
+        staying <= 3 || admin->leaving[host] || admin->removed[host] || !losses_over(world) ||
+        host_lives(world->hosts[host]) == 0)
         return;
     admin_let_leave(world, admin_any_host(world), host);
     admin_plan_leaves(world);
@@ -157,6 +188,7 @@ static void plan_moves(struct world *world)
             continue;
         admin_add_learns(world, record);
         add_leaves(world, record);
+        add_rebuilds(world, record);
         uint64_t slot = world_draw(world, 0, record->slots_count - 1);
         struct node_id from = record->slots[slot].owner;
         struct node_id to = stranger(world, record);

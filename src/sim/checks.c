@@ -33,6 +33,7 @@ void checks_free(struct checks *checks)
     map_done(&checks->pasts);
     map_done(&checks->acks);
     map_done(&checks->writes);
+    map_done(&checks->sources);
     arena_done(&checks->arena);
     mem_free(checks);
 }
@@ -72,6 +73,10 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
                     size_t size)
 {
     check_packet(world, from, message, size);
+    if (host_restored(world->hosts[from])) {
+        checks_amnesiac(world, from, message);
+        return;
+    }
     switch (message->type) {
     case MESSAGE_HELLO:
         check_generation(world, from, message->hello.self.generation);
@@ -99,6 +104,9 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_PROMISE:
     case MESSAGE_ACCEPTED:
         checks_vote(world, from, message);
+        break;
+    case MESSAGE_CHUNK:
+        checks_chunk_sent(world, from, message);
         break;
     case MESSAGE_CHUNK_ACK:
         if (message->chunk.transfer == 0)
@@ -188,6 +196,11 @@ static void check_drop(struct world *world, uint32_t host, const struct store_op
 void checks_store_op(struct world *world, uint32_t host, const struct store_op *op)
 {
     struct checks *checks = world->checks;
+    if (host_restored(world->hosts[host]))
+        return;
+    if (op->type == STORE_SCAN && token_owner(op->token) == OWNER_TRANSFER &&
+        op->range < checks->ranges)
+        checks_snapshot(world, host, op->range);
     if (op->type == STORE_META && op->batch.install && op->range < checks->ranges)
         check_install(world, host, op);
     if (op->type == STORE_DROP && op->range < checks->ranges)
@@ -277,6 +290,8 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
 void checks_durable(struct world *world, uint32_t host, uint64_t synced)
 {
     struct checks *checks = world->checks;
+    if (host_restored(world->hosts[host]))
+        return;
     checks->handed[host].synced = synced;
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
@@ -295,6 +310,8 @@ void checks_start(struct world *world, uint32_t host)
 {
     struct checks *checks = world->checks;
     const struct core *core = node_core(host_node(world->hosts[host]));
+    if (host_restored(world->hosts[host]))
+        return;
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
         struct range_epoch now = {.range = range};
@@ -335,7 +352,10 @@ void checks_crash(struct world *world, uint32_t host)
 
 void checks_halt(struct world *world, uint32_t host, int error)
 {
-    if ((error != 0 && error != ERR_NOT_MEMBER) || !admin_leaving(world, host))
+    bool removed = error == ERR_NOT_MEMBER && admin_removed(world, host);
+    bool left = (error == 0 || error == ERR_NOT_MEMBER) && admin_leaving(world, host);
+    bool amnesiac = error == ERR_REFUSED && host_restored(world->hosts[host]);
+    if (!removed && !left && !amnesiac)
         world_violate(world, "NodesServe", "%s halts: %s", world_host_name(host),
                       error_word(error));
 }

@@ -11,9 +11,15 @@
  *   FollowsRules        a record follows its predecessor as the stage table says
  *   DistinctSlots       readers and writers of different slots are different nodes
  *   FenceBeforeStable   who gives up a slot, or K others, installed its last record durably first
+ *   KFenceBeforeRebuild K others installed FENCE durably before the slot is rebuilt or gone
+ *   RebuiltFromEnough   s/2 + 1 others sent all they have before a rebuilt slot is read
+ *   SnapshotAfterJoint, SnapshotAfterRebuild
+ *                       a source reads its copy only once the transfer's record is on its disk
  *   NoOldEpochInstall   no data of an older epoch enters a log after the install of a newer one
  *   ReadImpliesComplete who becomes reader of a slot, or starts again as one, holds all that the
- *                       slot ever acknowledged
+ *                       slot ever acknowledged; of a slot that was rebuilt, what a quorum had
+ *                       acknowledged before
+ *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves
  *   OneEpochCount       an answer rests on acknowledgements of one epoch
  *   NoDotTwice          (range, dot) names one version
  *   ActorHoldsItsPast   who makes a version of an actor holds, or saw overwritten, its earlier ones

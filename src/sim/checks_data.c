@@ -127,7 +127,7 @@ static void acknowledge(struct world *world, uint32_t host, const struct range_e
     }
     ack->hosts |= 1u << host;
     const struct range_record *record = checks_find(checks, range);
-    if (record != NULL && writes(record, slot, world, ack->hosts))
+    if (slot == QUORUM_OF_SLOTS || (record != NULL && writes(record, slot, world, ack->hosts)))
         ack->complete = true;
 }
 
@@ -173,6 +173,11 @@ void checks_acknowledged(struct world *world, const struct answer *answer, struc
                       world_host_name((uint32_t)host), answer->got, (int)bucket.size,
                       (const char *)bucket.data, (int)key.size, (const char *)key.data,
                       (unsigned long long)answer->epoch, answer->range);
+    uint32_t counted = 0;
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
+        counted += record->slots[i].stage != STAGE_LEARN;
+    if (record != NULL && host >= 0 && answer->got >= counted / 2 + 1)
+        acknowledge(world, (uint32_t)host, &range, QUORUM_OF_SLOTS, bucket, key, dot);
     /* Of fewer acknowledgements than slots, the coordinator's own need not be one. */
     if (record == NULL || host < 0 || answer->got < answer->slots)
         return;
@@ -335,10 +340,14 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
         return;
     uint8_t source = mine->number;
     uint64_t learned = learned_at(checks, record, mine->number, &source);
+    uint64_t rebuilt = checks_rebuilt_at(checks, record, mine->number);
     struct complete_probe *probes = NULL;
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
         bool owed = ack->slot == mine->number ||
                     (learned > 0 && ack->slot == source && ack->epoch < learned);
+        /* What the lost owner alone had is lost; what a quorum had is not. */
+        if (ack->epoch < rebuilt)
+            owed = ack->slot == QUORUM_OF_SLOTS;
         if (ack->complete && owed && ack->epoch <= record->epoch)
             owe(checks, &probes, ack);
     }

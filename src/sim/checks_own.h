@@ -2,6 +2,7 @@
 #ifndef SIM_CHECKS_OWN_H
 #define SIM_CHECKS_OWN_H
 
+#include "base/checksum.h"
 #include "base/map.h"
 #include "sim/checks.h"
 
@@ -48,6 +49,9 @@ struct handed {
     uint64_t synced;
 };
 
+/* Stands for the number of a slot: a quorum of slots has the version. */
+enum { QUORUM_OF_SLOTS = SLOTS_MAX };
+
 /* That a slot has a version: which hosts acknowledged it under one epoch. */
 struct slot_ack {
     uint32_t range;
@@ -80,6 +84,7 @@ struct checks {
     struct map voters;          /* (range, epoch, host) -> struct voter */
     struct map pasts;           /* (range, key) -> struct past */
     struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
+    struct map sources;         /* (range, transfer) -> bits: slots that sent all they have */
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
     struct flight *flights[HOSTS_MAX];
     struct flight *free_flights;
@@ -125,5 +130,17 @@ void checks_dropped(struct world *world, uint32_t host, uint32_t range);
 void checks_handed(struct world *world, uint32_t host, uint64_t position);
 /* HOST says that the oldest of them is on its disk. */
 void checks_handed_acknowledged(struct world *world, uint32_t host);
+
+/* checks_lost.c */
+/* HOST is about to read RANGE for a transfer, if its record has one. */
+void checks_snapshot(struct world *world, uint32_t host, uint32_t range);
+void checks_chunk_sent(struct world *world, uint32_t from, const struct message *message);
+/* Has the slot that BASE rebuilds been sent all that enough other slots have? */
+bool checks_rebuilt(const struct checks *checks, const struct range_record *base);
+/* The epoch at which slot NUMBER was last in REBUILD before RECORD, 0 if it never was. */
+uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_record *record,
+                           uint8_t number);
+/* FROM, whose disk is older than what it had said, sends MESSAGE. */
+void checks_amnesiac(struct world *world, uint32_t from, const struct message *message);
 
 #endif

@@ -162,6 +162,12 @@ static void check_facts(struct world *world, uint32_t speaker, const struct rang
         allowed = fenced(world, base, before->owner, before->number);
     else if (before->stage == STAGE_BACK)
         allowed = fenced(world, base, before->target, before->number);
+    else if (before->stage == STAGE_FENCE && after->stage == STAGE_REBUILD &&
+             !fenced(world, base, NODE_NONE, before->number))
+        say(world, "KFenceBeforeRebuild", speaker, "not fenced by enough others", base, next);
+    else if (before->stage == STAGE_REBUILD && after->stage == STAGE_STABLE &&
+             !checks_rebuilt(world->checks, base))
+        say(world, "RebuiltFromEnough", speaker, "too few others sent what they have", base, next);
     if (!allowed)
         say(world, "FenceBeforeStable", speaker, "not installed yet", base, next);
 }
@@ -189,8 +195,14 @@ static void check_follows(struct world *world, uint32_t speaker, const struct ra
         else
             check_facts(world, speaker, base, next, before, after);
     }
-    for (uint32_t i = 0; i < base->slots_count; i++)
-        changes += slot_numbered(next, base->slots[i].number) == NULL;
+    for (uint32_t i = 0; i < base->slots_count; i++) {
+        const struct slot *gone = &base->slots[i];
+        if (slot_numbered(next, gone->number) != NULL)
+            continue;
+        changes++;
+        if (gone->stage == STAGE_FENCE && !fenced(world, base, NODE_NONE, gone->number))
+            say(world, "KFenceBeforeRebuild", speaker, "given up too early", base, next);
+    }
     if (changes > 1)
         say(world, "FollowsRules", speaker, "two slots change at once", base, next);
 }
@@ -234,6 +246,7 @@ static void count_stages(struct world *world, const struct range_record *base,
             continue;
         coverage->learns += before->stage == STAGE_LEARN;
         coverage->moves_done += before->stage == STAGE_CUT;
+        coverage->rebuilds += before->stage == STAGE_REBUILD;
         coverage->moves_aborted += before->stage == STAGE_JOINT || before->stage == STAGE_BACK;
     }
 }

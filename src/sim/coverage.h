@@ -27,6 +27,7 @@ struct coverage {
     uint64_t weak, with_context, with_ttl, batches, retries;
     uint64_t expired; /* Versions that were read as dead for their age alone. */
     uint64_t moves_done, moves_aborted, learns, drops, leaves, joins;
+    uint64_t removals, rebuilds; /* Of nodes; of slots. */
     uint64_t operations, acknowledged, refused, unknown;
     uint64_t steps, events;
 };

@@ -1,6 +1,7 @@
 #include "sim/faults.h"
 
 #include "sim/host.h"
+#include "sim/losses.h"
 #include "sim/network.h"
 
 enum { MS = 1000, SECOND = 1000000 };
@@ -66,7 +67,7 @@ static void on_split_heal(struct world *world, struct world_event *event)
 static void on_later_crash(struct world *world, struct world_event *event)
 {
     struct later_crash *crash = (struct later_crash *)event;
-    if (world->calm || host_state(world->hosts[crash->host]) == HOST_DOWN)
+    if (world->calm || losses_quiet(world) || host_state(world->hosts[crash->host]) == HOST_DOWN)
         return;
     host_crash(world->hosts[crash->host], crash->power);
     faults_restart_later(world, crash->host);
@@ -127,6 +128,10 @@ static void strike(struct world *world, enum fault fault, uint32_t host, uint32_
         host_set_skew(victim, (int64_t)world_draw(world, 0, (uint64_t)(2 * most)) - most);
         break;
     }
+    case FAULT_LOST_DISK: /* losses.c */
+    case FAULT_RESTORED:
+    case FAULT_REMOVED:
+        break;
     }
 }
 
@@ -154,7 +159,9 @@ static void on_next(struct world *world, struct world_event *event)
     enum fault fault = pick(world);
     uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
     uint32_t other = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
-    if (host_state(world->hosts[host]) == HOST_UP && (host != other || fault < FAULT_ONEWAY)) {
+    bool dies = fault == FAULT_CRASH || fault == FAULT_POWER;
+    if (host_state(world->hosts[host]) == HOST_UP && !(dies && losses_quiet(world)) &&
+        (host != other || fault < FAULT_ONEWAY)) {
         world->coverage.faults[fault]++;
         if (world->trace.text)
             trace_line(&world->trace, world->now_us, "fault: %s %s%s%s", fault_name(fault),
@@ -233,7 +240,7 @@ enum step_crash faults_at_step(struct world *world, uint32_t host)
 {
     if (world->faults->die_steps[host] > 0 && --world->faults->die_steps[host] == 0)
         return STEP_NEVER;
-    if (world->calm || !world->faults->active ||
+    if (world->calm || !world->faults->active || losses_quiet(world) ||
         !world_chance(world, world->options.crash_step_ppm))
         return STEP_LIVES;
     world->coverage.step_crashes++;

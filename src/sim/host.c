@@ -33,6 +33,16 @@ bool host_retired(const struct host *host)
     return host->retired;
 }
 
+bool host_restored(const struct host *host)
+{
+    return host->restored;
+}
+
+bool host_backed_up(const struct host *host)
+{
+    return host->backup != NULL;
+}
+
 const struct node *host_node(const struct host *host)
 {
     return host->node;
@@ -106,6 +116,8 @@ void host_free(struct host *host)
         disk_mem_crash(host->disk, NULL);
     stop(host);
     disk_close(host->disk);
+    if (host->backup != NULL)
+        disk_close(host->backup);
     arena_done(&host->memory);
     arena_done(&host->decoded);
     effects_done(&host->effects);
@@ -142,6 +154,7 @@ static void make_node(struct host *host, const struct store_recovered *recovered
         .requests_max = 64,
         .metas = recovered->metas,
         .metas_count = recovered->metas_count,
+        .found = recovered->found,
         .position = recovered->position,
         .clean = recovered->clean,
     };
@@ -217,6 +230,34 @@ void host_crash(struct host *host, bool power)
         call->id = 0;
         call->done(world, call, NULL);
     }
+}
+
+void host_lose_disk(struct host *host)
+{
+    host_crash(host, false);
+    host->retired = true;
+    if (host->world->trace.text)
+        trace_line(&host->world->trace, host->world->now_us, "%s has lost its disk",
+                   world_host_name(host->index));
+}
+
+void host_back_up(struct host *host)
+{
+    if (host->backup != NULL)
+        disk_close(host->backup);
+    host->backup = disk_mem_copy(host->disk);
+}
+
+void host_restore(struct host *host)
+{
+    ASSERT(host->state == HOST_DOWN && host->backup != NULL);
+    disk_close(host->disk);
+    host->disk = host->backup;
+    host->backup = NULL;
+    host->restored = true;
+    if (host->world->trace.text)
+        trace_line(&host->world->trace, host->world->now_us, "%s has an old copy of its disk",
+                   world_host_name(host->index));
 }
 
 void host_pause(struct host *host)

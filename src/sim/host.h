@@ -60,6 +60,15 @@ enum host_state host_state(const struct host *host);
 uint32_t host_lives(const struct host *host);
 /* Halted by the core (departed, refused): stays down. */
 bool host_retired(const struct host *host);
+/* Its disk was taken from it: it never comes back. */
+void host_lose_disk(struct host *host);
+/* Copy the disk as it is now, as a backup does; the copy before is forgotten. */
+void host_back_up(struct host *host);
+bool host_backed_up(const struct host *host);
+/* While it is down: the copy takes the place of the disk. */
+void host_restore(struct host *host);
+/* Has it run on a restored disk since? */
+bool host_restored(const struct host *host);
 /* NULL while it is down. */
 const struct node *host_node(const struct host *host);
 const struct store *host_store(const struct host *host);

@@ -56,12 +56,14 @@ struct host {
     enum host_state state;
     uint32_t lives;
     bool retired;
+    bool restored;
     bool founder;
     uint64_t clock_us; /* The monotonic clock began so far from the world's. */
     int64_t skew_ms;
     uint64_t slowness; /* Factor of the disk. */
 
     struct disk *disk;          /* Owned. */
+    struct disk *backup;        /* Owned; NULL before the first. */
     struct store *store;        /* Owned while up. */
     struct node *node;          /* Owned while up. */
     enum node_state node_state; /* As last traced. */

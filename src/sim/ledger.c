@@ -5,6 +5,7 @@
 #include "data/hlc.h"
 #include "data/vector.h"
 #include "sim/host.h"
+#include "sim/losses.h"
 
 #include <stdio.h>
 
@@ -313,7 +314,7 @@ void ledger_check_reading(const struct reading *reading)
     for (; at != NULL; at = at->older) {
         if (!is_write(at) || at->state != ENTRY_DONE || at->ended >= op->begun)
             continue;
-        if (!at->strong && !op->final)
+        if (!at->strong && (!op->final || at->begun <= losses_last(reading->world)))
             continue;
         check_included(reading, at);
         if (at->policy != POLICY_SIBLINGS && at->strong)

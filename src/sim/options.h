@@ -27,8 +27,12 @@ enum fault {
     FAULT_SLOW_LINK,
     FAULT_SLOW_DISK,
     FAULT_CLOCK, /* The wall clock of a node jumps, within bounds. */
+    /* Not drawn with the others, but within a budget (losses.h): */
+    FAULT_LOST_DISK, /* A node never comes back; another one takes its place. */
+    FAULT_RESTORED,  /* It comes back with an older copy of its disk. */
+    FAULT_REMOVED,   /* It is removed while it runs. */
 };
-enum { FAULT_COUNT = FAULT_CLOCK + 1 };
+enum { FAULT_COUNT = FAULT_REMOVED + 1 };
 
 struct sim_options {
     uint64_t seed;
@@ -74,6 +78,7 @@ struct sim_options {
     uint64_t fault_interval_us;     /* Mean, 0 none. */
     uint64_t fault_us_max;          /* Of one that ends. */
     uint32_t faults[FAULT_COUNT];   /* Weights. */
+    uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */

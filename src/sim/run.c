@@ -4,6 +4,7 @@
 #include "sim/checks.h"
 #include "sim/faults.h"
 #include "sim/host.h"
+#include "sim/losses.h"
 #include "sim/workload.h"
 
 #include <stdio.h>
@@ -139,8 +140,8 @@ static bool replicas_equal(const struct world *world, struct buf *out)
 
 static bool converged(struct world *world)
 {
-    return workload_idle(world) && admin_settled(world) && rings_equal(world) &&
-           replicas_equal(world, NULL);
+    return workload_idle(world) && losses_over(world) && admin_settled(world) &&
+           rings_equal(world) && replicas_equal(world, NULL);
 }
 
 static bool read_all_done(struct world *world)
@@ -154,7 +155,8 @@ static void judge_convergence(struct world *world, const char *when)
     admin_describe(world, &text);
     workload_describe(world, &text);
     describe_states(world, &text);
-    const char *invariant = !admin_settled(world)           ? "TransferTerminates"
+    bool settled = losses_over(world) && admin_settled(world);
+    const char *invariant = !settled                        ? "TransferTerminates"
                             : !rings_equal(world)           ? "RingConverges"
                             : !workload_idle(world)         ? "RequestsAnswered"
                             : !replicas_equal(world, &text) ? "ReplicasConverge"
@@ -221,6 +223,7 @@ static void live(struct world *world)
     workload_start(world);
     faults_start(world);
     admin_start(world);
+    losses_start(world);
     world_run(world, world->now_us + world->options.safety_us_max, issued);
     if (world_broken(world))
         return;

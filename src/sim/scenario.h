@@ -19,6 +19,7 @@
  *   move SLOT FROM TO        a plan of one move; does not wait
  *   cancel                   cancel the plan
  *   leave NODE               it is to leave the cluster, once it owns nothing
+ *   remove NODE              it is no member any more, whether it runs or not
  *   settle                   until nothing moves, within 100 s
  *   until TEXT               until a line of the trace, shown or not, contains TEXT, within 100 s
  *   run MS

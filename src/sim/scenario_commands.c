@@ -233,6 +233,15 @@ static bool leave(struct story *story, char **words)
     return true;
 }
 
+static bool remove_node(struct story *story, char **words)
+{
+    int node = node_of(story, words[0]);
+    if (node < 0)
+        return false;
+    admin_remove(&story->world, 0, (uint32_t)node);
+    return true;
+}
+
 static bool drop(struct story *story, char **words)
 {
     int from = node_of(story, words[0]);
@@ -385,6 +394,8 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return cancel(story);
     if (strcmp(words[0], "leave") == 0)
         return leave(story, words + 1);
+    if (strcmp(words[0], "remove") == 0)
+        return remove_node(story, words + 1);
     if (strcmp(words[0], "settle") == 0)
         return wait_for(story, answered) && wait_for(story, settled);
     if (strcmp(words[0], "until") == 0)

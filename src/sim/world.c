@@ -4,6 +4,7 @@
 #include "sim/checks.h"
 #include "sim/faults.h"
 #include "sim/host.h"
+#include "sim/losses.h"
 #include "sim/network.h"
 #include "sim/workload.h"
 
@@ -22,7 +23,7 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
         .range_bits = (uint8_t)options->range_bits,
         .copies = (uint8_t)options->copies,
     };
-    world->hosts_count = options->nodes + options->spares;
+    world->hosts_count = options->nodes + options->spares + options->losses;
     ASSERT(world->hosts_count <= HOSTS_MAX);
     world->checks = checks_new(world);
     for (uint32_t i = 0; i < world->hosts_count; i++)
@@ -31,6 +32,7 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
     world->workload = workload_new(world);
     world->admin = admin_new(world);
     world->faults = faults_new(world);
+    world->losses = losses_new(world);
 }
 
 void world_done(struct world *world)
@@ -38,6 +40,7 @@ void world_done(struct world *world)
     /* What is in the queue lies in what is freed next. */
     for (struct heap_node *node; (node = heap_peek(&world->queue)) != NULL;)
         heap_remove(&world->queue, node);
+    losses_free(world->losses);
     faults_free(world->faults);
     admin_free(world->admin);
     workload_free(world->workload);

@@ -40,6 +40,7 @@ struct world {
     struct cluster cluster;
     struct network *network;   /* Owned. */
     struct faults *faults;     /* Owned. */
+    struct losses *losses;     /* Owned. */
     struct workload *workload; /* Owned. */
     struct admin *admin;       /* Owned. */
     struct checks *checks;     /* Owned. */

@@ -411,3 +411,25 @@ struct disk *disk_mem_new(const struct disk_mem_options *options)
     slot_add(mem);
     return &mem->disk;
 }
+
+struct disk *disk_mem_copy(const struct disk *disk)
+{
+    const struct disk_mem *from = mem_of_const(disk);
+    struct disk *copy = disk_mem_new(
+        &(struct disk_mem_options){.segment_size = disk->segment_size, .total_bytes = from->total});
+    struct disk_mem *mem = mem_of(copy);
+    while (copy->slots < disk->slots)
+        slot_add(mem);
+    for (uint32_t i = 0; i < disk->slots; i++)
+        memcpy(mem->slots[i], from->slots[i], disk->segment_size);
+    for (uint32_t t = 0; t < DISK_TABLES; t++) {
+        const struct table *table = &from->tables[t];
+        mem->tables[t].records = mem_alloc((table->count + 1) * sizeof(struct record *));
+        for (uint32_t i = 0; i < table->count; i++)
+            mem->tables[t].records[i] =
+                record_new(record_key(table->records[i]), record_value(table->records[i]));
+        mem->tables[t].count = table->count;
+    }
+    mem->engine_bytes = from->engine_bytes;
+    return copy;
+}

@@ -32,6 +32,10 @@ void disk_mem_crash(struct disk *disk, struct prng *prng);
 /* The power goes: what is not synced stays or goes by sectors, as PRNG says (NULL: all goes). */
 void disk_mem_power_loss(struct disk *disk, struct prng *prng);
 
+/* A disk with what the kernel has of DISK now, as if its files were copied; work that is held has
+ * not reached it. */
+struct disk *disk_mem_copy(const struct disk *disk);
+
 /* Calls that can be made to fail. */
 enum disk_mem_call { DISK_MEM_WRITE = 0, DISK_MEM_SYNC, DISK_MEM_PREPARE, DISK_MEM_APPLY };
 enum { DISK_MEM_CALLS = DISK_MEM_APPLY + 1 };

@@ -44,7 +44,8 @@ struct store_options {
 struct store_recovered {
     const struct meta *metas; /* Valid until the first store_submit. */
     uint32_t metas_count;
-    uint64_t position; /* Last log position. */
+    uint64_t found;    /* Last log position of the processes before this one, */
+    uint64_t position; /* and of this one, which has begun its part. */
     bool clean;        /* Stopped cleanly, nothing torn. */
     uint64_t replayed_bytes;
 };

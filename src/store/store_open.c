@@ -188,13 +188,15 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
     store->active = memtable_new(store->options.memory_max);
     log_init(&store->log, disk);
     int error = recover(store, &recovered, error_text);
+    uint64_t found = store->log.position;
     if (error == 0)
         error = start(store, error_text);
     if (error) {
         store_close(store);
         return error;
     }
-    *ret_recovered = (struct store_recovered){.position = store->log.position,
+    *ret_recovered = (struct store_recovered){.found = found,
+                                              .position = store->log.position,
                                               .clean = recovered.clean,
                                               .replayed_bytes = recovered.bytes};
     ret_recovered->metas =

@@ -89,7 +89,7 @@ Test(admin, status_names_who_is_down_and_what_has_no_majority)
     cr_assert(text_is(status, "verdict", "DEGRADED"));
     cr_assert(item_has(status, "reasons", 0, "64 of 64 ranges have 2 of 3 copies"));
     cr_assert(item_has(status, "reasons", 1, "c down 60s"));
-    cr_assert(item_has(status, "advice", 0, "start c"));
+    cr_assert(item_has(status, "advice", 0, "start c, or `kvadmin replace c NEW`"));
     admin_reply_done(&reply);
     down[2] = true;
     reply = call("status", NULL, 0);

@@ -85,6 +85,7 @@ static void open_node(void)
         .seed = 7,
         .metas = recovered.metas,
         .metas_count = recovered.metas_count,
+        .found = recovered.found,
         .position = recovered.position,
         .clean = recovered.clean,
     };

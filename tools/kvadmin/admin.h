@@ -20,6 +20,10 @@ int rebalance_command(struct cli *cli);
 int leave_command(struct cli *cli);
 int move_command(struct cli *cli);
 
+/* remove.c */
+int remove_command(struct cli *cli);
+int replace_command(struct cli *cli);
+
 /* transfers.c */
 int transfers_command(struct cli *cli);
 int pause_command(struct cli *cli);

@@ -1,6 +1,7 @@
 /* `rebalance`, `leave`, `move`: show what would move, ask, apply, wait. */
 #include "cli/table.h"
 #include "kvadmin/admin.h"
+#include "kvadmin/plan.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -96,7 +97,7 @@ static void balances_print(const struct fleet *fleet, const json_t *moves)
     mem_free(nodes);
 }
 
-static void plan_print(const struct fleet *fleet, const json_t *plan, uint64_t rate)
+void plan_print(const struct fleet *fleet, const json_t *plan, uint64_t rate)
 {
     char bytes[32];
     char time[32];
@@ -122,9 +123,8 @@ static void plan_print(const struct fleet *fleet, const json_t *plan, uint64_t r
                (unsigned long long)field_u64(plan, "same_zone_after"));
 }
 
-/* A node that comes back within seconds need not fail a plan. */
-static int call_patiently(struct cli *cli, const char *method, const json_t *params,
-                          bool repeatable, json_t **ret_result)
+int call_patiently(struct cli *cli, const char *method, const json_t *params, bool repeatable,
+                   json_t **ret_result)
 {
     int error = 0;
     for (int i = 0; i < 20; i++) {
@@ -139,11 +139,11 @@ static int call_patiently(struct cli *cli, const char *method, const json_t *par
     return error;
 }
 
-static int rate_read(const struct cli *cli, uint64_t *rate)
+int rate_read(const struct cli *cli, uint64_t *ret_rate)
 {
     uint64_t megabytes = 0;
     int exit = cli_number(cli, "rate", 1, 1000000, &megabytes);
-    *rate = megabytes << 20;
+    *ret_rate = megabytes << 20;
     return exit;
 }
 
@@ -155,8 +155,7 @@ static int plan_apply(struct cli *cli, const json_t *plan, uint64_t rate, json_t
     return cli_call(cli, "apply", params, false, ret_result) != 0 ? cli_fail_client(cli) : 0;
 }
 
-/* Apply PLAN, and wait for it with --wait. */
-static int plan_start(struct cli *cli, const char *label, const json_t *plan, uint64_t rate)
+int plan_start(struct cli *cli, const char *label, const json_t *plan, uint64_t rate)
 {
     json_t *result = NULL;
     int exit = plan_apply(cli, plan, rate, &result);
@@ -174,8 +173,7 @@ static int plan_start(struct cli *cli, const char *label, const json_t *plan, ui
     return exit;
 }
 
-/* The parameters that rebalance and leave share. */
-static json_t *plan_params(struct cli *cli, const struct fleet *fleet, uint64_t rate)
+json_t *plan_params(struct cli *cli, const struct fleet *fleet, uint64_t rate)
 {
     json_t *params = json_pack("{s:I}", "rate", (json_int_t)rate);
     json_t *weights = weights_gather(cli, fleet);

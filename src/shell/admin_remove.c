@@ -1,0 +1,170 @@
+/* `remove`: a node is no member any more, whether it runs or not, and its slots are to be rebuilt
+ * from the other copies. Refused where too few of those can be reached: a departure is for ever. */
+#include "shell/admin_methods.h"
+
+/* Ranges for people: "0-12, 40, 51-53", cut off after a while. */
+static void ranges_text(const bool *marked, uint32_t ranges, struct buf *out)
+{
+    uint32_t left = 0;
+    for (uint32_t first = 0; first < ranges; first++) {
+        if (!marked[first])
+            continue;
+        uint32_t last = first;
+        while (last + 1 < ranges && marked[last + 1])
+            last++;
+        if (out->size > 200)
+            left += last - first + 1;
+        else if (last == first)
+            buf_printf(out, "%s%u", out->size > 0 ? ", " : "", first);
+        else
+            buf_printf(out, "%s%u-%u", out->size > 0 ? ", " : "", first, last);
+        first = last;
+    }
+    if (left > 0)
+        buf_printf(out, " and %u more", left);
+}
+
+/* What the ranges of the node that goes are like. */
+struct verdicts {
+    bool *concerned; /* Owned; by range: the node owns a slot, or is about to. */
+    bool *stuck;     /* Owned; too few other copies are up. */
+    bool *taken;     /* Owned; the heir has a slot of it already. */
+    uint32_t concerned_count, stuck_count, taken_count;
+};
+
+static void verdicts_done(struct verdicts *verdicts)
+{
+    mem_free(verdicts->concerned);
+    mem_free(verdicts->stuck);
+    mem_free(verdicts->taken);
+}
+
+/* Other slots of RECORD whose readers are up. Half of the slots and one more are needed of them: a
+ * majority to vote without the node, and as many to rebuild its slot from. A slot in LEARN may
+ * count at any moment. */
+static bool is_stuck(const struct core *core, const struct range_record *record,
+                     struct node_id node)
+{
+    uint32_t up = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        struct node_id reader = slot_reader(slot);
+        bool its = id_equal(slot->owner, node) || id_equal(slot->target, node);
+        up += !its && !id_none(reader) && core_is_up(core, reader);
+    }
+    return up < record->slots_count / 2u + 1;
+}
+
+static void judge(const struct core *core, struct node_id node, struct node_id heir,
+                  struct verdicts *verdicts)
+{
+    uint32_t ranges = ring_ranges(&core->ring);
+    verdicts->concerned = mem_zero(ranges * sizeof(bool));
+    verdicts->stuck = mem_zero(ranges * sizeof(bool));
+    verdicts->taken = mem_zero(ranges * sizeof(bool));
+    for (uint32_t range = 0; range < ranges; range++) {
+        const struct range_record *record = ring_get(&core->ring, range);
+        if (!record_has_member(record, node))
+            continue;
+        verdicts->concerned[range] = true;
+        verdicts->stuck[range] = is_stuck(core, record, node);
+        verdicts->taken[range] = record_has_member(record, heir);
+        verdicts->concerned_count++;
+        verdicts->stuck_count += verdicts->stuck[range];
+        verdicts->taken_count += verdicts->taken[range];
+    }
+}
+
+static bool refuse_ranges(struct admin_call *call, int error, const bool *marked, uint32_t count,
+                          const char *what)
+{
+    struct buf text = {0};
+    ranges_text(marked, ring_ranges(&call->core->ring), &text);
+    admin_refuse(call, error, "%u range%s (%.*s) %s", count, count == 1 ? "" : "s", (int)text.size,
+                 (const char *)text.data, what);
+    buf_done(&text);
+    return false;
+}
+
+/* May MEMBER be given up, and HEIR (NULL: anybody) take what it had? */
+static bool check(struct admin_call *call, const struct member *member, const struct member *heir,
+                  const struct verdicts *verdicts)
+{
+    const struct core *core = call->core;
+    int size = (int)member->name.size;
+    const char *name = (const char *)member->name.data;
+    bool forced = call->params.numbers[PARAM_EVEN_IF_ALIVE] != 0;
+    if (id_equal(member->id, core->self))
+        return admin_refuse(call, ERR_REFUSED,
+                            "%.*s is the node that was asked: ask another one (-n HOST:PORT)", size,
+                            name);
+    if (member_leaving(core, core->self))
+        return admin_refuse(call, ERR_REFUSED,
+                            "the node that was asked is leaving the cluster itself: ask another "
+                            "one (-n HOST:PORT)");
+    if (core->peer_is_up(core, member->id) && !forced)
+        return admin_refuse(call, ERR_REFUSED,
+                            "%.*s answers: use `kvadmin leave %.*s`, which moves its data first, "
+                            "or pass --even-if-alive",
+                            size, name, size, name);
+    if (heir != NULL && (heir == member || !core_is_up(core, heir->id) ||
+                         heir->status == MEMBER_MAINTENANCE || member_leaving(core, heir->id)))
+        return admin_refuse(call, ERR_REFUSED, "%.*s cannot take its place: it is %s",
+                            (int)heir->name.size, (const char *)heir->name.data,
+                            heir == member               ? "the same node"
+                            : core_is_up(core, heir->id) ? "leaving or stopping"
+                                                         : "down");
+    if (verdicts->stuck_count > 0)
+        return refuse_ranges(call, ERR_UNAVAILABLE, verdicts->stuck, verdicts->stuck_count,
+                             "would be left without a majority of their copies up: start what "
+                             "else is down first");
+    if (heir != NULL && verdicts->taken_count > 0)
+        return refuse_ranges(call, ERR_REFUSED, verdicts->taken, verdicts->taken_count,
+                             "have a copy at the new node already: use `kvadmin remove`, which "
+                             "spreads what is lost, or a node that owns nothing");
+    return true;
+}
+
+static void answer(struct admin_call *call, const struct member *member,
+                   const struct outline *outline, const struct verdicts *verdicts)
+{
+    struct buf text = {0};
+    ranges_text(verdicts->concerned, ring_ranges(&call->core->ring), &text);
+    mp_write_map(call->out, OUTLINE_FIELDS + 3);
+    outline_write(call, outline);
+    put_id(call->out, "node", member->id);
+    put_uint(call->out, "ranges_below", verdicts->concerned_count);
+    put_slice(call->out, "ranges_below_list", buf_slice(&text));
+    buf_done(&text);
+    if (call->params.numbers[PARAM_DRY_RUN] != 0)
+        return;
+    call->reply->outcome = ADMIN_COMMAND;
+    call->reply->command = (struct command){.type = COMMAND_REMOVE, .node = member->id};
+}
+
+bool method_remove(struct admin_call *call)
+{
+    const struct core *core = call->core;
+    const struct member *member = NULL;
+    const struct member *heir = NULL;
+    if (!admin_joined(call) || !admin_member(call, PARAM_NODE, &member) ||
+        (param_given(&call->params, PARAM_ONTO) && !admin_member(call, PARAM_ONTO, &heir)))
+        return false;
+    struct node_id onto = heir == NULL ? NODE_NONE : heir->id;
+    struct verdicts verdicts = {0};
+    struct outline outline = {0};
+    struct plan_progress progress;
+    plan_progress_load(core, &progress);
+    judge(core, member->id, onto, &verdicts);
+    bool made = check(call, member, heir, &verdicts) && plan_idle(call, &progress) &&
+                outline_make(call,
+                             &(struct outline_nodes){
+                                 .leaving = member, .lost = true, .rebuild = true, .heir = onto},
+                             &outline);
+    if (made)
+        answer(call, member, &outline, &verdicts);
+    plan_done(&outline.plan);
+    plan_progress_done(&progress);
+    verdicts_done(&verdicts);
+    return made;
+}

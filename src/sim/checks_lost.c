@@ -1,0 +1,123 @@
+/* Slots that are rebuilt: from what, and when; and old disks, which must keep silent. */
+#include "sim/checks_own.h"
+#include "sim/describe.h"
+#include "sim/host.h"
+
+static bool reads(const struct slot *slot, struct node_id id)
+{
+    if (slot->stage == STAGE_CUT)
+        return id_equal(slot->target, id);
+    bool owner =
+        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
+    return owner && id_equal(slot->owner, id);
+}
+
+static const struct slot *filled_slot(const struct range_record *record)
+{
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
+        enum stage stage = record->slots[i].stage;
+        if (stage == STAGE_JOINT || stage == STAGE_LEARN || stage == STAGE_REBUILD)
+            return &record->slots[i];
+    }
+    return NULL;
+}
+
+void checks_snapshot(struct world *world, uint32_t host, uint32_t range)
+{
+    struct checks *checks = world->checks;
+    const struct install *install = install_of(checks, host, range);
+    const struct range_record *record = checks_find(checks, &install->submitted);
+    const struct slot *slot = filled_slot(record);
+    bool member = false;
+    for (uint32_t i = 0; slot != NULL && i < record->slots_count; i++)
+        member = member || reads(&record->slots[i], host_id(world->hosts[host]));
+    if (slot != NULL && member && checks_compare(&install->durable, &install->submitted) < 0)
+        world_violate(world,
+                      slot->stage == STAGE_REBUILD ? "SnapshotAfterRebuild" : "SnapshotAfterJoint",
+                      "%s reads range %u for a transfer before epoch %llu is on its disk",
+                      world_host_name(host), range, (unsigned long long)install->submitted.epoch);
+}
+
+static uint64_t name_of(uint32_t range, uint64_t transfer)
+{
+    return checksum_pair(checksum_pair(8, range), transfer);
+}
+
+/* The newest record of RANGE under that transfer. */
+static const struct range_record *record_of(const struct checks *checks, uint32_t range,
+                                            uint64_t transfer)
+{
+    const struct record_list *list = &checks->lists[range];
+    for (uint32_t i = list->count; i-- > 0;)
+        if (list->records[i].transfer == transfer)
+            return &list->records[i];
+    return NULL;
+}
+
+void checks_chunk_sent(struct world *world, uint32_t from, const struct message *message)
+{
+    struct checks *checks = world->checks;
+    uint32_t range = message->chunk.range.range;
+    uint64_t transfer = message->chunk.transfer;
+    if (transfer == 0 || range >= checks->ranges || !message->chunk.last)
+        return;
+    const struct range_record *record = record_of(checks, range, transfer);
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
+        if (!reads(&record->slots[i], host_id(world->hosts[from])))
+            continue;
+        uint64_t name = name_of(range, transfer);
+        uintptr_t slots = (uintptr_t)map_get(&checks->sources, name);
+        map_put(&checks->sources, name, (void *)(slots | 1u << record->slots[i].number));
+    }
+}
+
+bool checks_rebuilt(const struct checks *checks, const struct range_record *base)
+{
+    uintptr_t slots = (uintptr_t)map_get(&checks->sources, name_of(base->range, base->transfer));
+    uint32_t counted = 0;
+    for (uint32_t i = 0; i < base->slots_count; i++)
+        counted += base->slots[i].stage != STAGE_LEARN;
+    return (uint32_t)__builtin_popcountll(slots) >= counted / 2 + 1;
+}
+
+uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_record *record,
+                           uint8_t number)
+{
+    const struct record_list *list = &checks->lists[record->range];
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct range_record *one = &list->records[i];
+        for (uint32_t k = 0; k < one->slots_count; k++) {
+            const struct slot *slot = &one->slots[k];
+            if (slot->number == number && slot->stage == STAGE_REBUILD &&
+                one->epoch < record->epoch)
+                last = MAX(last, one->epoch);
+        }
+    }
+    return last;
+}
+
+void checks_amnesiac(struct world *world, uint32_t from, const struct message *message)
+{
+    bool speaks = false;
+    switch (message->type) {
+    case MESSAGE_PROMISE:
+    case MESSAGE_ACCEPTED:
+        speaks = !message->vote.refused;
+        break;
+    case MESSAGE_REPLY:
+        speaks = message->reply.error == 0;
+        break;
+    case MESSAGE_ANSWER:
+        speaks = message->answer.answer.error == 0;
+        break;
+    case MESSAGE_CHUNK:
+        speaks = true;
+        break;
+    default:
+        break;
+    }
+    if (speaks)
+        world_violate(world, "AmnesiacSilent", "%s runs on an old disk, and sends %s",
+                      world_host_name(from), message_name(message->type));
+}

@@ -1,0 +1,303 @@
+#include "sim/losses.h"
+
+#include "sim/admin.h"
+#include "sim/checks.h"
+#include "sim/checks_own.h"
+#include "sim/host.h"
+#include "sim/workload.h"
+
+enum { MS = 1000 };
+
+struct losses {
+    struct world_event next;
+    enum {
+        LOSS_NONE,
+        LOSS_RESTORED, /* The old copy runs: it must stop by itself. */
+        LOSS_STRUCK,   /* The administrator is to notice. */
+        LOSS_REMOVED,  /* Its slots are to be rebuilt. */
+    } state;
+    uint32_t left;
+    uint32_t victim;
+    uint32_t copied;      /* The host that was backed up last, */
+    uint64_t copied_mark; /* and a position that the copy is not past; 0: not known yet. */
+    uint64_t copied_generation;
+    uint64_t last;
+};
+
+/* ------------------------------------------------------------------------------- The budget. */
+
+static bool gone(const struct world *world, struct node_id id)
+{
+    int host = world_host_of(world, id);
+    return host < 0 || host_retired(world->hosts[host]) || admin_removed(world, (uint32_t)host);
+}
+
+/* Would RECORD still have a quorum of slots that are whole, without those of ID? */
+static bool range_survives(const struct world *world, const struct range_record *record,
+                           struct node_id id)
+{
+    uint32_t counted = 0;
+    uint32_t whole = 0;
+    bool concerned = false;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        bool target = id_equal(slot->target, id);
+        concerned = concerned || id_equal(slot->owner, id) || target;
+        counted++; /* A slot in LEARN too: it may count at any moment. */
+        if (slot->stage == STAGE_LEARN || slot->stage == STAGE_FENCE ||
+            slot->stage == STAGE_REBUILD)
+            continue;
+        /* A slot that moves may be its target's at any moment. */
+        bool moves = slot->stage != STAGE_STABLE;
+        whole += !id_equal(slot->owner, id) && !gone(world, slot->owner) && !target &&
+                 !(moves && gone(world, slot->target));
+    }
+    return !concerned || whole >= counted / 2 + 1;
+}
+
+static bool takes_part(const struct world *world, uint32_t host)
+{
+    return host_lives(world->hosts[host]) > 0 && !host_retired(world->hosts[host]) &&
+           !admin_removed(world, host) && !admin_leaving(world, host);
+}
+
+static bool may_lose(const struct world *world, uint32_t victim)
+{
+    uint32_t staying = 0;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        staying += i != victim && (takes_part(world, i) || host_lives(world->hosts[i]) == 0);
+    if (!takes_part(world, victim) || staying < world->options.copies)
+        return false;
+    struct node_id id = host_id(world->hosts[victim]);
+    for (uint32_t range = 0; range < 1u << world->options.range_bits; range++) {
+        const struct range_record *record = checks_newest(world, range);
+        if (record != NULL && !range_survives(world, record, id))
+            return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------ Old copies. */
+
+static bool names(const struct range_record *record, struct node_id id)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++)
+        if (id_equal(record->slots[i].owner, id) || id_equal(record->slots[i].target, id))
+            return true;
+    return false;
+}
+
+/* Was OTHER ever in a record with VICTIM? */
+static bool shared(const struct world *world, struct node_id victim, struct node_id other)
+{
+    for (uint32_t range = 0; range < world->checks->ranges; range++) {
+        const struct record_list *list = &world->checks->lists[range];
+        bool both[2] = {false, false};
+        for (uint32_t i = 0; i < list->count; i++) {
+            both[0] = both[0] || names(&list->records[i], victim);
+            both[1] = both[1] || names(&list->records[i], other);
+        }
+        if (both[0] && both[1])
+            return true;
+    }
+    return false;
+}
+
+/* Would whoever the old copy asks know that it is old? */
+static bool all_remember(const struct world *world)
+{
+    const struct losses *losses = world->losses;
+    struct node_id victim = host_id(world->hosts[losses->copied]);
+    uint32_t remember = 0;
+    if (host_node(world->hosts[losses->copied]) == NULL)
+        return false;
+    /* A copy from just before the last start would start under that very generation: whoever has
+     * not heard of that start from the node itself takes it for the same. */
+    if (node_core(host_node(world->hosts[losses->copied]))->generation ==
+        losses->copied_generation + 1)
+        return false;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct host *host = world->hosts[i];
+        if (i == losses->copied || host_retired(host) || host_lives(host) == 0 ||
+            !shared(world, victim, host_id(host)))
+            continue;
+        if (host_state(host) != HOST_UP || node_core(host_node(host))->peer_position == NULL)
+            return false;
+        const struct core *core = node_core(host_node(host));
+        if (core->peer_position(core, victim, UINT64_MAX, 0) <= losses->copied_mark)
+            return false;
+        remember++;
+    }
+    return losses->copied_mark > 0 && remember > 0;
+}
+
+static void back_up(struct world *world)
+{
+    struct losses *losses = world->losses;
+    uint32_t host = (uint32_t)world_draw(world, 1, world->hosts_count - 1);
+    if (host_state(world->hosts[host]) != HOST_UP ||
+        node_core(host_node(world->hosts[host]))->holdings == NULL)
+        return;
+    host_back_up(world->hosts[host]);
+    losses->copied = host;
+    losses->copied_mark = 0;
+    losses->copied_generation = node_core(host_node(world->hosts[host]))->generation;
+}
+
+/* What the kernel had when the copy was made is known to the node a moment later. */
+static void mark_copy(struct world *world)
+{
+    struct losses *losses = world->losses;
+    const struct host *host = world->hosts[losses->copied];
+    if (losses->copied_mark == 0 && host_backed_up(host) && host_state(host) == HOST_UP)
+        losses->copied_mark = node_core(host_node(host))->written;
+}
+
+/* -------------------------------------------------------------------------------- Striking. */
+
+/* A new node joins, perhaps on the very machine. */
+static void start_another(struct world *world)
+{
+    for (uint32_t i = world->options.nodes; i < world->hosts_count; i++) {
+        if (host_lives(world->hosts[i]) > 0)
+            continue;
+        world->coverage.joins++;
+        host_start(world->hosts[i]);
+        return;
+    }
+}
+
+static void remove_victim(struct world *world)
+{
+    struct losses *losses = world->losses;
+    admin_remove(world, (uint32_t)world_draw(world, 0, world->hosts_count - 1), losses->victim);
+    losses->state = LOSS_REMOVED;
+    start_another(world);
+}
+
+/* Does anybody who stays know that the victim was removed? Who was told may have left itself. */
+static bool is_known(const struct world *world)
+{
+    struct node_id victim = host_id(world->hosts[world->losses->victim]);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct host *host = world->hosts[i];
+        if (takes_part(world, i) && host_node(host) != NULL &&
+            member_departed(&node_core(host_node(host))->members, victim))
+            return true;
+    }
+    return false;
+}
+
+static void strike(struct world *world, enum fault fault, uint32_t victim)
+{
+
+    struct losses *losses = world->losses;
+    losses->victim = victim;
+    losses->last = world->coverage.events;
+    losses->left--;
+    losses->state = LOSS_STRUCK;
+    world->coverage.faults[fault]++;
+    if (world->trace.text)
+        trace_line(&world->trace, world->now_us, "fault: %s %s", fault_name(fault),
+                   world_host_name(victim));
+    if (fault == FAULT_LOST_DISK) {
+        host_lose_disk(world->hosts[victim]);
+    } else if (fault == FAULT_RESTORED) {
+        host_crash(world->hosts[victim], false);
+        host_restore(world->hosts[victim]);
+        host_start(world->hosts[victim]);
+        losses->state = LOSS_RESTORED;
+    } else {
+        remove_victim(world);
+    }
+}
+
+static void maybe_strike(struct world *world)
+{
+    struct losses *losses = world->losses;
+    uint32_t victim = (uint32_t)world_draw(world, 1, world->hosts_count - 1);
+    uint64_t what = world_draw(world, 0, 99);
+    if (what < 25 && host_backed_up(world->hosts[losses->copied])) {
+        if (may_lose(world, losses->copied) && all_remember(world))
+            strike(world, FAULT_RESTORED, losses->copied);
+    } else if (what < 50) {
+        back_up(world);
+    } else if (may_lose(world, victim)) {
+        /* As the command does: a plan under way could still hand it slots that nobody else has. */
+        strike(world, what < 75 || !admin_settled(world) ? FAULT_LOST_DISK : FAULT_REMOVED, victim);
+    }
+}
+
+/* Has some range a slot that the victim owned and nobody has rebuilt? */
+static bool owns(const struct world *world, uint32_t victim)
+{
+    for (uint32_t range = 0; range < 1u << world->options.range_bits; range++) {
+        const struct range_record *record = checks_newest(world, range);
+        if (record != NULL && names(record, host_id(world->hosts[victim])))
+            return true;
+    }
+    return false;
+}
+
+static void tick(struct world *world, struct world_event *event)
+{
+    struct losses *losses = world->losses;
+    world_at(world, event, world->now_us + 20 * MS + world_pause(world, 400 * MS));
+    mark_copy(world);
+    switch (losses->state) {
+    case LOSS_NONE:
+        if (losses->left > 0 && !world->calm)
+            maybe_strike(world);
+        break;
+    case LOSS_RESTORED:
+        if (host_retired(world->hosts[losses->victim]))
+            losses->state = LOSS_STRUCK;
+        break;
+    case LOSS_STRUCK:
+        remove_victim(world);
+        break;
+    case LOSS_REMOVED:
+        if (admin_idle(world) && !is_known(world))
+            remove_victim(world);
+        else if (!owns(world, losses->victim))
+            losses->state = LOSS_NONE;
+        else if (world->calm || world_chance(world, 700000))
+            admin_plan_rebuilds(world);
+        break;
+    }
+}
+
+void losses_start(struct world *world)
+{
+    world->losses->left = world->options.losses;
+    if (world->options.losses > 0)
+        world_at(world, &world->losses->next, world->now_us + world_pause(world, 500 * MS));
+}
+
+bool losses_over(const struct world *world)
+{
+    return world->losses->state == LOSS_NONE;
+}
+
+bool losses_quiet(const struct world *world)
+{
+    return world->losses->state == LOSS_RESTORED;
+}
+
+uint64_t losses_last(const struct world *world)
+{
+    return world->losses->last;
+}
+
+struct losses *losses_new(struct world *world)
+{
+    (void)world;
+    struct losses *losses = mem_zero(sizeof(*losses));
+    losses->next.fire = tick;
+    return losses;
+}
+
+void losses_free(struct losses *losses)
+{
+    mem_free(losses);
+}
