@@ -24,6 +24,7 @@
  *   until TEXT               until a line of the trace, shown or not, contains TEXT, within 100 s
  *   run MS
  *   crash NODE | power NODE | start NODE | pause NODE | resume NODE
+ *   backup NODE | restore NODE   copy its disk; kill it and start it with that copy
  *   die NODE STEP            it is killed instead of its STEPth durable step from now, and comes
  *                            back 300 ms later
  *   clock NODE MS            its wall clock is so far ahead of the world's, or behind with a minus

@@ -320,6 +320,18 @@ static bool set_clock(struct story *story, char **words)
     return story->error == NULL;
 }
 
+/* Kill HOST and start it with the old copy of its disk. */
+static void story_restore(struct story *story, struct host *host)
+{
+    if (!host_backed_up(host)) {
+        story->error = "there is no backup";
+        return;
+    }
+    host_crash(host, false);
+    host_restore(host);
+    host_start(host);
+}
+
 /* Commands to one host by name. */
 static bool host_command_named(struct story *story, char **words)
 {
@@ -336,6 +348,10 @@ static bool host_command_named(struct story *story, char **words)
         host_pause(host);
     else if (strcmp(words[0], "resume") == 0)
         host_resume(host);
+    else if (strcmp(words[0], "backup") == 0)
+        host_back_up(host);
+    else if (strcmp(words[0], "restore") == 0)
+        story_restore(story, host);
     else
         story->error = "no such command";
     return story->error == NULL;
