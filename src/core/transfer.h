@@ -29,7 +29,8 @@ struct transfers {
     uint64_t waits_next;
     struct reservation reservations[INBOUND_MAX];
     uint64_t send_free_us; /* The rate allows the next chunk from then on. */
-    uint32_t active;       /* Drives that hold an offer or a moving slot. */
+    struct drive *actives; /* Drives that hold an offer or a moving slot: a list, */
+    uint32_t active;       /* and how many. */
     uint32_t fences_left;  /* Until the next sweep. */
     struct timer sweep;
     bool draining;

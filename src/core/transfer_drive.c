@@ -64,6 +64,20 @@ static void set_active(struct transfers *transfers, struct drive *drive, bool ac
         return;
     drive->active = active;
     transfers->active = active ? transfers->active + 1 : transfers->active - 1;
+    if (active) {
+        drive->active_before = NULL;
+        drive->active_next = transfers->actives;
+        if (drive->active_next != NULL)
+            drive->active_next->active_before = drive;
+        transfers->actives = drive;
+        return;
+    }
+    if (drive->active_next != NULL)
+        drive->active_next->active_before = drive->active_before;
+    if (drive->active_before != NULL)
+        drive->active_before->active_next = drive->active_next;
+    else
+        transfers->actives = drive->active_next;
 }
 
 void drive_free(struct transfers *transfers, struct core *core, struct drive *drive)
@@ -292,10 +306,8 @@ static const struct plan_move *next_move(const struct transfers *transfers, cons
 static uint32_t offers_to(const struct transfers *transfers, struct node_id node)
 {
     uint32_t offers = 0;
-    size_t cursor = 0;
-    const struct drive *drive;
-    while ((drive = map_next(&transfers->drives, &cursor, NULL)) != NULL)
-        offers += drive->active && id_equal(drive->move.to, node);
+    for (const struct drive *drive = transfers->actives; drive != NULL; drive = drive->active_next)
+        offers += id_equal(drive->move.to, node);
     return offers;
 }
 
@@ -446,7 +458,10 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
         return;
     }
     if (slot != NULL) {
-        core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
+        /* Once it is fenced it waits for its turn, or for somebody to take it: many may. */
+        bool fenced = drive_fenced(core, drive, NODE_NONE, slot);
+        core_timer_set(core, &drive->timer,
+                       core->now.us + (fenced ? core->timing.gossip_us : core->timing.retry_us));
         if (lost_step(transfers, core, drive))
             return;
     }

@@ -26,6 +26,7 @@ struct drive {
     uint64_t since_us;     /* Of the present stage. */
     uint64_t progress_us;  /* Of the last sign of life of the target. */
     bool active;
+    struct drive *active_before, *active_next;
     bool moving; /* A slot was on its way when last looked at: */
     uint8_t moving_slot;
     uint64_t given_up; /* Epoch at which we fenced a slot whose owner lives, to let it go. */
