@@ -277,16 +277,16 @@ static struct slice staging_encode(struct core *core, const struct staging *stag
     write_u64(&value, wait->transfer);
     write_varint(&value, wait->keys);
     uint8_t count = 1;
-    for (uint8_t number = 0; number < SLOTS_MAX; number++)
+    for (uint32_t number = 0; number < SLOTS_MAX; number++)
         if (number != wait->source && staging->parts[number].sequence > 0)
             count++;
     write_u8(&value, count);
     part_encode(wait->source, wait->sequence, wait->cursor, buf_slice(&wait->bucket),
                 buf_slice(&wait->key), wait->last, &value);
-    for (uint8_t number = 0; number < SLOTS_MAX; number++) {
+    for (uint32_t number = 0; number < SLOTS_MAX; number++) {
         const struct part *part = &staging->parts[number];
         if (number != wait->source && part->sequence > 0)
-            part_encode(number, part->sequence, part->cursor, buf_slice(&part->bucket),
+            part_encode((uint8_t)number, part->sequence, part->cursor, buf_slice(&part->bucket),
                         buf_slice(&part->key), part->complete, &value);
     }
     struct slice bytes = core_copy(core, buf_slice(&value));
