@@ -91,6 +91,11 @@ static const struct cli_option repair_options[] = {
     {0},
 };
 
+static const struct cli_option hints_options[] = {
+    {"slots", 0, NULL, "a line for each slot"},
+    {0},
+};
+
 static const struct cli_option top_options[] = {
     {"interval", 0, "TIME", "between two looks (1s)"},
     {0},
@@ -116,6 +121,9 @@ static const struct cli_command commands[] = {
     {"transfers resume", "", "go on with the moves", NULL, change_options, 0, 0, resume_command},
     {"transfers cancel", "", "drop the moves that are left", NULL, change_options, 0, 0,
      cancel_command},
+    {"hints", "", "what nodes keep for owners that were down, and what holds it",
+     "Writes that other nodes took in an owner's place. They are delivered by themselves.",
+     hints_options, 0, 0, hints_command},
     {"leave", "NODE", "move everything off a node and let it leave for ever", NULL, leave_options,
      1, 1, leave_command},
     {"remove", "NODE", "give a lost node up for ever and rebuild its copies at the others",

@@ -139,6 +139,9 @@ struct kvr_answer {
     uint32_t versions;        /* put, delete: siblings that the key has now. */
     uint32_t needed, got;     /* Replicas that had to answer, and that did. */
     uint32_t slots, copies;   /* Replicas that the key's range has, and should have. */
+    /* Nodes that stand in for owners were counted: other reads may not see it yet, or may see
+     * more. Never with `strict`. */
+    bool sloppy;
 };
 
 /* Read the siblings of a key. KVR_NOT_FOUND, KVR_DELETED, KVR_UNAVAILABLE, KVR_UNREADABLE,

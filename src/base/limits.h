@@ -30,6 +30,8 @@ enum {
     REQUESTS_MAX = 4096, /* In flight at one coordinator. */
     INBOUND_MAX = 2,     /* Transfers that one node takes in at a time. */
     HOPS_MAX = 2,
+    FALLBACKS_MAX = 16, /* That one request may ask. */
+    HINT_SHARE = 4,     /* The hints of one range take at most one in so many of the bytes. */
     CLOCK_SKEW_MS = 500,
 };
 

@@ -73,6 +73,15 @@
     X(COVERED_GO)                                                                                  \
     X(LWW_KEEPS_ONE)                                                                               \
     X(LWW_KEEPS_LATEST)                                                                            \
+    X(STRICT_COUNTS_NO_FALLBACK)                                                                   \
+    X(ONE_NODE_COUNTS_ONCE)                                                                        \
+    X(ONLY_HOLDERS_COUNT)                                                                          \
+    X(HINT_ACKS_SYNCED)                                                                            \
+    X(HINT_TO_ALL_WRITERS)                                                                         \
+    X(HINT_SAME_OBJECT)                                                                            \
+    X(HINT_TENURE_RENEWED)                                                                         \
+    X(HINTS_LEAVE_FIRST)                                                                           \
+    X(HINTS_BOUNDED)                                                                               \
     X(LOG_WRITES_SYNCED)                                                                           \
     X(LOG_BEFORE_ENGINE)                                                                           \
     X(LEAVES_AS_OF_FREEZE)                                                                         \

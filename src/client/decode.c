@@ -148,6 +148,8 @@ static void answer_field(struct mp_reader *reader, struct slice key, struct aren
         answer->slots = read_u32(reader);
     } else if (is_key(key, "copies")) {
         answer->copies = read_u32(reader);
+    } else if (is_key(key, "sloppy")) {
+        answer->sloppy = mp_read_bool(reader);
     } else {
         mp_skip(reader);
     }

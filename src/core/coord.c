@@ -97,6 +97,7 @@ void coord_sweep(struct coord *coord)
         buf_done(&op->memory);
         buf_done(&op->object);
         buf_done(&op->later);
+        mem_free(op->stands);
         scan_free(op);
         mem_free(op);
     }
@@ -213,14 +214,16 @@ static struct node_id find_reader(struct core *core, const struct coord_op *op)
 static void wait_for_news(struct core *core, struct coord_op *op, uint64_t delay_us)
 {
     op->state = OP_WAITING;
+    op->waits = (uint8_t)MIN(op->waits + 1, UINT8_MAX);
     op->retry_at_us = core->now.us + delay_us;
     op_schedule(core, op);
 }
 
-static void forward(struct core *core, struct coord_op *op, struct node_id target)
+static void forward(struct core *core, struct coord_op *op, struct node_id target, bool fallback)
 {
     op->state = OP_FORWARDED;
     op->target = target;
+    op->to_fallback = fallback;
     op->epoch = range_epoch_of(op_record(core, op));
     struct message *message = core_send(core, target, MESSAGE_FORWARD);
     message->forward.id = op->id;
@@ -228,6 +231,7 @@ static void forward(struct core *core, struct coord_op *op, struct node_id targe
     message->forward.deadline = op->deadline;
     message->forward.range = op->epoch;
     message->forward.request = op->request;
+    message->forward.fallback = fallback;
     core->counters.forwards++;
     /* A get may be tried elsewhere; a put that may have been sent never is. */
     op->retry_at_us =
@@ -242,6 +246,21 @@ static bool leaves_stamping(struct core *core, const struct coord_op *op)
            !id_none(find_reader(core, op));
 }
 
+/* As a reader that serves the range, else as a fallback. */
+static void coordinate(struct core *core, struct coord_op *op)
+{
+    uint32_t slots = record_counted(op_record(core, op));
+    op->fallback = !op_serves(core, op->range);
+    if (op->request.method == METHOD_GET) {
+        op->needed = op_needed(op->request.r, op->bucket.r, slots);
+        get_start(core, op);
+    } else {
+        op->needed = op_needed(op->request.w, op->bucket.w, slots);
+        core->counters.fallback_puts += op->fallback;
+        put_start(core, op);
+    }
+}
+
 void op_route(struct core *core, struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
@@ -250,15 +269,10 @@ void op_route(struct core *core, struct coord_op *op)
         scan_start(core, op);
         return;
     }
-    if (op_serves(core, op->range) && !leaves_stamping(core, op)) {
-        uint32_t slots = record_counted(record);
-        if (op->request.method == METHOD_GET) {
-            op->needed = op_needed(op->request.r, op->bucket.r, slots);
-            get_start(core, op);
-        } else {
-            op->needed = op_needed(op->request.w, op->bucket.w, slots);
-            put_start(core, op);
-        }
+    op->fallback = false;
+    bool serves = op_serves(core, op->range) && !leaves_stamping(core, op);
+    if (serves || fallback_coordinates(core, op)) {
+        coordinate(core, op);
         return;
     }
     if (RULE(HOPS_BOUNDED) && op->remote &&
@@ -270,68 +284,23 @@ void op_route(struct core *core, struct coord_op *op)
         return;
     }
     struct node_id target = record->epoch == 0 ? NODE_NONE : find_reader(core, op);
-    if (!id_none(target)) {
-        forward(core, op, target);
+    struct node_id fallback;
+    if (fallback_route(core, op, target, &fallback)) {
+        if (id_equal(fallback, core->self))
+            coordinate(core, op);
+        else
+            forward(core, op, fallback, true);
+    } else if (!id_none(target)) {
+        forward(core, op, target, false);
     } else if (record->epoch == 0 || record_slot_read_by(record, core->self) != NULL) {
         /* Just started: the ring, or a majority's welcome, is still on its way. */
         wait_for_news(core, op, core->timing.retry_us / 4);
     } else {
         op_fail(core, op, ERR_UNAVAILABLE,
-                core_printf(core, "none of the %u readers of range %u can be reached",
-                            record_counted(record), op->range));
-    }
-}
-
-static void deadline_passed(struct core *core, struct coord_op *op)
-{
-    const char *method = op->request.method == METHOD_GET ? "answers" : "acknowledgements";
-    switch (op->state) {
-    case OP_WAITING:
-        op_fail(core, op, ERR_UNAVAILABLE,
-                slice_string("no node that serves the range was found before the deadline"));
-        break;
-    case OP_FORWARDED:
-        op_fail(
-            core, op, request_writes(&op->request) ? ERR_TIMEOUT : ERR_UNAVAILABLE,
-            core_printf(core, "the coordinator did not answer before the deadline%s",
-                        request_writes(&op->request) ? "; the write may still take effect" : ""));
-        break;
-    case OP_SCANNING:
-        if (op->result_count > 0) {
-            scan_finish(core, op, true);
-            break;
-        }
-        op_fail(core, op, ERR_UNAVAILABLE,
-                core_printf(core, "range %u: too few replicas answered before the deadline",
-                            op->range));
-        break;
-    case OP_STORING:
-    case OP_WRITING:
-    case OP_READING: {
-        bool write = op->state != OP_READING;
-        struct answer *answer = op_answer(core, op, write ? ERR_TIMEOUT : ERR_UNAVAILABLE);
-        const struct range_record *record = op_record(core, op);
-        for (uint32_t i = 0; i < record->slots_count; i++) {
-            struct node_id writers[2];
-            uint32_t count = slot_writers(&record->slots[i], writers);
-            bool whole = write ? op->acked[i] == (1u << count) - 1 : (op->got & 1u << i) != 0;
-            answer->got = (uint8_t)(answer->got +
-                                    (record->slots[i].stage != STAGE_LEARN && count > 0 && whole));
-        }
-        answer->detail = core_printf(
-            core, "%u of %u needed %s of range %u came before the deadline%s", answer->got,
-            op->needed, method, op->range, write ? "; the write may still take effect" : "");
-        if (op->state == OP_WRITING)
-            core_signal(core, SIGNAL_DIRTY)->range = op->range;
-        if (op->state == OP_WRITING && op->request.client != 0) {
-            /* A retry may still come for it: it goes on with this very version. */
-            op->deadline_us = core->now.us + (uint64_t)DEADLINE_DEFAULT_MS * 1000;
-            op_schedule(core, op);
-        } else {
-            op_free(core, op);
-        }
-        break;
-    }
+                core_printf(core, "none of the %u readers of range %u can be reached%s",
+                            record_counted(record), op->range,
+                            op->request.strict ? "; the request is strict"
+                                               : ", nor a node that stands in"));
     }
 }
 
@@ -347,13 +316,15 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
         else if (op->answered)
             put_give_up(core, op);
         else
-            deadline_passed(core, op);
+            op_deadline_passed(core, op);
         return;
     }
     if (op->hedge_at_us != 0 && core->now.us >= op->hedge_at_us) {
         op->hedge_at_us = 0;
         if (op->state == OP_READING)
             get_hedge(core, op);
+        else if (op->state == OP_WRITING)
+            put_hedge(core, op);
         op_schedule(core, op);
         return;
     }
@@ -365,6 +336,7 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
         break;
     case OP_FORWARDED:
         op->avoid = op->target;
+        fallback_refused(op);
         op_route(core, op);
         break;
     case OP_WRITING:
@@ -451,6 +423,7 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
     op->from_id = message->forward.id;
     op->hops = message->forward.hops;
     op->came_with = message->forward.range;
+    op->asked_as_fallback = message->forward.fallback;
     begin(core, op, left_ms);
 }
 
@@ -468,9 +441,12 @@ static void on_answer(struct coord *coord, struct core *core, struct node_id fro
     if (op == NULL || op->state != OP_FORWARDED || !id_equal(op->target, from))
         return;
     const struct answer *answer = &message->answer.answer;
-    if (answer->error == ERR_WRONG_EPOCH || answer->error == ERR_NOT_READY) {
+    bool full = op->to_fallback && (answer->error == ERR_BUSY || answer->error == ERR_DISK_FULL ||
+                                    answer->error == ERR_UNREADABLE);
+    if (answer->error == ERR_WRONG_EPOCH || answer->error == ERR_NOT_READY || full) {
         /* It did nothing, so another may. At once when we learnt something, else a little later. */
         op->avoid = op->target;
+        fallback_refused(op);
         if (range_epoch_compare(&op->epoch, op_record(core, op)) < 0)
             op_route(core, op);
         else

@@ -1,5 +1,6 @@
 /* Gets: r readers are asked under one epoch, this node first; what differs is merged, the answer
  * goes out, and then the stale replicas are given what they lack (read repair; Dynamo section 5).
+ * Where r readers cannot be reached, fallbacks that hold a hint of the key count as well.
  * Now and then all readers are asked, so that those beyond r are repaired as well. */
 #include "core/coord_op.h"
 
@@ -12,9 +13,14 @@ enum {
     ALL_ONE_IN = 32,        /* Gets that ask all readers. */
 };
 
-static uint32_t answers(const struct coord_op *op)
+static uint32_t readers_answered(const struct coord_op *op)
 {
     return (uint32_t)__builtin_popcount(op->got);
+}
+
+uint32_t get_got(const struct coord_op *op)
+{
+    return readers_answered(op) + stands_found(op);
 }
 
 uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count)
@@ -81,13 +87,15 @@ void get_finish(struct core *core, struct coord_op *op)
 static void progress(struct core *core, struct coord_op *op)
 {
     if (op->heals) {
-        if (answers(op) >= op->needed)
+        if (readers_answered(op) >= op->needed)
             heal_finish(core, op);
         return;
     }
-    if (!op->answered && answers(op) >= op->needed) {
+    if (!op->answered && get_got(op) >= op->needed) {
         struct answer *out = op_answer(core, op, 0);
-        out->got = (uint8_t)answers(op);
+        out->got = (uint8_t)get_got(op);
+        out->sloppy = readers_answered(op) < op->needed;
+        core->counters.sloppy += out->sloppy;
         out->object = buf_slice(&op->object);
         op->deadline_us = MIN(op->deadline_us, core->now.us + LINGER_US);
         op_schedule(core, op);
@@ -105,6 +113,36 @@ static void read_own(struct core *core, struct coord_op *op)
     store->key = op->request.key;
 }
 
+/* Readers that are up. */
+static uint32_t readers_up(const struct core *core, const struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    uint32_t up = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        up += !id_none(reader) && core_is_up(core, reader);
+    }
+    return up;
+}
+
+static void unavailable(struct core *core, struct coord_op *op, uint32_t reached)
+{
+    const char *strict = "; the request is strict";
+    const char *sloppy = "; no other node holds a hint of the key";
+    op_fail(core, op, ERR_UNAVAILABLE,
+            core_printf(core, "%u of %u needed copies of range %u can be reached%s", reached,
+                        op->needed, op->range, op->request.strict ? strict : sloppy));
+}
+
+/* A fallback has answered that it holds nothing of the key, or cannot tell. Does anybody else come
+ * into question? */
+static void judge_fallbacks(struct core *core, struct coord_op *op)
+{
+    uint32_t reached = readers_up(core, op) + stands_found(op);
+    if (!op->answered && !stands_waiting(op) && reached < op->needed)
+        unavailable(core, op, reached);
+}
+
 void get_start(struct core *core, struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
@@ -116,20 +154,14 @@ void get_start(struct core *core, struct coord_op *op)
     op->local = false;
     op->digests = false;
     buf_clear(&op->object);
-    uint32_t up = 0;
-    bool self = false;
-    for (uint32_t i = 0; i < record->slots_count; i++) {
-        struct node_id reader = slot_reader(&record->slots[i]);
-        up += !id_none(reader) && core_is_up(core, reader);
-        self = self || id_equal(reader, core->self);
-    }
-    if (up < op->needed) {
-        op_fail(core, op, ERR_UNAVAILABLE,
-                core_printf(core, "%u of %u needed copies of range %u can be reached", up,
-                            op->needed, op->range));
+    stands_reset(op);
+    uint32_t up = readers_up(core, op);
+    if (up < op->needed && stands_ask(core, op) == 0) {
+        unavailable(core, op, up);
         return;
     }
-    if (!self || !op_serves(core, op->range)) {
+    op->fallback = op->fallback && !op_serves(core, op->range);
+    if (!op_serves(core, op->range)) {
         get_ask(core, op, op->needed);
         return;
     }
@@ -190,7 +222,7 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
                             up, up == 1 ? "" : "s", op->range));
         return;
     }
-    uint32_t wanted = op->needed - MIN(answers(op), (uint32_t)op->needed);
+    uint32_t wanted = op->needed - MIN(readers_answered(op), (uint32_t)op->needed);
     if (prng_below(&core->prng, ALL_ONE_IN) == 0)
         wanted = SLOTS_MAX;
     if (wanted > 0)
@@ -218,6 +250,8 @@ void get_retry(struct core *core, struct coord_op *op)
     if (op->unreadable && !op->local && op_serves(core, op->range))
         read_own(core, op);
     get_ask(core, op, op->needed);
+    /* Readers that are said to be up, and silent: with what others keep it may be enough. */
+    stands_ask(core, op);
 }
 
 static bool digest_matches(const struct coord_op *op, uint64_t digest)
@@ -232,6 +266,16 @@ void get_reply(struct core *core, struct coord_op *op, struct node_id from,
     const struct range_record *record = op_record(core, op);
     if (range_epoch_compare(&op->epoch, record) != 0)
         return; /* Started again when the newer record is taken in. */
+    bool found;
+    if (stands_answer(op, from, message, &found)) {
+        if (found) {
+            take_object(op, 0, message->reply.object);
+            progress(core, op);
+        } else {
+            judge_fallbacks(core, op);
+        }
+        return;
+    }
     if (message->reply.error == ERR_WRONG_EPOCH && !message->reply.has_record &&
         record_has_member(record, from)) {
         struct message *again = op_send(core, op, MESSAGE_READ, from, message->reply.slot);

@@ -22,6 +22,15 @@ struct scan_part {
     bool more;
 };
 
+/* A fallback that was asked. */
+struct stand {
+    struct node_id node;
+    uint8_t slot;   /* PUT: index in the record of the slot it stands in for, */
+    uint8_t writer; /* and which of its writers. */
+    bool acked;     /* GET: it holds a hint of the key. */
+    bool refused;   /* GET: it holds none. */
+};
+
 struct coord_op {
     struct coord *coord;
     uint64_t id;
@@ -40,6 +49,13 @@ struct coord_op {
     struct range_epoch came_with; /* Of a forwarded request. */
     struct node_id target;        /* FORWARDED: to whom. */
     struct node_id avoid;         /* The last target that did not answer. */
+    bool to_fallback;             /* FORWARDED: to a fallback. */
+    bool asked_as_fallback;       /* The entry node can reach no reader that serves. */
+    bool fallback;                /* Coordinated as a fallback. */
+    bool hedged;                  /* PUT: writers that are silent are replaced too. */
+    uint8_t refusals;             /* Of readers and fallbacks, to coordinate it; */
+    uint8_t tries;                /* of these, of fallbacks. */
+    uint8_t waits;                /* For news, so far. */
     bool answered;
 
     uint64_t hash;
@@ -69,6 +85,9 @@ struct coord_op {
     bool heals;               /* GET: asked by nobody; its outcome heals our own record. */
     bool renewing;            /* PUT: met a damaged record, waits for a new tenure, */
     bool renewed;             /* and has it. */
+
+    struct stand *stands; /* Owned. FALLBACKS_MAX of them, NULL while none is needed. */
+    uint8_t stands_count;
 
     struct scan_part *parts; /* Owned. SCAN: SLOTS_MAX of them. */
     struct buf result;       /* Owned. SCAN: entries, as in a part. */
@@ -115,6 +134,8 @@ void op_rename(struct coord_op *op);
 void op_swap_askers(struct coord_op *a, struct coord_op *b);
 /* Find who coordinates OP now, and begin. */
 void op_route(struct core *core, struct coord_op *op);
+/* Answer OP, whose deadline has passed, with what came until then. */
+void op_deadline_passed(struct core *core, struct coord_op *op);
 /* Set the timer to the earliest of deadline, retry and hedge. */
 void op_schedule(struct core *core, struct coord_op *op);
 /* Send the operation's key to NODE as WRITE or READ for slot number SLOT. */
@@ -145,6 +166,50 @@ uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count);
 uint8_t heal_needed(const struct core *core, const struct range_record *record);
 void heal_start(struct core *core, struct coord_op *op);
 void heal_finish(struct core *core, struct coord_op *op);
+/* coord_slots.c. Are there nodes enough to take a put? Else it is answered, and nothing was
+ * changed.
+ */
+bool put_enough(struct core *core, struct coord_op *op);
+/* Slots whose writers acknowledged, RET_STRICT without those for which fallbacks did. */
+uint32_t put_got(const struct core *core, const struct coord_op *op, uint32_t *ret_strict);
+/* Index in the record of the first slot whose writers are not all up, else 0: the one that a
+ * fallback that coordinates stands in for. */
+uint32_t put_first_missing(const struct core *core, const struct coord_op *op);
+/* The hedge delay has passed: replace the silent. */
+void put_hedge(struct core *core, struct coord_op *op);
+
+/* coord_stand.c. May fallbacks be asked at all? */
+bool stands_allowed(const struct coord_op *op);
+/* How many there are. */
+uint32_t stands_possible(const struct core *core, const struct coord_op *op);
+/* Forget whom was asked. */
+void stands_reset(struct coord_op *op);
+/* PUT: send hints to those that stand in, and see to it that every missing writer has one. */
+void stands_send(struct core *core, struct coord_op *op);
+/* PUT: did somebody acknowledge in place of that writer (indices in the record)? */
+bool stands_have(const struct coord_op *op, uint32_t slot, uint32_t writer);
+bool stands_waiting(const struct coord_op *op);
+/* PUT: take a reply; false if it is of no fallback. */
+bool stands_reply(struct core *core, struct coord_op *op, struct node_id from,
+                  const struct message *message);
+/* GET: ask all that have not answered for their hints. Returns how many were not asked before. */
+uint32_t stands_ask(struct core *core, struct coord_op *op);
+/* GET: take a reply; false if it is of no fallback. RET_FOUND: it brings a hint, for the first
+ * time. */
+bool stands_answer(struct coord_op *op, struct node_id from, const struct message *message,
+                   bool *ret_found);
+/* GET: how many hold a hint of the key. */
+uint32_t stands_found(const struct coord_op *op);
+
+/* Is this node to coordinate OP as a fallback, because another asked it to? */
+bool fallback_coordinates(const struct core *core, const struct coord_op *op);
+/* At the entry node: READER is whom it would hand OP to. True: to RET_TARGET, as a fallback,
+ * instead (this node perhaps). */
+bool fallback_route(struct core *core, struct coord_op *op, struct node_id reader,
+                    struct node_id *ret_target);
+/* Whoever OP was handed to does not serve the range, or cannot take it. */
+void fallback_refused(struct coord_op *op);
+
 void get_start(struct core *core, struct coord_op *op);
 void get_stored(struct core *core, struct coord_op *op, const struct store_done *done);
 void get_reply(struct core *core, struct coord_op *op, struct node_id from,
@@ -153,6 +218,8 @@ void get_retry(struct core *core, struct coord_op *op);
 /* Repair what was found stale, and end. */
 void get_finish(struct core *core, struct coord_op *op);
 void get_hedge(struct core *core, struct coord_op *op);
+/* How many have answered: readers, and fallbacks that hold a hint. */
+uint32_t get_got(const struct coord_op *op);
 
 void scan_start(struct core *core, struct coord_op *op);
 void scan_reply(struct core *core, struct coord_op *op, struct node_id from,

@@ -7,32 +7,6 @@
 
 enum { LINGER_US = 2000000 }; /* After the answer, for the slots that have not acknowledged yet. */
 
-static uint8_t whole(const struct slot *slot)
-{
-    struct node_id writers[2];
-    return (uint8_t)((1u << slot_writers(slot, writers)) - 1);
-}
-
-static bool slot_acked(const struct coord_op *op, uint32_t index, const struct slot *slot)
-{
-    return RULE(BOTH_WRITERS_ACK) ? op->acked[index] == whole(slot) : op->acked[index] != 0;
-}
-
-/* Counted slots all of whose writers are believed to be up. */
-static uint32_t slots_up(const struct core *core, const struct range_record *record)
-{
-    uint32_t up = 0;
-    for (uint32_t i = 0; i < record->slots_count; i++) {
-        struct node_id writers[2];
-        uint32_t count = slot_writers(&record->slots[i], writers);
-        bool all = count > 0 && record->slots[i].stage != STAGE_LEARN;
-        for (uint32_t k = 0; k < count; k++)
-            all = all && core_is_up(core, writers[k]);
-        up += all;
-    }
-    return up;
-}
-
 static bool synced(const struct coord_op *op)
 {
     return op->bucket.log_mode == LOG_ALWAYS || op->request.dw > 0 || op->bucket.dw > 0;
@@ -50,8 +24,15 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
 {
     const struct holding *holding = &core->holdings[op->range];
     op->coord->counter += RULE(DOTS_RISE) || op->coord->counter == 0;
-    op->dot = (struct dot){actor_of(core->self, holding->tenure), op->coord->counter};
-    struct store_op *store = core_store(core, STORE_UPDATE, token_of(OWNER_COORD, op->id));
+    uint64_t tenure =
+        op->fallback ? hinted_tenure(&core->hinted, op->range, core->generation) : holding->tenure;
+    op->dot = (struct dot){actor_of(core->self, tenure), op->coord->counter};
+    struct store_op *store = core_store(core, op->fallback ? STORE_HINT_UPDATE : STORE_UPDATE,
+                                        token_of(OWNER_COORD, op->id));
+    if (op->fallback) {
+        const struct slot *slots = op_record(core, op)->slots;
+        store->slots = (uint8_t)(1u << slots[put_first_missing(core, op)].number);
+    }
     store->range = op->range;
     store->fork = holding->record.fork;
     store->epoch = holding->record.epoch;
@@ -74,49 +55,9 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     };
 }
 
-/* A retry of a put that this node coordinates, or coordinated: answers it and returns true. Who
- * asked first hears that the retry took over. */
-bool put_is_retry(struct core *core, struct coord_op *op)
-{
-    if (op->request.client == 0 || !RULE(RETRY_ONCE))
-        return false;
-    struct recent *recent = &op->coord->recent;
-    struct recent_put *put = recent_find(recent, op->request.client, op->request.sequence);
-    if (put == NULL || put->op == op->id)
-        return false;
-    /* Another retry may follow this one, as long after it as this one after the first. */
-    uint64_t left_us = op->deadline_us > core->now.us ? op->deadline_us - core->now.us : 0;
-    put->expires_us = MAX(put->expires_us, core->now.us + 2 * left_us);
-    if (put->op == 0) {
-        op->needed = put->needed;
-        struct answer *out = op_answer(core, op, 0);
-        out->got = put->got;
-        out->hlc = put->hlc;
-        op_free(core, op);
-        return true;
-    }
-    struct coord_op *first = map_get(&op->coord->ops, put->op);
-    if (first == NULL) { /* Over, and nobody knows how. */
-        recent_remove(recent, op->request.client, op->request.sequence);
-        return false;
-    }
-    op_swap_askers(first, op);
-    if (!first->answered) {
-        op_fail(core, op, ERR_TIMEOUT, slice_string("a retry of this request took over"));
-        return true;
-    }
-    /* The first was told TIMEOUT: go on with the same version, to the retry's deadline. */
-    first->answered = false;
-    op->coord->active++;
-    first->deadline = op->deadline;
-    first->deadline_us = op->deadline_us;
-    op_free(core, op);
-    put_restart(core, first);
-    return true;
-}
-
 /* What a retry of this put is to be told: SUCCESS, or that it may be attempted anew. */
-static void remember(struct core *core, struct coord_op *op, bool success, uint32_t got)
+static void remember(struct core *core, struct coord_op *op, bool success, uint32_t got,
+                     bool sloppy)
 {
     if (op->request.client == 0)
         return;
@@ -132,21 +73,14 @@ static void remember(struct core *core, struct coord_op *op, bool success, uint3
     put->hlc = op->hlc;
     put->needed = op->needed;
     put->got = (uint8_t)got;
+    put->sloppy = sloppy;
     put->expires_us = MAX(put->expires_us, core->now.us);
 }
 
 void put_start(struct core *core, struct coord_op *op)
 {
-    const struct range_record *record = op_record(core, op);
-    uint32_t up = slots_up(core, record);
-    if (up < op->needed) {
-        op_fail(core, op, ERR_UNAVAILABLE,
-                core_printf(core,
-                            "%u of %u needed copies of range %u can be reached; every put is "
-                            "strict: only the range's own nodes count",
-                            up, op->needed, op->range));
+    if (!put_enough(core, op))
         return;
-    }
     uint64_t seen = 0;
     if (op->request.context.size > 0) {
         if (context_check(op->request.context, core->cluster.hash_seed, op->request.bucket,
@@ -204,7 +138,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         rewrite_refused(core, op, done->error);
         return;
     }
-    if (done->type != STORE_UPDATE) {
+    if (done->type == STORE_MERGE) {
         rewrite_merged(core, op, done->object);
         return;
     }
@@ -213,7 +147,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         return;
     }
     if (done->error < 0) {
-        remember(core, op, false, 0);
+        remember(core, op, false, 0, false);
         if (!op->answered)
             op_fail(core, op, done->error,
                     slice_string(done->error == ERR_TOO_MANY_SIBLINGS
@@ -228,6 +162,10 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     take_object(op, done);
     op->state = OP_WRITING;
     core_when_durable(core, done->position, synced(op), token_of(OWNER_COORD, op->id));
+    if (stands_allowed(op) && core->members.count > op_record(core, op)->slots_count) {
+        op->hedge_at_us = core->now.us + core->timing.hedge_us;
+        op_schedule(core, op);
+    }
     put_restart(core, op);
 }
 
@@ -236,6 +174,7 @@ void put_restart(struct core *core, struct coord_op *op)
     op->epoch = range_epoch_of(op_record(core, op));
     if (RULE(ACKS_OF_ONE_EPOCH))
         memset(op->acked, 0, sizeof(op->acked));
+    stands_reset(op);
     put_send(core, op);
 }
 
@@ -256,7 +195,7 @@ static void send_write(struct core *core, struct coord_op *op, struct node_id no
 static void mark_local(const struct core *core, struct coord_op *op, uint32_t slot, uint32_t writer,
                        struct node_id node)
 {
-    if (op->local && id_equal(node, core->self))
+    if (op->local && !op->fallback && id_equal(node, core->self))
         op->acked[slot] |= (uint8_t)(1u << writer);
 }
 
@@ -270,12 +209,23 @@ void put_send(struct core *core, struct coord_op *op)
         uint32_t writers_count = slot_writers(&record->slots[i], writers);
         for (uint32_t k = 0; k < writers_count; k++) {
             mark_local(core, op, i, k, writers[k]);
-            if (!(op->acked[i] & 1u << k) && !id_equal(writers[k], core->self) &&
-                core_is_up(core, writers[k]))
+            /* What a fallback has is in its hint: as a writer it takes the version like others. */
+            bool own = id_equal(writers[k], core->self) && !op->fallback;
+            if (!(op->acked[i] & 1u << k) && !own && core_is_up(core, writers[k]))
                 send_write(core, op, writers[k], record->slots[i].number, false);
         }
     }
+    stands_send(core, op);
     count(core, op);
+}
+
+void put_hedge(struct core *core, struct coord_op *op)
+{
+    if (op->answered)
+        return;
+    core->counters.hedges++;
+    op->hedged = true;
+    stands_send(core, op);
 }
 
 /* Did the writer of a version in OBJECT see ours? Then the order is right already, and ours must
@@ -313,8 +263,7 @@ static bool still_hidden(struct core *core, const struct coord_op *op, struct sl
     const struct sibling *shown = &object.siblings[0];
     for (uint32_t i = 1; i < object.count; i++) {
         const struct sibling *one = &object.siblings[i];
-        if (stamp_after((struct stamp){one->hlc, one->dot},
-                        (struct stamp){shown->hlc, shown->dot}))
+        if (stamp_after((struct stamp){one->hlc, one->dot}, (struct stamp){shown->hlc, shown->dot}))
             shown = one;
     }
     return !vector_covers(shown->context, op->dot) && holds(&later, shown->dot);
@@ -381,7 +330,7 @@ static void rewrite_refused(struct core *core, struct coord_op *op, int error)
         put_restart(core, op);
         return;
     }
-    remember(core, op, false, 0);
+    remember(core, op, false, 0, false);
     op_fail(core, op, ERR_TIMEOUT,
             slice_string("the write is stored, but could not be ordered behind a later one"));
 }
@@ -399,11 +348,14 @@ void put_again(struct core *core, struct coord_op *op)
         op_route(core, op); /* The range has moved away meanwhile; nothing was written yet. */
 }
 
-static void answer(struct core *core, struct coord_op *op, uint32_t got)
+static void answer(struct core *core, struct coord_op *op, uint32_t got, bool sloppy)
 {
-    remember(core, op, true, got);
+    remember(core, op, true, got, sloppy);
     struct answer *out = op_answer(core, op, 0);
     out->got = (uint8_t)got;
+    out->sloppy = sloppy;
+    core->counters.sloppy += sloppy;
+    op->hedge_at_us = 0;
     out->hlc = op->hlc;
     out->object = buf_slice(&op->object);
     op->deadline_us = MIN(op->deadline_us, core->now.us + LINGER_US);
@@ -413,7 +365,7 @@ static void answer(struct core *core, struct coord_op *op, uint32_t got)
 /* Would reads show a version that was seen in an acknowledgement instead of ours? */
 static bool reads_earlier(struct core *core, const struct coord_op *op)
 {
-    bool ordered = op->bucket.policy != POLICY_SIBLINGS;
+    bool ordered = op->bucket.policy != POLICY_SIBLINGS && !op->fallback;
     return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
            (!overtaken(core, op, buf_slice(&op->later)) ||
             still_hidden(core, op, buf_slice(&op->later)));
@@ -425,7 +377,7 @@ static void order_behind(struct core *core, struct coord_op *op)
 {
     bool reader = record_slot_read_by(op_record(core, op), core->self) != NULL;
     if (!reader) {
-        remember(core, op, false, 0);
+        remember(core, op, false, 0, false);
         op_fail(core, op, ERR_TIMEOUT,
                 slice_string("the write is stored, but its range moved away before it could be "
                              "ordered behind a later one"));
@@ -448,17 +400,16 @@ static bool awaits_retry(const struct coord_op *op)
 static void count(struct core *core, struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
-    uint32_t got = 0;
-    bool open = !op->local;
+    uint32_t strict;
+    uint32_t got = put_got(core, op, &strict);
+    bool open = !op->local || stands_waiting(op);
     bool missing = false;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         struct node_id writers[2];
         uint32_t writers_count = slot_writers(&record->slots[i], writers);
-        got += record->slots[i].stage != STAGE_LEARN && writers_count > 0 &&
-               slot_acked(op, i, &record->slots[i]);
         for (uint32_t k = 0; k < writers_count; k++) {
             bool lacks = !(op->acked[i] & 1u << k);
-            missing = missing || lacks;
+            missing = missing || (lacks && !stands_have(op, i, k));
             open = open || (lacks && core_is_up(core, writers[k]));
         }
     }
@@ -467,7 +418,7 @@ static void count(struct core *core, struct coord_op *op)
             order_behind(core, op);
             return;
         }
-        answer(core, op, got);
+        answer(core, op, got, strict < op->needed);
     }
     if (op->answered && !open && !awaits_retry(op)) {
         if (missing)
@@ -502,6 +453,10 @@ void put_reply(struct core *core, struct coord_op *op, struct node_id from,
                const struct message *message)
 {
     const struct range_record *record = op_record(core, op);
+    if (stands_reply(core, op, from, message)) {
+        count(core, op);
+        return;
+    }
     if (message->reply.error == ERR_WRONG_EPOCH && !message->reply.has_record) {
         /* The writer is behind us: bring it the record with the write. */
         if (record_has_member(record, from))

@@ -11,6 +11,7 @@ const struct timing timing_default = {
     .hedge_us = 50000,
     .cleanup_us = 3600000000,
     .repair_us = 50000,
+    .hint_us = 1000000,
     .abort_us = 30000000,
     .clock_skew_ms = CLOCK_SKEW_MS,
     .chunk_objects = 2000,
@@ -61,6 +62,7 @@ void core_done(struct core *core)
         mem_free((void *)(uintptr_t)core->cluster.name.data);
     }
     mem_free(core->holdings);
+    hinted_done(&core->hinted);
     member_table_done(&core->members);
     setting_table_done(&core->settings);
     heap_done(&core->timers);

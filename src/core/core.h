@@ -10,6 +10,7 @@
 #include "base/heap.h"
 #include "base/prng.h"
 #include "core/clocks.h"
+#include "core/hinted.h"
 #include "core/step.h"
 #include "data/hlc.h"
 
@@ -21,6 +22,7 @@ struct timing {
     uint64_t hedge_us;      /* Before a second replica is asked while p99 is unknown: 50 ms. */
     uint64_t cleanup_us;    /* Grace before a moved copy is deleted: 1 h. */
     uint64_t repair_us;     /* Between looks for ranges to compare: 50 ms. */
+    uint64_t hint_us;       /* Between looks for hints that can be delivered: 1 s. */
     uint64_t abort_us;      /* A transfer without progress is taken back after: 30 s. */
     uint32_t clock_skew_ms; /* 500 */
     uint32_t chunk_objects; /* Of a transfer's chunk, at most: 2000. */
@@ -71,6 +73,8 @@ struct node_counters {
     uint64_t unavailable, timeouts, busy;
     uint64_t read_repairs, repaired_in, repaired_out; /* Objects. */
     uint64_t replica_writes, replica_reads;
+    uint64_t sloppy, fallback_puts; /* Answers that needed fallbacks; puts coordinated as one. */
+    uint64_t hints_taken, hints_refused, hints_delivered;
     uint64_t messages_in, messages_out;
     uint64_t records_chosen, records_installed, ballots_lost;
     uint64_t transfers_done, transfers_aborted, chunks_in, chunks_out, bytes_in, bytes_out;
@@ -92,6 +96,7 @@ struct core {
     struct setting_table settings;
     struct ring ring;         /* Chosen records, for routing; bits 0 until joined. */
     struct holding *holdings; /* Owned; by range; NULL until joined. */
+    struct hinted hinted;     /* Figures and tenures of the hints that this node keeps. */
     struct heap timers;       /* Of struct timer. */
     struct node_counters counters;
     uint64_t recovered; /* Last log position of the lives before this one. */
@@ -187,6 +192,7 @@ enum owner {
     OWNER_GOSSIP,
     OWNER_NODE,
     OWNER_REPAIR,
+    OWNER_HINTS,
 };
 static inline uint64_t token_of(enum owner owner, uint64_t value)
 {

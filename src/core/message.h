@@ -40,8 +40,9 @@ enum message_type {
     MESSAGE_REPLY,
     MESSAGE_COMPARE,
     MESSAGE_OBJECTS,
+    MESSAGE_HINT,
 };
-enum { MESSAGE_TYPES = MESSAGE_OBJECTS + 1 };
+enum { MESSAGE_TYPES = MESSAGE_HINT + 1 };
 
 /* What all nodes of a cluster agree on from its creation. */
 struct cluster {
@@ -201,6 +202,7 @@ struct message {
             uint64_t deadline; /* HLC */
             struct range_epoch range;
             struct request request;
+            bool fallback; /* No reader that serves can be reached: coordinate as a fallback. */
         } forward;
         struct {
             uint64_t id;
@@ -219,10 +221,11 @@ struct message {
             bool repair;           /* WRITE: not a fresh put; never refused for its stamp. */
             struct slice bucket;
             struct slice key;
-            struct slice object; /* WRITE */
+            struct slice object; /* WRITE, HINT */
             bool has_record;     /* Newer than the receiver is known to have. */
             struct range_record record;
-        } write; /* WRITE, READ */
+            bool hinted; /* READ: the hint of the key is meant. */
+        } write;         /* WRITE, READ, HINT */
         struct {
             uint64_t id;
             struct range_epoch range;
@@ -237,7 +240,7 @@ struct message {
             struct range_epoch range;
             uint8_t slot;
             int error; /* 0, WRONG_EPOCH, NOT_READY, UNREADABLE, BUSY, CLOCK_SKEW, DISK_FULL,
-                          TIMEOUT */
+                          TIMEOUT; of a hint: NOT_FOUND, TOO_LARGE */
             uint64_t hlc;
             uint64_t digest;
             struct slice object;

@@ -1,6 +1,8 @@
 /* The composition: which machine hears of what. */
 #include "core/node_private.h"
 
+#include "base/rule.h"
+
 /* Tell the cluster that this node has left. The node stops when it hears that from others: then
  * they have it, and it need not keep it. */
 static void announce_departure(struct node *node)
@@ -43,6 +45,7 @@ static void on_signal(struct node *node, const struct signal *signal)
     case SIGNAL_RECORD:
         registers_adopt(&node->registers, core, signal->range);
         coord_record(&node->coord, core, signal->range);
+        hints_look(&node->hints, core);
         if (id_equal(signal->node, core->self))
             gossip_spread_record(&node->gossip, core, signal->range);
         break;
@@ -66,8 +69,9 @@ static void on_signal(struct node *node, const struct signal *signal)
     case SIGNAL_PROPOSE:
         registers_propose(&node->registers, core, signal->record);
         break;
-    case SIGNAL_DEPART:
-        announce_departure(node);
+    case SIGNAL_DEPART: /* Raised again each second, until its hints are with their slots. */
+        if (hints_empty(&node->hints, core) || !RULE(HINTS_LEAVE_FIRST))
+            announce_departure(node);
         break;
     case SIGNAL_SETTINGS:
         transfers_settings(&node->transfers, core, signal->name);
@@ -83,6 +87,7 @@ static void on_signal(struct node *node, const struct signal *signal)
         break;
     case SIGNAL_PEER_UP:
         repairs_peer_up(&node->repairs, core, signal->node);
+        hints_look(&node->hints, core);
         break;
     case SIGNAL_PEER_DOWN:
         coord_peer_lost(&node->coord, core, signal->node);
@@ -181,15 +186,22 @@ static void on_message(struct node *node, struct node_id from, const struct mess
     case MESSAGE_FORWARD:
     case MESSAGE_ANSWER:
     case MESSAGE_REPLY:
-        coord_message(&node->coord, core, from, message);
+        if (message->type == MESSAGE_REPLY && hints_own_id(message->reply.id))
+            hints_message(&node->hints, core, from, message);
+        else
+            coord_message(&node->coord, core, from, message);
         break;
     case MESSAGE_WRITE:
     case MESSAGE_READ:
+    case MESSAGE_HINT:
         if (message->write.has_record && ring_merge(&core->ring, &message->write.record)) {
             core_signal(core, SIGNAL_RECORD)->range = message->write.record.range;
             node_deliver(node); /* The request is under that very record. */
         }
-        replica_message(&node->replica, core, from, message);
+        if (message->type == MESSAGE_HINT || message->write.hinted)
+            hints_message(&node->hints, core, from, message);
+        else
+            replica_message(&node->replica, core, from, message);
         break;
     case MESSAGE_COMPARE:
     case MESSAGE_OBJECTS:
@@ -239,6 +251,8 @@ static void on_store(struct node *node, const struct store_done *done)
 {
     struct core *core = &node->core;
     enum owner owner = token_owner(done->token);
+    if (done->type >= STORE_HINT_UPDATE && done->changed)
+        hinted_change(&core->hinted, done->range, &done->hint, done->object);
     if (owner == OWNER_COORD) {
         coord_stored(&node->coord, core, done);
     } else if (owner == OWNER_REPLICA) {
@@ -247,6 +261,8 @@ static void on_store(struct node *node, const struct store_done *done)
         transfers_stored(&node->transfers, core, done);
     } else if (owner == OWNER_REPAIR) {
         repairs_stored(&node->repairs, core, done);
+    } else if (owner == OWNER_HINTS) {
+        hints_stored(&node->hints, core, done);
     } else if (done->error == 0) {
         core_when_durable(core, done->position, true, done->token);
     } else if (owner == OWNER_GOSSIP) {
@@ -284,6 +300,9 @@ static void on_durable(struct node *node)
             node_durable(node, token);
             break;
         case OWNER_REPAIR: /* Waits for no sync. */
+            break;
+        case OWNER_HINTS:
+            hints_durable(&node->hints, core, token);
             break;
         }
         node_deliver(node);
@@ -338,6 +357,7 @@ void node_step(struct node *node, struct moment now, const struct event *event, 
         break;
     case EVENT_STORE:
         on_store(node, event->store);
+        on_durable(node); /* What changed nothing may be on the disk already. */
         break;
     case EVENT_DURABLE:
         core->written = MAX(core->written, event->durable.written);

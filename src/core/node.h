@@ -27,6 +27,7 @@ struct node_options {
     struct timing timing;
     uint64_t seed;         /* Of the core's randomness. */
     uint64_t requests_max; /* In flight at this node; REQUESTS_MAX by default. */
+    uint64_t hints_max;    /* Bytes of hints kept for other nodes; 0: none are taken. */
     /* What recovery found. */
     const struct meta *metas;
     uint32_t metas_count;
@@ -99,7 +100,30 @@ struct transfer_status {
     struct slice note; /* What it waits for, or the last error. */
 };
 
+/* The hints that this node keeps for one slot, and what holds them. */
+enum hint_hold {
+    HINT_MOVES = 1, /* Nothing: they are on their way, or next. */
+    HINT_COUNTED,   /* The node has just started and counts what it has. */
+    HINT_STOPS,     /* The node is stopping: it keeps them. */
+    HINT_NO_WRITER, /* The slot has none, or is being rebuilt. */
+    HINT_DOWN,      /* `node` is down. */
+    HINT_REFUSED,   /* The last try ended with `error`. */
+};
+struct hint_target {
+    uint32_t range;
+    uint8_t slot;
+    uint64_t keys;
+    uint64_t bytes;
+    uint64_t oldest; /* HLC, or a lower one. */
+    enum hint_hold hold;
+    struct node_id node;
+    int error;
+};
+
 enum node_state node_state(const struct node *node);
+/* Fill RET, most ranges first come first; returns how many there are, which may be more than CAP.
+ */
+uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t cap);
 /* Fill RET with every known peer but self, by id; returns how many (at most CAP). */
 uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t cap);
 uint32_t node_transfers(const struct node *node, struct transfer_status *ret, uint32_t cap);
@@ -108,7 +132,8 @@ const struct node_counters *node_counters(const struct node *node);
 uint32_t node_dirty_ranges(const struct node *node);
 /* May the range be served and voted on here? */
 bool node_range_ready(const struct node *node, uint32_t range);
-/* This node's own load as gossiped; the host sets it about once a second. */
+/* This node's own load as gossiped; the host sets it about once a second. What it says of hints is
+ * filled in here. */
 void node_set_load(struct node *node, const struct load *load);
 
 #endif

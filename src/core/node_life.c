@@ -41,8 +41,9 @@ int node_identity(const struct meta *metas, uint32_t count, struct node_id *ret_
         cluster.name = read_string(&reader);
         bool joined = !id_none(cluster.id);
         if (!reader_finished(&reader) || id_none(self) ||
-            (joined && (cluster.range_bits < RANGE_BITS_MIN || cluster.range_bits > RANGE_BITS_MAX ||
-                        cluster.copies < 1 || cluster.copies > SLOTS_MAX)))
+            (joined &&
+             (cluster.range_bits < RANGE_BITS_MIN || cluster.range_bits > RANGE_BITS_MAX ||
+              cluster.copies < 1 || cluster.copies > SLOTS_MAX)))
             return ERR_CORRUPT;
         *ret_self = self;
         *ret_cluster = cluster;
@@ -171,6 +172,7 @@ static void init_machines(struct node *node, const struct node_options *options)
     replica_init(&node->replica);
     uint64_t active_max = options->requests_max == 0 ? REQUESTS_MAX : options->requests_max;
     coord_init(&node->coord, (uint32_t)active_max, node->core.generation);
+    hints_init(&node->hints, options->hints_max, &node->core);
     transfers_init(&node->transfers);
     repairs_init(&node->repairs);
 }
@@ -239,6 +241,7 @@ void node_free(struct node *node)
     transfers_done(&node->transfers, core);
     repairs_done(&node->repairs, core);
     coord_done(&node->coord, core);
+    hints_done(&node->hints, core);
     replica_done(&node->replica);
     registers_done(&node->registers, core);
     core_timer_clear(core, &node->handshake.timer);
@@ -262,6 +265,7 @@ static void enter_cluster(struct node *node)
     handshake_judge(&node->handshake, core);
     transfers_start(&node->transfers, core);
     repairs_start(&node->repairs, core);
+    hints_start(&node->hints, core);
 }
 
 void node_durable(struct node *node, uint64_t token)
@@ -323,6 +327,7 @@ void node_drain(struct node *node, uint64_t client)
     }
     node->coord.draining = true;
     node->transfers.draining = true;
+    core->hinted.closed = true;
     /* A moment for the news, so that others stop sending requests here. */
     core_timer_set(core, &node->drain, core->now.us + core->timing.retry_us);
 }

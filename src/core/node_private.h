@@ -6,6 +6,7 @@
 #include "core/detector.h"
 #include "core/gossip.h"
 #include "core/handshake.h"
+#include "core/hints.h"
 #include "core/node.h"
 #include "core/register.h"
 #include "core/repair.h"
@@ -21,6 +22,7 @@ struct node {
     struct registers registers;
     struct replica replica;
     struct coord coord;
+    struct hints hints;
     struct transfers transfers;
     struct repairs repairs;
     enum node_state state;

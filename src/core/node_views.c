@@ -40,7 +40,10 @@ bool node_range_ready(const struct node *node, uint32_t range)
 
 void node_set_load(struct node *node, const struct load *load)
 {
-    gossip_set_load(&node->gossip, &node->core, load);
+    struct load full = *load;
+    full.hint_bytes = node->core.hinted.bytes;
+    full.hint_oldest = hinted_oldest(&node->core.hinted);
+    gossip_set_load(&node->gossip, &node->core, &full);
     const struct load *own = loads_find(&node->gossip.loads, node->core.self);
     if (own != NULL)
         detector_set_load(&node->detector, own);
@@ -76,6 +79,30 @@ uint32_t node_transfers(const struct node *node, struct transfer_status *ret, ui
     if (node->core.holdings == NULL)
         return 0;
     return transfers_status(&node->transfers, &node->core, ret, cap);
+}
+
+uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t cap)
+{
+    const struct core *core = &node->core;
+    size_t cursor = 0;
+    uint32_t count = 0;
+    const struct hinted_range *range;
+    while ((range = map_next(&core->hinted.ranges, &cursor, NULL)) != NULL) {
+        for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+            if (range->keys_of[i] == 0)
+                continue;
+            if (count < cap) {
+                ret[count] = (struct hint_target){.range = range->range,
+                                                  .slot = (uint8_t)i,
+                                                  .keys = range->keys_of[i],
+                                                  .bytes = range->bytes_of[i],
+                                                  .oldest = range->oldest};
+                hints_hold(core, range, i, &ret[count]);
+            }
+            count++;
+        }
+    }
+    return count;
 }
 
 uint32_t node_dirty_ranges(const struct node *node)

@@ -17,6 +17,7 @@ struct recent_put {
     uint64_t hlc;        /* Of the version, once answered with success. */
     uint8_t needed;
     uint8_t got;
+    bool sloppy;  /* Fallbacks were counted. */
     uint64_t key; /* In the map. */
     struct recent_put *next;
 };

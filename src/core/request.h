@@ -51,6 +51,7 @@ struct answer {
     uint8_t got;
     uint8_t slots;  /* The slots that the range has: "stored on got of copies". */
     uint8_t copies; /* n of the cluster. */
+    bool sloppy;    /* Without fallbacks it would have been fewer than `needed`. */
     uint32_t range;
     uint64_t epoch;
     struct node_id coordinator;

@@ -11,6 +11,7 @@
 #ifndef STEP_H
 #define STEP_H
 
+#include "base/checksum.h"
 #include "core/message.h"
 #include "core/request.h"
 
@@ -33,6 +34,14 @@ enum store_op_type {
     STORE_TREE,   /* Done: object holds the depth of the leaves, then the digest of each prefix, as
                    * 64-bit integers, little-endian. */
     STORE_VERIFY, /* Scan a range and compare with the tree. Done: struct store_verified. */
+    /* Hints: objects kept for slots of other nodes, one a key, beside all other data; `slots` says
+     * for which. They are of no range's epoch, and no drop of a range touches them. */
+    STORE_HINT_UPDATE, /* As STORE_UPDATE, to the hint of the key. Done: as there, and `hint`. */
+    STORE_HINT_MERGE,  /* As STORE_MERGE. Done: as there, and `hint`. */
+    STORE_HINT_READ,   /* Done: the hint's object, empty if there is none. */
+    STORE_HINT_SCAN,   /* Done: entries in order of their hashes, and entries_slots. */
+    STORE_HINT_SETTLE, /* `slots` have it: forget them; and the hint, with the last of them, unless
+                        * its object is another than that of `digest`. Done: `hint`. */
 };
 
 /* A durable cell of the core: votes, installed records, settings, tenures. Small. */
@@ -56,9 +65,11 @@ struct store_op {
     uint64_t hash;
     struct slice bucket;
     struct slice key;
+    uint8_t slots; /* STORE_HINT_UPDATE, _MERGE, _SETTLE: bits by slot number. */
     union {
-        struct update update; /* STORE_UPDATE */
-        struct slice object;  /* STORE_MERGE: checked */
+        struct update update; /* STORE_UPDATE, STORE_HINT_UPDATE */
+        struct slice object;  /* STORE_MERGE, STORE_HINT_MERGE: checked */
+        uint64_t digest;      /* STORE_HINT_SETTLE: hint_digest of what was delivered. */
         struct {
             struct slice scan_bucket; /* Only this bucket; empty: all. */
             uint64_t from; /* First hash; keys of it up to (bucket, key) are passed over. */
@@ -90,9 +101,23 @@ struct store_verified {
     uint64_t bad;         /* Records whose checksum is wrong. */
 };
 
+/* What a change of a hint did to it, for whoever keeps count. Bytes are of key and object; 0: there
+ * is none. */
+struct hint_change {
+    uint32_t bytes_before, bytes;
+    uint8_t slots_before, slots; /* Bits by slot number. */
+};
+
+/* Names the bytes of a hint's object: what was delivered is what is forgotten. */
+static inline uint64_t hint_digest(struct slice object)
+{
+    return checksum64(object, 0x68696e74u);
+}
+
 struct store_done {
     enum store_op_type type;
     uint64_t token;
+    uint32_t range; /* Of the operation. */
     int error; /* 0; ERR_TOO_MANY_SIBLINGS, ERR_DISK_FULL, ERR_UNREADABLE, ERR_WRONG_EPOCH, ERR_BUSY
                 */
     uint64_t position; /* Log position that holds the change: durable once synced >= position. For
@@ -102,7 +127,10 @@ struct store_done {
     struct slice object;
     const struct entry *entries;
     uint32_t entries_count;
-    bool more; /* STORE_SCAN: stopped at a bound before `to`. */
+    bool more;                    /* STORE_SCAN, STORE_HINT_SCAN: stopped at a bound before `to`. */
+    const uint8_t *entries_slots; /* STORE_HINT_SCAN: bits by slot number. */
+    uint32_t bad;                 /* STORE_HINT_SCAN: records passed over, which cannot be read. */
+    struct hint_change hint;
     struct store_verified verified;
 };
 

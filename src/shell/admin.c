@@ -57,6 +57,7 @@ static const struct {
     {"gossip", 0, 0, method_gossip},
     {"transfers", 0, 0, method_transfers},
     {"ranges", 0, 0, method_ranges},
+    {"hints", 0, 0, method_hints},
     {"stats", 0, 0, method_stats},
     {"plan",
      BIT(PARAM_BY) | BIT(PARAM_WEIGHTS) | BIT(PARAM_LEAVE) | BIT(PARAM_FEWER_COPIES) |

@@ -140,6 +140,7 @@ bool method_ring(struct admin_call *call);
 bool method_gossip(struct admin_call *call);
 bool method_transfers(struct admin_call *call);
 bool method_ranges(struct admin_call *call);
+bool method_hints(struct admin_call *call);
 bool method_stats(struct admin_call *call);
 bool method_verify(struct admin_call *call);
 bool method_repair(struct admin_call *call);

@@ -51,6 +51,7 @@ static struct load own_load(const struct admin_call *call)
         .file_bytes = stats.file_bytes,
         .free_bytes = stats.disk_free_bytes,
         .p99_us = (uint32_t)MIN(admin->p99_us, (uint64_t)UINT32_MAX),
+        .hint_bytes = call->core->hinted.bytes,
         .ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX),
         .behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX),
     };
@@ -362,7 +363,7 @@ static void view_write(struct admin_call *call, const struct member_view *view)
 {
     struct buf *out = call->out;
     const struct load *load = &view->load;
-    mp_write_map(out, 18);
+    mp_write_map(out, 19);
     put_id(out, "id", view->member->id);
     put_slice(out, "name", view->member->name);
     put_slice(out, "zone", view->member->zone);
@@ -376,6 +377,7 @@ static void view_write(struct admin_call *call, const struct member_view *view)
     put_load(out, "cpu_permille", load, load->cpu_permille);
     put_load(out, "clock_ahead_ms", load, load->ahead_ms);
     put_load(out, "clock_behind_ms", load, load->behind_ms);
+    put_load(out, "hint_bytes", load, load->hint_bytes);
     mp_write_text(out, "since_ms");
     if (view->since_us == 0 || view->since_us > call->admin->now_us)
         mp_write_nil(out);

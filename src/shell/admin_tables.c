@@ -83,7 +83,7 @@ static void load_write(struct buf *out, const struct load *load)
         mp_write_nil(out);
         return;
     }
-    mp_write_map(out, 9);
+    mp_write_map(out, 11);
     put_uint(out, "generation", load->generation);
     put_uint(out, "ops_per_s", load->ops_per_s);
     put_uint(out, "cpu_permille", load->cpu_permille);
@@ -93,6 +93,8 @@ static void load_write(struct buf *out, const struct load *load)
     put_uint(out, "queue", load->queue);
     put_uint(out, "inbound", load->inbound);
     put_uint(out, "p99_us", load->p99_us);
+    put_uint(out, "hint_bytes", load->hint_bytes);
+    put_uint(out, "hint_oldest", load->hint_oldest);
 }
 
 static void peers_write(struct admin_call *call)
@@ -272,7 +274,13 @@ bool method_stats(struct admin_call *call)
 {
     const struct admin *admin = call->admin;
     const struct node_counters *c = node_counters(admin->node);
-    mp_write_map(call->out, 7);
+    mp_write_map(call->out, 8);
+    const struct hinted *hinted = &node_core(admin->node)->hinted;
+    FIGURES(call->out, "hints", {"keys", hinted->keys}, {"bytes", hinted->bytes},
+            {"bytes_max", hinted->bytes_max}, {"unreadable", hinted->bad},
+            {"taken", c->hints_taken}, {"refused", c->hints_refused},
+            {"delivered", c->hints_delivered}, {"sloppy_answers", c->sloppy},
+            {"fallback_puts", c->fallback_puts});
     FIGURES(call->out, "repair", {"dirty_ranges", node_dirty_ranges(admin->node)},
             {"read_repairs", c->read_repairs}, {"objects_in", c->repaired_in},
             {"objects_out", c->repaired_out});

@@ -65,6 +65,8 @@ static const struct option_line lines[] = {
      "largest size of the checkpoint file; address space, not memory"},
     {"reserve", "store", "reserve", "BYTES", KIND_SIZE, AT(reserve_bytes), "256M", 0, TIB,
      "refuse writes below this much free disk"},
+    {"hints", "store", "hints", "BYTES", KIND_SIZE, AT(hints_bytes), "1G", 0, TIB,
+     "writes kept for owners that are down, at most; by default no more than a tenth of the disk"},
     {"log-interval", "store", "log_interval", "TIME", KIND_DURATION, AT(log_interval_ms), "200ms",
      1, 60000, "sync of the commit log for buckets of log mode interval"},
     {"scrub-rate", "store", "scrub_rate", "BYTES", KIND_SIZE, AT(scrub_rate), "4M", 0, TIB,

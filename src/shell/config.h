@@ -35,6 +35,7 @@ struct config {
     uint64_t memory_bytes;
     uint64_t map_bytes;
     uint64_t reserve_bytes;
+    uint64_t hints_bytes;
     uint64_t log_interval_ms;
     uint64_t scrub_rate;
     uint64_t scrub_interval_ms;

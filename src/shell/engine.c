@@ -117,6 +117,9 @@ void engine_done(void *arg, const struct store_done *done)
     *copy = *done;
     copy->object = arena_copy(arena, done->object);
     copy->entries = done->entries_count == 0 ? NULL : entries_copy(arena, done);
+    if (done->entries_slots != NULL)
+        copy->entries_slots =
+            arena_copy(arena, slice_of(done->entries_slots, done->entries_count)).data;
     struct engine_task *task = task_add(engine);
     task->event.type = EVENT_STORE;
     task->event.store = copy;

@@ -72,6 +72,11 @@ static const struct figure counters[] = {
     {"kvring_store_reads_memory_total", AT(store.reads_memory), "Reads answered from memory."},
     {"kvring_store_reads_disk_total", AT(store.reads_disk), "Reads that went to the checkpoint."},
     {"kvring_store_stall_seconds_total", AT(store.stalls_us), "Time that writers were slowed."},
+    {"kvring_hints_taken_total", AT(node.hints_taken), "Writes kept for owners of other ranges."},
+    {"kvring_hints_refused_total", AT(node.hints_refused), "Hints refused, most for want of room."},
+    {"kvring_hints_delivered_total", AT(node.hints_delivered), "Hints that their owners have."},
+    {"kvring_sloppy_answers_total", AT(node.sloppy), "Answers that rest on fallbacks."},
+    {"kvring_fallback_puts_total", AT(node.fallback_puts), "Puts coordinated as a fallback."},
     {"process_cpu_seconds_total", AT(metrics.cpu_total_us), "CPU time of the process."},
 };
 
@@ -91,6 +96,10 @@ static const struct figure gauges[] = {
      "How long the last whole round of the scrub took."},
     {"kvring_store_log_bytes", AT(store.log_bytes), "Commit log not yet in the checkpoint."},
     {"kvring_store_file_bytes", AT(store.file_bytes), "Size of the checkpoint file."},
+    {"kvring_hint_keys", AT(hint_keys), "Hints kept here."},
+    {"kvring_hint_bytes", AT(hint_bytes), "Bytes of the hints kept here."},
+    {"kvring_hint_limit_bytes", AT(hint_bytes_max), "Bound of the hints."},
+    {"kvring_hint_unreadable", AT(hint_bad), "Hints whose record is damaged."},
     {"kvring_disk_free_bytes", AT(store.disk_free_bytes), "Free space of the file system."},
     {"kvring_disk_total_bytes", AT(store.disk_total_bytes), "Size of the file system."},
     {"kvring_log_position", AT(store.position), "Last position of the commit log."},

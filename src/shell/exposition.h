@@ -25,6 +25,7 @@ struct exposition {
     uint64_t connections;
     uint64_t bytes_in, bytes_out; /* Of all connections. */
     uint64_t output_bytes, input_bytes;
+    uint64_t hint_keys, hint_bytes, hint_bytes_max, hint_bad;
     uint32_t members, peers_up, peers_down;
     uint32_t slots; /* That this node reads. */
     uint32_t ranges;

@@ -91,6 +91,10 @@ static struct exposition *collect(struct host *host)
     figures->bytes_out = host->conns.bytes_out;
     figures->output_bytes = host->conns.output_bytes;
     figures->input_bytes = host->clients.input_bytes;
+    figures->hint_keys = core->hinted.keys;
+    figures->hint_bytes = core->hinted.bytes;
+    figures->hint_bytes_max = core->hinted.bytes_max;
+    figures->hint_bad = core->hinted.bad;
     figures->started_wall_ms = host->started_wall_ms;
     count_peers(figures, node);
     if (!id_none(core->cluster.id)) {

@@ -266,6 +266,15 @@ static struct cluster new_cluster(const struct config *config)
 
 /* ---------------------------------------------------------------------------------- Running. */
 
+/* Unless it is given: what is for others takes no more than a tenth of the disk. */
+static uint64_t hints_max(const struct server *server)
+{
+    struct disk_space space;
+    disk_space(server->disk, &space);
+    uint64_t bytes = server->config.hints_bytes;
+    return config_given(&server->config, "hints") ? bytes : MIN(bytes, space.total / 10);
+}
+
 static int found_node(struct server *server)
 {
     const struct config *config = &server->config;
@@ -283,6 +292,7 @@ static int found_node(struct server *server)
         .create = config->create,
         .timing = timing_default,
         .requests_max = config->requests_max,
+        .hints_max = hints_max(server),
         .metas = server->recovered.metas,
         .metas_count = server->recovered.metas_count,
         .found = server->recovered.found,

@@ -34,6 +34,7 @@ void checks_free(struct checks *checks)
     map_done(&checks->acks);
     map_done(&checks->writes);
     map_done(&checks->sources);
+    map_done(&checks->hints_taken);
     arena_done(&checks->arena);
     mem_free(checks);
 }
@@ -123,9 +124,10 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
         break;
     case MESSAGE_WRITE:
     case MESSAGE_READ:
+    case MESSAGE_HINT:
         if (message->write.has_record)
             checks_record_chosen(world, from, &message->write.record);
-        checks_write_sent(world, from, message);
+        checks_write_sent(world, from, to, message);
         break;
     case MESSAGE_REPLY:
         if (message->reply.has_record)
@@ -206,9 +208,12 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
     if (op->type == STORE_DROP && op->range < checks->ranges)
         check_drop(world, host, op);
     bool watched = op->type == STORE_UPDATE || op->type == STORE_DROP || op->type == STORE_MERGE ||
-                   op->type == STORE_CHUNK || (op->type == STORE_META && op->batch.install);
+                   op->type == STORE_CHUNK || op->type == STORE_HINT_UPDATE ||
+                   op->type == STORE_HINT_SETTLE || op->type == STORE_HINT_MERGE ||
+                   (op->type == STORE_META && op->batch.install);
     if (!watched)
         return;
+    bool makes = op->type == STORE_UPDATE || op->type == STORE_HINT_UPDATE;
     struct flight *flight = checks->free_flights;
     if (flight != NULL)
         checks->free_flights = flight->next;
@@ -222,7 +227,7 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
                   op->batch.metas_count == 0,
         .range = {op->range, op->fork, 0, op->epoch},
         .dot = op->update.dot,
-        .number = op->type == STORE_UPDATE && op->update.policy == POLICY_SIBLINGS
+        .number = makes && op->update.policy == POLICY_SIBLINGS
                       ? ledger_number(workload_ledger(world), op->update.value)
                       : 0,
         .key_hash = op->hash,
@@ -271,7 +276,14 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
             install->position = done->position;
         return;
     }
-    if (done->type == STORE_UPDATE || done->changed) {
+    if (done->type == STORE_HINT_SETTLE)
+        checks_hint_settled(world, host, done);
+    if (done->type == STORE_HINT_MERGE || done->type == STORE_HINT_UPDATE)
+        checks_hint_taken(world, host, done);
+    if (done->type == STORE_HINT_SETTLE || done->type == STORE_HINT_MERGE)
+        return;
+    bool hint = done->type == STORE_HINT_UPDATE;
+    if (done->type == STORE_UPDATE || (done->changed && !hint)) {
         check_old_epoch(world, host, flight);
         install->dropped = 0;
     }
@@ -279,7 +291,7 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
         install->dropped = done->position;
     if (flight->handed)
         checks_handed(world, host, done->position);
-    if (done->type != STORE_UPDATE)
+    if (done->type != STORE_UPDATE && !hint)
         return;
     checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
     checks_made(world, host, flight, done->object);
@@ -354,6 +366,8 @@ void checks_halt(struct world *world, uint32_t host, int error)
 {
     bool removed = error == ERR_NOT_MEMBER && admin_removed(world, host);
     bool left = (error == 0 || error == ERR_NOT_MEMBER) && admin_leaving(world, host);
+    if (left && !removed)
+        checks_hints_left(world, host);
     bool amnesiac = error == ERR_REFUSED && host_restored(world->hosts[host]);
     if (!removed && !left && !amnesiac)
         world_violate(world, "NodesServe", "%s halts: %s", world_host_name(host),
@@ -390,5 +404,6 @@ void checks_step(struct world *world, uint32_t host)
     if (node == NULL || world->coverage.steps % 64 != 0)
         return;
     check_inbound(world, host, node);
+    checks_hints_bounded(world, host);
     check_departures(world, host, node);
 }

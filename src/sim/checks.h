@@ -54,8 +54,8 @@ void checks_start(struct world *world, uint32_t host);
 void checks_crash(struct world *world, uint32_t host);
 void checks_halt(struct world *world, uint32_t host, int error);
 /* A client was told that its write of this version is stored. */
-void checks_acknowledged(struct world *world, const struct answer *answer, struct slice bucket,
-                         struct slice key, struct dot dot);
+void checks_acknowledged(struct world *world, const struct answer *answer, bool strict,
+                         struct slice bucket, struct slice key, struct dot dot);
 
 /* The newest record known to be chosen, NULL if none is. */
 const struct range_record *checks_newest(const struct world *world, uint32_t range);

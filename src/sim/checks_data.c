@@ -54,7 +54,8 @@ static uint64_t write_name(const struct world *world, uint32_t coordinator, uint
     return mix(mix(2, coordinator, host_lives(world->hosts[coordinator])), id, slot);
 }
 
-void checks_write_sent(struct world *world, uint32_t from, const struct message *message)
+void checks_write_sent(struct world *world, uint32_t from, uint32_t to,
+                       const struct message *message)
 {
     struct checks *checks = world->checks;
     uint64_t name = write_name(world, from, message->write.id, message->write.slot);
@@ -62,18 +63,26 @@ void checks_write_sent(struct world *world, uint32_t from, const struct message 
     /* A get that repairs what it finds stale writes under its own id: a reply to its READ would
      * pass for one to that WRITE. Nobody counts those, so they do not count here. */
     if (message->type == MESSAGE_READ) {
-        if (sent == NULL)
-            map_put(&checks->writes, name, arena_zero(&checks->arena, sizeof(*sent)));
+        if (sent == NULL) {
+            sent = arena_zero(&checks->arena, sizeof(*sent));
+            map_put(&checks->writes, name, sent);
+        }
+        sent->hinted |= (uint32_t)message->write.hinted << to;
+        sent->owned |= (uint32_t)!message->write.hinted << to;
         return;
     }
-    if (sent != NULL && sent->bucket.size == 0)
+    if (sent != NULL && sent->bucket.size == 0) {
+        sent->owned |= 1u << to;
         return;
+    }
     if (sent == NULL) {
         sent = arena_zero(&checks->arena, sizeof(*sent));
         sent->bucket = arena_copy(&checks->arena, message->write.bucket);
         sent->key = arena_copy(&checks->arena, message->write.key);
         map_put(&checks->writes, name, sent);
     }
+    sent->hinted |= (uint32_t)(message->type == MESSAGE_HINT) << to;
+    sent->owned |= (uint32_t)(message->type != MESSAGE_HINT) << to;
     /* The same request may write again, with more: an acknowledgement may be of the first one. */
     if (sent->dots_count > 0)
         return;
@@ -131,6 +140,17 @@ static void acknowledge(struct world *world, uint32_t host, const struct range_e
         ack->complete = true;
 }
 
+/* Who keeps the hint has it synced; who was asked for one holds it. */
+static void checks_hint_answered(struct world *world, uint32_t from, const struct write_sent *sent,
+                                 const struct message *message)
+{
+    if (sent->bucket.size > 0)
+        checks_hint_acknowledged(world, from, message->reply.range.range, sent);
+    else if (message->reply.object.size == 0)
+        world_violate(world, "OnlyHoldersCount", "%s answers for a key of which it holds no hint",
+                      world_host_name(from));
+}
+
 void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
                                const struct message *message)
 {
@@ -138,6 +158,9 @@ void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
         return;
     uint64_t name = write_name(world, to, message->reply.id, message->reply.slot);
     const struct write_sent *sent = map_get(&world->checks->writes, name);
+    /* Which of the two is answered cannot be told where it was asked as both. */
+    if (sent != NULL && sent->hinted & ~sent->owned & 1u << from)
+        checks_hint_answered(world, from, sent, message);
     for (uint32_t i = 0; sent != NULL && i < sent->dots_count; i++)
         acknowledge(world, from, &message->reply.range, message->reply.slot, sent->bucket,
                     sent->key, sent->dots[i]);
@@ -160,17 +183,29 @@ static uint32_t slots_acknowledged(const struct world *world, const struct range
     return count;
 }
 
-void checks_acknowledged(struct world *world, const struct answer *answer, struct slice bucket,
-                         struct slice key, struct dot dot)
+void checks_acknowledged(struct world *world, const struct answer *answer, bool strict,
+                         struct slice bucket, struct slice key, struct dot dot)
 {
     struct range_epoch range = {answer->range, 0, 0, answer->epoch};
     const struct range_record *record = checks_find(world->checks, &range);
     int host = world_host_of(world, answer->coordinator);
+    if (answer->sloppy && strict)
+        world_violate(world, "StrictCountsOwners", "%s counts a fallback for a strict request",
+                      world_name(world, answer->coordinator));
+    if (!strict && host >= 0 &&
+        checks_holders(world, answer->range, answer->epoch, dot, 1u << host) < answer->got)
+        world_violate(world, "OneNodeCountsOnce",
+                      "%s counts %u copies of a version of %.*s/%.*s of range %u, more than nodes",
+                      world_host_name((uint32_t)host), answer->got, (int)bucket.size,
+                      (const char *)bucket.data, (int)key.size, (const char *)key.data,
+                      answer->range);
+    /* Beside the owners that it rests on, fallbacks may have acknowledged. */
+    uint32_t owners = strict ? answer->got : answer->sloppy ? 0 : answer->needed;
     if (record != NULL && host >= 0 &&
-        slots_acknowledged(world, record, (uint32_t)host, dot) < answer->got)
+        slots_acknowledged(world, record, (uint32_t)host, dot) < owners)
         world_violate(world, "OneEpochCount",
                       "%s counts %u slots for a version of %.*s/%.*s under epoch %llu of range %u",
-                      world_host_name((uint32_t)host), answer->got, (int)bucket.size,
+                      world_host_name((uint32_t)host), owners, (int)bucket.size,
                       (const char *)bucket.data, (int)key.size, (const char *)key.data,
                       (unsigned long long)answer->epoch, answer->range);
     uint32_t counted = 0;
@@ -179,7 +214,7 @@ void checks_acknowledged(struct world *world, const struct answer *answer, struc
     if (record != NULL && host >= 0 && answer->got >= counted / 2 + 1)
         acknowledge(world, (uint32_t)host, &range, QUORUM_OF_SLOTS, bucket, key, dot);
     /* Of fewer acknowledgements than slots, the coordinator's own need not be one. */
-    if (record == NULL || host < 0 || answer->got < answer->slots)
+    if (record == NULL || host < 0 || answer->got < answer->slots || !strict)
         return;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         const struct slot *slot = &record->slots[i];

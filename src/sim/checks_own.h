@@ -70,6 +70,8 @@ struct write_sent {
     struct slice bucket, key;
     struct dot dots[SIBLINGS_MAX];
     uint32_t dots_count;
+    uint32_t hinted; /* Bits by host: that it was sent to as a HINT, or that was asked for one; */
+    uint32_t owned;  /* and that it was sent to as an owner. */
 };
 
 struct checks {
@@ -83,6 +85,7 @@ struct checks {
     struct map ballots;         /* (range, epoch, ballot) -> fingerprint of what it proposes */
     struct map voters;          /* (range, epoch, host) -> struct voter */
     struct map pasts;           /* (range, key) -> struct past */
+    struct map hints_taken;     /* (host, life, range, dot) -> log position */
     struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
     struct map sources;         /* (range, transfer) -> bits: slots that sent all they have */
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
@@ -101,6 +104,20 @@ const struct range_record *checks_find(const struct checks *checks,
                                        const struct range_epoch *range);
 int checks_compare(const struct range_epoch *a, const struct range_epoch *b);
 
+/* checks_hints.c */
+/* A hint was forgotten, or some of the slots that it is for. */
+void checks_hint_settled(struct world *world, uint32_t host, const struct store_done *done);
+/* A hint is in HOST's log. */
+void checks_hint_taken(struct world *world, uint32_t host, const struct store_done *done);
+void checks_hint_acknowledged(struct world *world, uint32_t host, uint32_t range,
+                              const struct write_sent *sent);
+void checks_hints_bounded(struct world *world, uint32_t host);
+/* HOST departs: it holds no hint any more. */
+void checks_hints_left(struct world *world, uint32_t host);
+/* How many hosts have acknowledged that version under that epoch, for whatever slot? */
+uint32_t checks_holders(const struct world *world, uint32_t range, uint64_t epoch, struct dot dot,
+                        uint32_t hosts);
+
 /* checks_ring.c */
 void checks_record_chosen(struct world *world, uint32_t speaker, const struct range_record *record);
 void checks_record_proposed(struct world *world, uint32_t speaker,
@@ -109,7 +126,8 @@ void checks_record_proposed(struct world *world, uint32_t speaker,
 /* checks_data.c */
 void checks_versions(struct world *world, uint32_t range, struct slice bucket, struct slice key,
                      struct slice object);
-void checks_write_sent(struct world *world, uint32_t from, const struct message *message);
+void checks_write_sent(struct world *world, uint32_t from, uint32_t to,
+                       const struct message *message);
 void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
                                const struct message *message);
 /* HOST has made the version that FLIGHT names, on top of OBJECT's other ones. */

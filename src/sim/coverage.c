@@ -84,8 +84,8 @@ static const char *name_of_policy(uint32_t index)
 
 static const char *name_of_way(uint32_t index)
 {
-    static const char *const names[] = {"weak",    "with-context", "with-ttl",
-                                        "batches", "retries",      "expired"};
+    static const char *const names[] = {"weak",    "with-context", "with-ttl", "batches",
+                                        "retries", "expired",      "sloppy",   "hints-settled"};
     return names[index];
 }
 
@@ -131,7 +131,7 @@ static const struct kind {
     {"deaths", offsetof(struct coverage, step_crashes), 1, name_of_crash},
     {"requests", offsetof(struct coverage, methods), METHODS, name_of_method},
     {"policies", offsetof(struct coverage, policies), 3, name_of_policy},
-    {"ways", offsetof(struct coverage, weak), 6, name_of_way},
+    {"ways", offsetof(struct coverage, weak), 8, name_of_way},
     {"slots", offsetof(struct coverage, moves_done), 8, name_of_change},
     {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
 };
@@ -167,11 +167,14 @@ void coverage_print(const struct coverage *coverage)
  */
 
 enum {
+    ALL = (1 << PROFILE_COUNT) - 1,
     TRANSFER = 1 << PROFILE_TRANSFER,
     CAUSAL = 1 << PROFILE_CAUSAL,
     DISK = 1 << PROFILE_DISK,
     GOSSIP = 1 << PROFILE_GOSSIP,
     SWARM = 1 << PROFILE_SWARM,
+    HINTS = 1 << PROFILE_HINTS,
+    STRICT = ALL & ~(SWARM | HINTS),
 };
 
 /* What some profiles do not meet, and why. */
@@ -181,13 +184,20 @@ static const struct exemption {
     int profiles;
     const char *why;
 } exemptions[] = {
-    {"stages", "FENCE", CAUSAL | DISK, "no node is lost for good"},
-    {"stages", "REBUILD", CAUSAL | DISK, "no node is lost for good"},
-    {"faults", "lost-disk", CAUSAL | DISK, "no node is lost for good"},
-    {"faults", "restored", CAUSAL | DISK, "no node is lost for good"},
-    {"faults", "removed", CAUSAL | DISK, "no node is lost for good"},
-    {"slots", "removed", CAUSAL | DISK, "no node is lost for good"},
-    {"slots", "rebuilt", CAUSAL | DISK, "no node is lost for good"},
+    {"stages", "FENCE", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"stages", "REBUILD", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"faults", "lost-disk", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"faults", "restored", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"faults", "removed", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"slots", "removed", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"slots", "rebuilt", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"messages", "HINT", STRICT, "all requests are strict"},
+    {"store", "HINT_UPDATE", STRICT, "all requests are strict"},
+    {"store", "HINT_MERGE", STRICT, "all requests are strict"},
+    {"store", "HINT_READ", STRICT, "all requests are strict"},
+    {"store", "HINT_SETTLE", STRICT, "all requests are strict"},
+    {"ways", "sloppy", STRICT, "all requests are strict"},
+    {"ways", "hints-settled", STRICT, "all requests are strict"},
 };
 
 static bool exempt(enum profile profile, const char *kind, const char *name)
@@ -219,7 +229,7 @@ uint64_t coverage_worlds(enum profile profile)
 {
     static const uint64_t worlds[PROFILE_COUNT] = {
         [PROFILE_TRANSFER] = 10000, [PROFILE_CAUSAL] = 5000, [PROFILE_DISK] = 2000,
-        [PROFILE_GOSSIP] = 1000,    [PROFILE_SWARM] = 200,
+        [PROFILE_GOSSIP] = 1000,    [PROFILE_SWARM] = 200,   [PROFILE_HINTS] = 2000,
     };
     return worlds[profile];
 }

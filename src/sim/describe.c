@@ -3,9 +3,19 @@
 #include "base/error.h"
 
 static const char *const store_op_names[] = {
-    [STORE_UPDATE] = "UPDATE", [STORE_MERGE] = "MERGE",   [STORE_READ] = "READ",
-    [STORE_SCAN] = "SCAN",     [STORE_CHUNK] = "CHUNK",   [STORE_META] = "META",
-    [STORE_DROP] = "DROP",     [STORE_VERIFY] = "VERIFY",
+    [STORE_UPDATE] = "UPDATE",
+    [STORE_MERGE] = "MERGE",
+    [STORE_READ] = "READ",
+    [STORE_SCAN] = "SCAN",
+    [STORE_CHUNK] = "CHUNK",
+    [STORE_META] = "META",
+    [STORE_DROP] = "DROP",
+    [STORE_VERIFY] = "VERIFY",
+    [STORE_HINT_UPDATE] = "HINT_UPDATE",
+    [STORE_HINT_MERGE] = "HINT_MERGE",
+    [STORE_HINT_READ] = "HINT_READ",
+    [STORE_HINT_SCAN] = "HINT_SCAN",
+    [STORE_HINT_SETTLE] = "HINT_SETTLE",
 };
 
 enum message_type message_named(struct slice name)
@@ -167,16 +177,20 @@ void describe_message(const struct world *world, const struct message *message, 
         buf_printf(out, " %s", method_name(message->forward.request.method));
         describe_range(&message->forward.range, out);
         describe_key(message->forward.request.bucket, message->forward.request.key, out);
-        buf_printf(out, " hops %u", message->forward.hops);
+        buf_printf(out, " hops %u%s", message->forward.hops,
+                   message->forward.fallback ? " as a fallback" : "");
         break;
     case MESSAGE_ANSWER:
         buf_printf(out, " %s", error_word(message->answer.answer.error));
         break;
     case MESSAGE_WRITE:
     case MESSAGE_READ:
+    case MESSAGE_HINT:
         describe_range(&message->write.range, out);
         buf_printf(out, ".%u", message->write.slot);
         describe_key(message->write.bucket, message->write.key, out);
+        if (message->write.hinted)
+            buf_printf(out, " hinted");
         break;
     case MESSAGE_SCAN:
         describe_range(&message->scan.range, out);
@@ -204,6 +218,10 @@ void describe_store_op(const struct world *world, const struct store_op *op, str
     case STORE_UPDATE:
     case STORE_MERGE:
     case STORE_READ:
+    case STORE_HINT_UPDATE:
+    case STORE_HINT_MERGE:
+    case STORE_HINT_READ:
+    case STORE_HINT_SETTLE:
         describe_range(&range, out);
         describe_key(op->bucket, op->key, out);
         break;

@@ -1,8 +1,10 @@
 #include "sim/faults.h"
 
+#include "sim/checks.h"
 #include "sim/host.h"
 #include "sim/losses.h"
 #include "sim/network.h"
+#include "sim/workload.h"
 
 enum { MS = 1000, SECOND = 1000000 };
 
@@ -80,9 +82,27 @@ static uint64_t duration(struct world *world)
                                        : world_draw(world, most / 16, most);
 }
 
+/* The owners of a hot range, as bits. */
+static uint64_t owners(struct world *world)
+{
+    uint32_t index = (uint32_t)world_draw(world, 0, world->options.hot_ranges - 1);
+    const struct range_record *record = checks_newest(world, workload_range(world, index));
+    struct node_id members[2 * SLOTS_MAX];
+    uint32_t count = record == NULL ? 0 : record_members(record, members);
+    uint64_t side = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int host = world_host_of(world, members[i]);
+        if (host >= 0)
+            side |= 1ull << host;
+    }
+    return side;
+}
+
 static void split(struct world *world)
 {
     uint64_t side = world_draw(world, 1, (1ull << MIN(world->hosts_count, 62)) - 1);
+    if (world->options.cut_off_ppm > 0 && world_chance(world, world->options.cut_off_ppm))
+        side = owners(world);
     for (uint32_t from = 0; from < world->hosts_count; from++)
         for (uint32_t to = 0; to < world->hosts_count; to++)
             if ((side >> from & 1) != (side >> to & 1)) {

@@ -133,6 +133,7 @@ static void make_node(struct host *host, const struct store_recovered *recovered
     timing.gossip_us = world->options.gossip_us;
     timing.abort_us = world->options.abort_us;
     timing.repair_us = world->options.repair_us;
+    timing.hint_us = world->options.gossip_us;
     timing.chunk_objects = world->options.chunk_objects;
     struct slice seeds[2] = {slice_string("n0"), slice_string("n1")};
     struct slice address = slice_string(host->address);
@@ -152,6 +153,7 @@ static void make_node(struct host *host, const struct store_recovered *recovered
         .timing = timing,
         .seed = prng_next(&world->prng),
         .requests_max = 64,
+        .hints_max = world->options.hints_max,
         .metas = recovered->metas,
         .metas_count = recovered->metas_count,
         .found = recovered->found,

@@ -44,6 +44,8 @@ static void keep_done(struct host *host, struct store_done *done)
         entries[i].object = keep(host, entries[i].object);
     }
     done->entries = entries;
+    if (done->entries_slots != NULL)
+        done->entries_slots = keep(host, slice_of(done->entries_slots, done->entries_count)).data;
 }
 
 void host_on_done(void *arg, const struct store_done *done)

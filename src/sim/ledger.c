@@ -80,6 +80,7 @@ struct entry_op *ledger_begin(struct ledger *ledger, struct world *world, enum m
     op->method = method;
     op->policy = policy;
     op->key = key;
+    op->strict = true;
     op->strong = strong;
     op->begun = world->coverage.events;
     op->begun_us = world->now_us;
@@ -387,6 +388,10 @@ void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
     }
     op->state = ENTRY_DONE;
     world->coverage.acknowledged++;
+    world->coverage.sloppy += answer->sloppy;
+    /* What fallbacks were counted for is promised to be seen in the end, not at once. */
+    if (!op->strict && answer->sloppy)
+        op->strong = false;
     note_coordinator(world, op, answer);
     if (op->method == METHOD_SCAN) {
         ledger_end_scan(ledger, world, op, answer);

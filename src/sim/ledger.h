@@ -40,7 +40,8 @@ struct entry_op {
     enum method method;
     enum policy policy;
     uint32_t key;
-    bool strong; /* Strict, r or w at least a quorum. */
+    bool strict; /* Asks for owners only. */
+    bool strong; /* Counted on owners alone, r or w at least a quorum. */
     bool final;  /* A read at the end: r=all. */
     enum entry_state state;
     uint64_t begun, ended; /* By count of events: a total order. */

@@ -5,7 +5,7 @@
 
 static const char *const profile_names[PROFILE_COUNT] = {
     [PROFILE_TRANSFER] = "transfer", [PROFILE_CAUSAL] = "causal", [PROFILE_DISK] = "disk",
-    [PROFILE_GOSSIP] = "gossip",     [PROFILE_SWARM] = "swarm",
+    [PROFILE_GOSSIP] = "gossip",     [PROFILE_SWARM] = "swarm",   [PROFILE_HINTS] = "hints",
 };
 
 static const char *const fault_names[FAULT_COUNT] = {
@@ -36,7 +36,7 @@ const char *fault_name(enum fault fault)
     return fault_names[fault];
 }
 
-enum { MS = 1000, SECOND = 1000000 };
+enum { MS = 1000, SECOND = 1000000, PROFILES_FIRST = 5, HINTS_ROOM = 1 << 30 };
 
 static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
 {
@@ -181,7 +181,33 @@ static void lean(struct prng *prng, struct sim_options *o)
         o->fault_interval_us = between(prng, 200 * MS, 3 * SECOND);
         o->safety_us_max = 120 * SECOND;
         break;
+    case PROFILE_HINTS:
+        o->nodes = between32(prng, 4, 7);
+        o->keys = between32(prng, 1, 6);
+        o->clients = between32(prng, 2, 6);
+        o->operations = between32(prng, 80, 200);
+        o->faults[FAULT_CRASH] += 3;
+        o->faults[FAULT_SPLIT] += 5;
+        o->fault_interval_us = between(prng, 100 * MS, 2 * SECOND);
+        o->admin_interval_us = chance(prng, 50) ? o->admin_interval_us : 0;
+        o->safety_us_max = 120 * SECOND;
+        break;
     }
+}
+
+/* Faults that the failure detector sees, for a fallback stands in only for who is known to be down,
+ * or silent for a while; and little room, so that the bounds are met. Drawn last: other profiles
+ * keep their worlds. */
+static void draw_hints(struct prng *prng, struct sim_options *o)
+{
+    o->hints_max = HINTS_ROOM;
+    if (o->profile != PROFILE_HINTS && (o->profile != PROFILE_SWARM || chance(prng, 50)))
+        return;
+    o->sloppy_ppm = between32(prng, 300000, 1000000);
+    o->fault_us_max = between(prng, 4 * SECOND, 30 * SECOND);
+    if (chance(prng, 40))
+        o->hints_max = between(prng, 300, 3000);
+    o->cut_off_ppm = between32(prng, 0, 1000000);
 }
 
 /* Under log mode interval what is acknowledged is in the kernel only: a crash of the process must
@@ -243,7 +269,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
 {
     struct prng prng;
     *ret_options = (struct sim_options){.seed = seed, .profile = profile};
-    prng_init(&prng, seed * PROFILE_COUNT + profile);
+    prng_init(&prng, seed * PROFILES_FIRST + profile);
     draw_common(&prng, ret_options);
     lean(&prng, ret_options);
     draw_log_mode(&prng, ret_options);
@@ -251,6 +277,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_skew(&prng, ret_options);
     draw_store(&prng, ret_options);
     draw_losses(seed, ret_options);
+    draw_hints(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -274,6 +301,9 @@ void options_format(const struct sim_options *o, struct buf *out)
                o->weak_ppm / 10000, o->retries);
     buf_printf(out, " ttl=%u%%,%llums scan=%.1f%% batch=%.1f%%", o->ttl_ppm / 10000,
                (unsigned long long)o->ttl_ms_max, o->scan_ppm / 1e4, o->batch_ppm / 1e4);
+    if (o->sloppy_ppm > 0)
+        buf_printf(out, " sloppy=%u%% room=%llu", o->sloppy_ppm / 10000,
+                   (unsigned long long)o->hints_max);
     format_policies(o, out);
     buf_printf(out, " delay=%llu..%lluus jitter=%lluus loss=%.1f%% dup=%.1f%% reorder=%.1f%%",
                (unsigned long long)o->delay_us_min, (unsigned long long)o->delay_us_max,

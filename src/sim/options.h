@@ -15,8 +15,9 @@ enum profile {
     PROFILE_DISK,         /* Small memtables, power loss, slow disks. */
     PROFILE_GOSSIP,       /* Many nodes, joins and settings, hardly any data. */
     PROFILE_SWARM,        /* A bit of everything, more of it. */
+    PROFILE_HINTS,        /* Sloppy requests, long faults, fallbacks with little room. */
 };
-enum { PROFILE_COUNT = PROFILE_SWARM + 1 };
+enum { PROFILE_COUNT = PROFILE_HINTS + 1 };
 
 enum fault {
     FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */
@@ -56,6 +57,9 @@ struct sim_options {
     uint32_t put_ppm, delete_ppm; /* The rest are gets. */
     uint32_t context_ppm;         /* Of puts and deletes, those with a context. */
     uint32_t weak_ppm;            /* Of requests, those with r=1 or w=1. */
+    uint32_t sloppy_ppm;          /* Of requests, those that are not strict. */
+    uint64_t hints_max;           /* Bytes of hints that a node keeps. */
+    uint32_t cut_off_ppm;         /* Of splits, those that cut off all owners of a hot range. */
     uint32_t ttl_ppm;             /* Of puts, those that expire. */
     uint64_t ttl_ms_max;          /* After so long at most. */
     uint32_t scan_ppm;            /* Of requests, pages of a scan. */

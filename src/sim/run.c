@@ -138,10 +138,28 @@ static bool replicas_equal(const struct world *world, struct buf *out)
     return equal;
 }
 
+/* All nodes are up: every hint has somewhere to go. With OUT it says who holds some. */
+static bool hints_delivered(const struct world *world, struct buf *out)
+{
+    bool none = true;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct node *node = host_node(world->hosts[i]);
+        const struct hinted *hinted = node == NULL ? NULL : &node_core(node)->hinted;
+        if (hinted == NULL || (hinted->counted && hinted->keys == 0))
+            continue;
+        none = false;
+        if (out != NULL)
+            buf_printf(out, " %s holds %llu hints%s", world_host_name(i),
+                       (unsigned long long)hinted->keys, hinted->counted ? "" : " and counts");
+    }
+    return none;
+}
+
 static bool converged(struct world *world)
 {
     return workload_idle(world) && losses_over(world) && admin_settled(world) &&
-           rings_equal(world) && replicas_equal(world, NULL);
+           rings_equal(world) && hints_delivered(world, NULL) &&
+           replicas_equal(world, NULL);
 }
 
 static bool read_all_done(struct world *world)
@@ -156,11 +174,12 @@ static void judge_convergence(struct world *world, const char *when)
     workload_describe(world, &text);
     describe_states(world, &text);
     bool settled = losses_over(world) && admin_settled(world);
-    const char *invariant = !settled                        ? "TransferTerminates"
-                            : !rings_equal(world)           ? "RingConverges"
-                            : !workload_idle(world)         ? "RequestsAnswered"
-                            : !replicas_equal(world, &text) ? "ReplicasConverge"
-                                                            : "Available";
+    const char *invariant = !settled                         ? "TransferTerminates"
+                            : !rings_equal(world)            ? "RingConverges"
+                            : !workload_idle(world)          ? "RequestsAnswered"
+                            : !hints_delivered(world, &text) ? "HintResolves"
+                            : !replicas_equal(world, &text)  ? "ReplicasConverge"
+                                                             : "Available";
     world_violate(world, invariant, "%s, %llu s after healing:%.*s", when,
                   (unsigned long long)world->options.liveness_us_max / SECOND, (int)text.size,
                   (const char *)text.data);

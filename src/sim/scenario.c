@@ -47,6 +47,7 @@ static void default_options(struct sim_options *options)
         .disk_us_min = 1000,
         .disk_us_max = 1000,
         .memory_max = 1 << 20,
+        .hints_max = 1 << 20,
         .cleanup_us = 500000,
         .gossip_us = 1000000,
         .abort_us = 5000000,

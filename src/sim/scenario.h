@@ -16,6 +16,7 @@
  *   delete NODE KEY
  *   get NODE KEY             strict, quorum; shows what is found
  *   begin put|delete|get ... the same without waiting
+ *   sloppy put|delete|get ... the same, not strict
  *   move SLOT FROM TO        a plan of one move; does not wait
  *   cancel                   cancel the plan
  *   leave NODE               it is to leave the cluster, once it owns nothing

@@ -142,7 +142,8 @@ static void show_values(struct story *story, const struct story_call *call,
     if (error < 0)
         buf_printf(&text, " %s", error_word(error));
     else if (call->method != METHOD_GET)
-        buf_printf(&text, " stored on %u of %u copies", answer->got, answer->slots);
+        buf_printf(&text, " stored on %u of %u copies%s", answer->got, answer->slots,
+                   answer->sloppy ? ", sloppily" : "");
     else
         for (uint32_t i = 0; i < object.count; i++)
             buf_printf(&text, " %.*s", (int)object.siblings[i].value.size,
@@ -167,7 +168,7 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
     print_line(mine->story, text);
 }
 
-static bool request(struct story *story, char **words, bool wait)
+static bool request(struct story *story, char **words, bool wait, bool strict)
 {
     static const char *const names[] = {"", "get", "put", "delete"};
     enum method method = METHOD_SCAN;
@@ -194,7 +195,7 @@ static bool request(struct story *story, char **words, bool wait)
         .value = method == METHOD_PUT ? slice_string(words[3]) : SLICE_NONE,
         .r = CONSISTENCY_QUORUM,
         .w = CONSISTENCY_QUORUM,
-        .strict = true,
+        .strict = strict,
     };
     call->open = host_request(host, &call->call, &asked);
     if (!call->open)
@@ -400,10 +401,12 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
     if (strcmp(words[0], "grow") == 0)
         return grow(story, words + 1);
     if (strcmp(words[0], "begin") == 0 && words[1] != NULL)
-        return request(story, words + 1, false);
+        return request(story, words + 1, false, true);
+    if (strcmp(words[0], "sloppy") == 0 && words[1] != NULL)
+        return request(story, words + 1, true, false);
     if (strcmp(words[0], "put") == 0 || strcmp(words[0], "get") == 0 ||
         strcmp(words[0], "delete") == 0)
-        return request(story, words, true);
+        return request(story, words, true, true);
     if (strcmp(words[0], "move") == 0)
         return move(story, words + 1);
     if (strcmp(words[0], "cancel") == 0)

@@ -40,6 +40,7 @@ static const struct field {
     FIELD("ttl", ttl_ppm, 0),
     FIELD("scan", scan_ppm, 0),
     FIELD("batch", batch_ppm, 0),
+    FIELD("sloppy", sloppy_ppm, 0),
     FIELD("delete", delete_ppm, 0),
     FIELD("context", context_ppm, 0),
     FIELD("spares", spares, 0),

@@ -147,10 +147,11 @@ static void trace_request(struct world *world, const struct client *client,
                    (const char *)ledger_bucket(op->policy).data, (unsigned long long)op->scan_from,
                    op->strong ? "" : " weakly");
     else if (world->trace.text)
-        trace_line(&world->trace, world->now_us, "client %u -> %s request %u: %s %s/%s%s%s",
+        trace_line(&world->trace, world->now_us, "client %u -> %s request %u: %s %s/%s%s%s%s",
                    client->index, world_host_name(host), op->number, names[op->method],
                    (const char *)ledger_bucket(op->policy).data,
                    world->workload->keys[op->policy][op->key], op->strong ? "" : " weakly",
+                   op->strict ? "" : " sloppily",
                    op->method == METHOD_GET || blind ? "" : " with context");
 }
 
@@ -174,7 +175,7 @@ static void send_request(struct world *world, struct client *client, uint32_t ho
         .context = client->blind ? SLICE_NONE : buf_slice(&memory->context),
         .r = client->level,
         .w = client->level,
-        .strict = op->strong || world_chance(world, 500000),
+        .strict = op->strict,
         .ttl_ms = op->ttl_ms,
         .deadline_ms = op->deadline_ms,
         .client = world->options.retries > 0 ? client->index + 1 : 0,
@@ -224,7 +225,7 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
     } else if (op->state == ENTRY_DONE) {
         remember(world, client, op, answer);
         if (op->method != METHOD_GET && op->dot.counter > 0)
-            checks_acknowledged(world, answer, ledger_bucket(op->policy),
+            checks_acknowledged(world, answer, op->strict, ledger_bucket(op->policy),
                                 workload_key(world, op->policy, op->key), op->dot);
     }
     think(world, client);
@@ -286,6 +287,7 @@ static void ask(struct world *world, struct client *client, uint32_t host)
     bool blind = !with_context || memory->context.size == 0;
     struct entry_op *op = ledger_begin(workload->ledger, world, method, policy, key, !weak,
                                        memory->seen, blind ? 0 : memory->seen_count);
+    op->strict = !world_chance(world, world->options.sloppy_ppm);
     client->op = op;
     client->level = draw_level(world, weak);
     client->blind = blind;

@@ -1,6 +1,7 @@
 /* Checkpoints: the frozen memtable goes to the engine in bounded transactions.
  *
- * First what dropped ranges left behind is deleted, then the cells go in key order, then the metas.
+ * First what dropped ranges left behind is deleted, then the cells go in key order, then the hints,
+ * then the metas.
  * Each transaction carries its objects, the leaves and figures of what it changes, and the
  * watermark that tells a replay which records the engine has. The log is synced up to the freeze
  * before the first one, so the engine never is ahead of the log. After the last the log's segments
@@ -65,7 +66,7 @@ static bool transaction_is_full(const struct store *store, uint64_t bytes)
 
 bool checkpoint_behind(const struct store *store)
 {
-    return (store->frozen && store->active->bytes >= memory_share(store)) ||
+    return (store->frozen && store_active_bytes(store) >= memory_share(store)) ||
            checkpoint_log_bytes(store) >= LOG_SEGMENTS_MAX * store->disk->segment_size ||
            store->log.waiting_bytes > WAITING_BYTES_MAX;
 }
@@ -74,10 +75,11 @@ uint64_t checkpoint_delay_us(const struct store *store, uint64_t bytes)
 {
     const struct checkpoint *checkpoint = &store->checkpoint;
     uint64_t share = memory_share(store);
-    if (!store->frozen || checkpoint->rate == 0 || store->active->bytes < share / 4)
+    uint64_t active = store_active_bytes(store);
+    if (!store->frozen || checkpoint->rate == 0 || active < share / 4)
         return 0;
     /* The room that is left has to last until the frozen table is drained. */
-    uint64_t room = share > store->active->bytes ? share - store->active->bytes : 0;
+    uint64_t room = share > active ? share - active : 0;
     uint64_t left = checkpoint->bytes_frozen - checkpoint->bytes_applied;
     double allowed = (double)checkpoint->rate * (double)room / (double)MAX(left, 1u);
     double delay = (double)bytes * 1e6 / (allowed > 1.0 ? allowed : 1.0);
@@ -96,7 +98,8 @@ static bool drops_left(const struct store *store)
 
 static bool is_dirty(const struct store *store)
 {
-    return store->active->count > 0 || store->metas.dirty || drops_left(store);
+    return store->active->count > 0 || store->hints.active != NULL || store->metas.dirty ||
+           drops_left(store);
 }
 
 bool checkpoint_clean(const struct store *store)
@@ -110,7 +113,11 @@ void checkpoint_freeze(struct store *store)
     ASSERT(!store->frozen);
     store->frozen = store->active;
     store->active = memtable_new(store->options.memory_max);
-    checkpoint->bytes_frozen = store->frozen->bytes;
+    hint_table_freeze(store);
+    checkpoint->hint = NULL;
+    if (store->hints.frozen != NULL)
+        checkpoint->hint = memtable_seek(store->hints.frozen, 0, SLICE_NONE);
+    checkpoint->bytes_frozen = store->frozen->bytes + memtable_memory(store->hints.frozen);
     checkpoint->bytes_applied = checkpoint->bytes_paced = 0;
     checkpoint->range = 0;
     checkpoint->metas =
@@ -134,7 +141,7 @@ void checkpoint_begin_if_due(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     if (checkpoint->state != CHECKPOINT_IDLE || store->stop_position != 0)
         return;
-    bool due = store->active->bytes >= memory_share(store) ||
+    bool due = store_active_bytes(store) >= memory_share(store) ||
                checkpoint_log_bytes(store) >= LOG_SEGMENTS_START * store->disk->segment_size;
     if (!due && !(checkpoint->wanted && is_dirty(store))) {
         checkpoint->wanted = false;
@@ -244,7 +251,8 @@ static int build_drops(struct store *store)
 
 /* The key of CELL in the engine. Of a path past the engine's limit: under the first ordinal that is
  * free, its own, or holds a damaged record. */
-static int cell_key_in_engine(struct store *store, const struct cell *cell, struct slice *ret_key)
+static int cell_key_in_engine(struct store *store, enum disk_table table, const struct cell *cell,
+                              struct slice *ret_key)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     struct slice path = cell_path(cell);
@@ -253,12 +261,12 @@ static int cell_key_in_engine(struct store *store, const struct cell *cell, stru
         return 0;
     uint8_t *scratch = arena_alloc(&checkpoint->arena, ENGINE_KEY_DIGEST);
     struct slice value;
-    int error = engine_find(store, path, scratch, ret_key, &value);
+    int error = engine_find(store, table, path, scratch, ret_key, &value);
     if (error != 0 && error != ERR_NOT_FOUND)
         return error;
     for (uint32_t i = checkpoint->items_count; i-- > 0;) {
         const struct disk_item *item = &checkpoint->items[i];
-        if (memcmp(item->key.data, ret_key->data, 8) != 0)
+        if (item->table != table || memcmp(item->key.data, ret_key->data, 8) != 0)
             break;
         if (slice_equal(item->key, *ret_key)) /* Two new ones of equal digest at once. */
             scratch[ENGINE_KEY_DIGEST - 1]++;
@@ -271,7 +279,7 @@ static void item_sort_in(struct checkpoint *checkpoint)
 {
     for (uint32_t i = checkpoint->items_count - 1; i > 0; i--) {
         struct disk_item *item = &checkpoint->items[i];
-        if (slice_compare(item[-1].key, item->key) < 0)
+        if (item[-1].table != item->table || slice_compare(item[-1].key, item->key) < 0)
             return;
         struct disk_item swap = item[-1];
         item[-1] = *item;
@@ -297,7 +305,7 @@ static int build_cells(struct store *store, uint64_t *bytes)
             break;
         struct disk_item item = {
             .table = DISK_OBJECTS, .remove = cell->object_size == 0, .value = engine_value(cell)};
-        int error = cell_key_in_engine(store, cell, &item.key);
+        int error = cell_key_in_engine(store, DISK_OBJECTS, cell, &item.key);
         if (error)
             return error;
         item_add(checkpoint, item);
@@ -311,6 +319,29 @@ static int build_cells(struct store *store, uint64_t *bytes)
     checkpoint->cell = cell;
     checkpoint->next.bound = cell ? cell->hash : 0;
     checkpoint->next.bound_all = cell == NULL;
+    return 0;
+}
+
+static int build_hints(struct store *store, uint64_t *bytes)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    struct cell *cell = checkpoint->hint;
+    while (cell && !transaction_is_full(store, *bytes)) {
+        struct disk_item item = {.table = DISK_HINTS, .value = engine_value(cell)};
+        int error = cell_key_in_engine(store, DISK_HINTS, cell, &item.key);
+        if (error == 0 && cell->object_size == 0)
+            error = hint_table_may_go(store, item.key, &item.remove);
+        if (error)
+            return error;
+        item_add(checkpoint, item);
+        item_sort_in(checkpoint);
+        *bytes += item.key.size + item.value.size;
+        if (item.remove) /* A delete touches more pages than a sorted write. */
+            *bytes += TRANSACTION_BYTES / transaction_deletes(store);
+        checkpoint->bytes_applied += cell_memory(cell);
+        cell = memtable_next(store->hints.frozen, cell);
+    }
+    checkpoint->hint = cell;
     return 0;
 }
 
@@ -369,11 +400,16 @@ static int build(struct store *store)
     if (error == 0 && checkpoint->state == CHECKPOINT_CELLS) {
         error = build_cells(store, &bytes);
         if (checkpoint->cell == NULL)
+            checkpoint->state = CHECKPOINT_HINTS;
+    }
+    uint32_t objects = checkpoint->state == CHECKPOINT_DROPS ? 0 : checkpoint->items_count;
+    if (error == 0 && checkpoint->state == CHECKPOINT_HINTS) {
+        error = build_hints(store, &bytes);
+        if (checkpoint->hint == NULL)
             checkpoint->state = CHECKPOINT_METAS;
     }
     if (error)
         return error;
-    uint32_t objects = checkpoint->state == CHECKPOINT_DROPS ? 0 : checkpoint->items_count;
     if (checkpoint->state == CHECKPOINT_METAS)
         build_metas(store, &bytes);
     build_figures(store, objects);
@@ -413,6 +449,7 @@ static void finish(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     store->dying = store->frozen;
     store->frozen = NULL;
+    hint_table_applied(store);
     checkpoint->state = CHECKPOINT_IDLE;
     checkpoint->log_bytes_mark = checkpoint->log_bytes;
     checkpoint->count++;
@@ -429,7 +466,7 @@ static void pace(struct store *store)
     uint64_t bytes = checkpoint->bytes_applied - checkpoint->bytes_paced;
     checkpoint->bytes_paced = checkpoint->bytes_applied;
     uint64_t took = store->now_us - checkpoint->began_us;
-    bool pressed = store->stopping || store->active->bytes > memory_share(store) / 2;
+    bool pressed = store->stopping || store_active_bytes(store) > memory_share(store) / 2;
     uint64_t pause = pressed ? 0 : MIN(took, (uint64_t)PAUSE_US_MAX);
     checkpoint->next_us = store->now_us + pause;
     if (took == 0 || bytes == 0)

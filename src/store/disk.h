@@ -14,7 +14,7 @@
 #include "base/error.h"
 
 /* Sorted tables of the engine; one transaction may change all of them. */
-enum disk_table { DISK_OBJECTS = 0, DISK_METAS, DISK_STATE };
+enum disk_table { DISK_OBJECTS = 0, DISK_HINTS, DISK_METAS, DISK_STATE };
 enum { DISK_TABLES = DISK_STATE + 1 };
 enum { DISK_KEY_SIZE_MAX = 511 };
 

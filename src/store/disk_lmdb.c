@@ -20,7 +20,7 @@ enum {
 static const uint64_t map_size_default = 1ull << 40;
 static const uint64_t map_size_least = 1ull << 32;
 
-static const char *const table_names[DISK_TABLES] = {"objects", "metas", "state"};
+static const char *const table_names[DISK_TABLES] = {"objects", "hints", "metas", "state"};
 
 struct lmdb {
     MDB_env *env;

@@ -55,14 +55,14 @@ bool engine_path(struct slice key, struct slice value, struct slice *ret_path)
     return slice_equal(engine_key(*ret_path, key.data[ENGINE_KEY_DIGEST - 1], scratch), key);
 }
 
-int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_KEY_DIGEST],
-                struct slice *ret_key, struct slice *ret_value)
+int engine_find(struct store *store, enum disk_table table, struct slice path,
+                uint8_t scratch[ENGINE_KEY_DIGEST], struct slice *ret_key, struct slice *ret_value)
 {
     store->reading = true;
     store->reads_disk++;
     for (uint32_t ordinal = 0; ordinal <= UINT8_MAX; ordinal++) {
         *ret_key = engine_key(path, (uint8_t)ordinal, scratch);
-        int error = disk_get(store->disk, DISK_OBJECTS, *ret_key, ret_value);
+        int error = disk_get(store->disk, table, *ret_key, ret_value);
         if (error || path.size <= DISK_KEY_SIZE_MAX)
             return error;
         struct slice other;
@@ -99,7 +99,7 @@ int store_find(struct store *store, uint64_t hash, struct slice path, struct fou
     uint8_t scratch[ENGINE_KEY_DIGEST];
     struct slice key;
     struct slice value;
-    int error = engine_find(store, path, scratch, &key, &value);
+    int error = engine_find(store, DISK_OBJECTS, path, scratch, &key, &value);
     if (error)
         return error == ERR_NOT_FOUND ? 0 : error;
     struct slice other;

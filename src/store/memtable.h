@@ -1,8 +1,9 @@
 /* Memtable: the newest objects by key, in one structure for look-up and ordered walk.
  *
- * Pages by the top bits of the hash, as many as its memory is worth, at most 4,096; a page is an array of short sorted chains by the bits
- * that follow and doubles on its own as it fills, so that a node that owns a few ranges only has
- * short chains too and no growth step is long. Order is (hash, bucket, key).
+ * Pages by the top bits of the hash, as many as its memory is worth, at most 4,096; a page is an
+ * array of short sorted chains by the bits that follow and doubles on its own as it fills, so that
+ * a node that owns a few ranges only has short chains too and no growth step is long. Order is
+ * (hash, bucket, key).
  *
  * Costs: find and put O(1), walk O(1) a cell; 16 bytes a page when empty. */
 #ifndef MEMTABLE_H

@@ -73,7 +73,7 @@ bool record_parse(struct slice bytes, uint64_t segment, struct record *ret_recor
     uint8_t type = bytes.data[12];
     uint8_t flags = bytes.data[13];
     uint32_t run = load_u32(bytes.data + 24);
-    if (size < RECORD_HEADER || size > bytes.size || type < RECORD_OBJECT || type > RECORD_STOP ||
+    if (size < RECORD_HEADER || size > bytes.size || type < RECORD_OBJECT || type > RECORD_HINT ||
         flags > RECORD_MORE)
         return false;
     if (RULE(RECORD_CHECKSUM) &&

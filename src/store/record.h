@@ -72,6 +72,7 @@ enum record_type {
     RECORD_DROP,    /* range bits u8, range u32 */
     RECORD_RESTART, /* A process has taken over; its run begins. */
     RECORD_STOP,    /* And has stopped cleanly. */
+    RECORD_HINT, /* body, whose object is a hint's value (hint_table.c); empty: the hint is gone */
 };
 
 /* Is followed by a record of the same group: all of a group counts, or none. */

@@ -11,6 +11,7 @@
 static void finish(struct store *store, const struct store_op *op, struct store_done *done)
 {
     done->type = op->type;
+    done->range = op->range;
     done->token = op->token;
     store->options.done(store->options.arg, done);
 }
@@ -90,8 +91,7 @@ static bool is_stale(const struct store *store, const struct store_op *op)
     return op->fork < state->fork || (op->fork == state->fork && op->epoch < state->epoch);
 }
 
-/* Is every sibling a tombstone? Such writes go on when the disk is full. */
-static bool is_delete(struct store *store, struct slice object)
+bool store_is_delete(struct store *store, struct slice object)
 {
     struct object decoded;
     arena_reset(&store->arena);
@@ -115,7 +115,7 @@ static int refuse_write(struct store *store, const struct store_op *op)
         return 0;
     if (op->type == STORE_UPDATE)
         return op->update.tombstone ? 0 : ERR_DISK_FULL;
-    return op->type == STORE_MERGE && is_delete(store, op->object) ? 0 : ERR_DISK_FULL;
+    return op->type == STORE_MERGE && store_is_delete(store, op->object) ? 0 : ERR_DISK_FULL;
 }
 
 /* Reads may leave the epoch open (0). */
@@ -141,7 +141,8 @@ static int delta_over_bad(struct store *store, uint64_t hash, struct slice path,
     struct walk_item item;
     uint64_t sum = digest;
     arena_reset(&store->arena);
-    walk_start(&walk, store, &store->arena, first, SLICE_NONE, first | (UINT64_MAX >> tree->bits));
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, first, SLICE_NONE,
+               first | (UINT64_MAX >> tree->bits));
     while (walk_next(&walk, &item))
         if (!item.bad && !slice_equal(item.path, path))
             sum ^= object_digest(item.hash, item.bucket, item.key, item.object);
@@ -304,7 +305,7 @@ static void do_scan(struct store *store, const struct store_op *op)
     arena_reset(&store->arena);
     uint32_t capacity = MAX(MIN(op->scan.count_max, 64u), 1u);
     struct entry *entries = arena_alloc(&store->arena, capacity * sizeof(*entries));
-    walk_start(&walk, store, &store->arena, op->scan.from, after, op->scan.to);
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, op->scan.from, after, op->scan.to);
     while (walk_next(&walk, &item)) {
         struct slice only = op->scan.scan_bucket;
         bool unreadable = item.bad || item.lacking;
@@ -430,8 +431,8 @@ static void do_verify(struct store *store, const struct store_op *op)
     struct walk_item item;
     arena_reset(&store->arena);
     tree_init(&tree, store->tree.bits);
-    walk_start(&walk, store, &store->arena, range_first(op->range, store->range_bits), SLICE_NONE,
-               range_last(op->range, store->range_bits));
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, range_first(op->range, store->range_bits),
+               SLICE_NONE, range_last(op->range, store->range_bits));
     while (walk_next(&walk, &item)) {
         verified->bad += item.bad || item.lacking;
         if (item.bad)
@@ -461,6 +462,13 @@ static void do_tree(struct store *store, const struct store_op *op)
     struct store_done done = {.object = buf_slice(&digests)};
     finish(store, op, &done);
     buf_done(&digests);
+}
+
+static void do_hint(struct store *store, const struct store_op *op)
+{
+    struct store_done done = {0};
+    hint_table_submit(store, op, &done);
+    finish(store, op, &done);
 }
 
 void store_submit(struct store *store, const struct store_op *op)
@@ -496,6 +504,13 @@ void store_submit(struct store *store, const struct store_op *op)
         break;
     case STORE_VERIFY:
         do_verify(store, op);
+        break;
+    case STORE_HINT_UPDATE:
+    case STORE_HINT_MERGE:
+    case STORE_HINT_READ:
+    case STORE_HINT_SCAN:
+    case STORE_HINT_SETTLE:
+        do_hint(store, op);
         break;
     }
     if (store->reading)

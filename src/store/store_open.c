@@ -89,6 +89,8 @@ static int replay(void *arg, const struct record *record)
         return replay_metas(store, record);
     case RECORD_DROP:
         return replay_drop(store, record);
+    case RECORD_HINT:
+        return hint_table_replay(store, record);
     case RECORD_RESTART:
     case RECORD_STOP:
         return 0;
@@ -213,6 +215,7 @@ void store_close(struct store *store)
     memtable_free(store->active);
     memtable_free(store->frozen);
     memtable_free(store->dying);
+    hint_table_done(store);
     metas_done(&store->metas);
     damages_done(&store->damages);
     scrub_done(&store->scrub);

@@ -4,7 +4,7 @@
  *   store_run.c   every tick, figures   state.c       watermark, leaves, metas in the engine
  *   store_open.c  recovery              walk.c        all records of an interval, in order
  *   checkpoint.c  memtable to engine    damage.c      keys whose record is damaged
- *   scrub.c       looks for damage
+ *   scrub.c       looks for damage      hint_table.c  hints, beside all other data
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
  * dropped hides what lies in the frozen table and the engine from before, until a checkpoint has
@@ -36,6 +36,7 @@ enum checkpoint_state {
     CHECKPOINT_SYNC,  /* Waits until the log is synced up to the freeze. */
     CHECKPOINT_DROPS, /* Deletes what dropped ranges left in the engine. */
     CHECKPOINT_CELLS, /* Applies the frozen memtable. */
+    CHECKPOINT_HINTS, /* Applies the frozen hints. */
     CHECKPOINT_METAS, /* Applies metas; the last transaction ends it. */
 };
 
@@ -59,6 +60,7 @@ struct checkpoint {
     uint32_t items_capacity;
     struct arena arena; /* Keys and values of it that lie nowhere else. */
     struct cell *cell;  /* The first not in it. */
+    struct cell *hint;  /* HINTS: the same. */
     uint32_t range;     /* DROPS: the range at hand. */
     struct arena metas_arena;
     struct meta *metas; /* Dirty at the freeze. */
@@ -94,6 +96,13 @@ struct scrub {
     uint64_t bad;
 };
 
+/* Hints: memtables as those of objects, each NULL until there is a first hint for it. */
+struct hint_table {
+    struct memtable *active; /* Owned, as the others. */
+    struct memtable *frozen;
+    struct memtable *dying;
+};
+
 struct store {
     struct store_options options;
     struct disk *disk; /* Borrowed. */
@@ -101,6 +110,7 @@ struct store {
     struct memtable *active; /* Owned, as the others. */
     struct memtable *frozen; /* While a checkpoint is under way. */
     struct memtable *dying;  /* Being freed, or NULL. */
+    struct hint_table hints;
     struct metas metas;
     struct damages damages;
     struct scrub scrub;
@@ -181,10 +191,11 @@ bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
 /* The path of a record whose checksum is wrong; false where that is not to be had: the record has a
  * digest for a key, and its value no path that this is the digest of. */
 bool engine_path(struct slice key, struct slice value, struct slice *ret_path);
-/* Where PATH lies or would lie in the engine: its key (in SCRATCH or PATH) and value. 0 or
+/* Where PATH lies or would lie in TABLE of the engine: its key (in SCRATCH or PATH) and value. 0 or
  * ERR_NOT_FOUND; ERR_IO. */
-int engine_find(struct store *store, struct slice path, uint8_t scratch[ENGINE_KEY_DIGEST],
-                struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+int engine_find(struct store *store, enum disk_table table, struct slice path,
+                uint8_t scratch[ENGINE_KEY_DIGEST], struct slice *ret_key,
+                struct slice *ret_value) CHECK_RESULT;
 
 /* Find PATH of HASH. 0 or ERR_IO. Slices are valid until the tables change or disk_release. */
 int store_find(struct store *store, uint64_t hash, struct slice path,
@@ -203,6 +214,9 @@ void store_place(struct memtable *table, struct cell *cell);
 /* The tree and the figures follow a change of one record. */
 void store_account(struct store *store, uint64_t hash, uint64_t delta, uint32_t bytes_before,
                    uint32_t bytes_after);
+/* Is every sibling of OBJECT, which was checked, a tombstone? Such writes go on when the disk is
+ * full. */
+bool store_is_delete(struct store *store, struct slice object);
 /* Forget all of RANGE as of POSITION. */
 void store_forget(struct store *store, uint32_t range, uint64_t position);
 /* Zero the leaves of a range. */
@@ -232,6 +246,8 @@ struct walk_record {
 /* All records of an interval in (hash, bucket, key) order, each as it is now. */
 struct walk {
     struct store *store;
+    enum disk_table table;            /* DISK_OBJECTS or DISK_HINTS. */
+    const struct memtable *tables[2]; /* Active and frozen, or NULL. */
     uint64_t last;
     struct cell *active;
     struct cell *frozen;
@@ -243,12 +259,39 @@ struct walk {
     int error;
 };
 
-/* Start at the first record with a path after PATH (empty: at hash FROM), up to hash LAST. ARENA
- * takes what the walk needs. Nothing may change while it lasts. */
-void walk_start(struct walk *walk, struct store *store, struct arena *arena, uint64_t from,
-                struct slice path, uint64_t last);
+/* Start in TABLE at the first record with a path after PATH (empty: at hash FROM), up to hash LAST.
+ * ARENA takes what the walk needs. Nothing may change while it lasts. */
+void walk_start(struct walk *walk, struct store *store, enum disk_table table, struct arena *arena,
+                uint64_t from, struct slice path, uint64_t last);
 /* False at the end or with walk->error set. */
 bool walk_next(struct walk *walk, struct walk_item *ret_item);
+
+/* ------------------------------------------------------------------------ hint_table.c */
+
+/* STORE_HINT_*. */
+void hint_table_submit(struct store *store, const struct store_op *op, struct store_done *ret_done);
+/* A RECORD_HINT of recovery: 0 or ERR_CORRUPT. */
+int hint_table_replay(struct store *store, const struct record *record) CHECK_RESULT;
+/* May the engine's record KEY of a hint that is gone be deleted? Not one that is found by digest
+ * while another of equal digest lies behind it: that one is looked for only as long as this one is
+ * there. 0 or ERR_IO. */
+int hint_table_may_go(struct store *store, struct slice key, bool *ret_may) CHECK_RESULT;
+/* The active hints become the frozen ones. */
+void hint_table_freeze(struct store *store);
+/* The frozen ones are in the engine. */
+void hint_table_applied(struct store *store);
+/* Free about BUDGET cells of what was applied; true once there are none. */
+bool hint_table_reap(struct store *store, uint32_t budget);
+void hint_table_done(struct store *store);
+static inline uint64_t memtable_memory(const struct memtable *table)
+{
+    return table == NULL ? 0 : table->bytes;
+}
+/* What the active tables take of the memory, and how many cells they have. */
+static inline uint64_t store_active_bytes(const struct store *store)
+{
+    return store->active->bytes + memtable_memory(store->hints.active);
+}
 
 /* ------------------------------------------------------------------------ checkpoint.c */
 

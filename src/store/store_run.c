@@ -80,7 +80,8 @@ static void check_space(struct store *store)
 
 static void reap(struct store *store)
 {
-    if (!store->dying || !memtable_reap(store->dying, REAP_BUDGET))
+    if (!hint_table_reap(store, REAP_BUDGET) || !store->dying ||
+        !memtable_reap(store->dying, REAP_BUDGET))
         return;
     memtable_free(store->dying);
     store->dying = NULL;
@@ -132,7 +133,7 @@ uint64_t store_wake_us(const struct store *store)
         return UINT64_MAX;
     uint64_t wake = MIN(store->space_us, MIN(damage_wake_us(store), scrub_wake_us(store)));
     const struct checkpoint *checkpoint = &store->checkpoint;
-    if (store->dying)
+    if (store->dying || store->hints.dying)
         wake = store->now_us;
     if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying)
         wake = MIN(wake, checkpoint->next_us);
@@ -158,7 +159,8 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
         .synced = log->synced,
         .keys = store->keys,
         .bytes = store->bytes,
-        .memtable_bytes = store->active->bytes + (store->frozen ? store->frozen->bytes : 0),
+        .memtable_bytes = store_active_bytes(store) + memtable_memory(store->frozen) +
+                          memtable_memory(store->hints.frozen),
         .memtable_bytes_max = store->options.memory_max,
         .log_bytes = checkpoint_log_bytes(store),
         .log_writes = log->writes_count,

@@ -20,8 +20,8 @@ static void engine_seek(struct walk *walk, uint64_t hash)
     for (int i = 0; i < 8; i++)
         key[i] = (uint8_t)(hash >> (56 - 8 * i));
     walk->store->reading = true;
-    engine_ahead(walk, disk_seek(walk->store->disk, DISK_OBJECTS, slice_of(key, 8),
-                                 &walk->ahead_key, &walk->ahead_value));
+    engine_ahead(walk, disk_seek(walk->store->disk, walk->table, slice_of(key, 8), &walk->ahead_key,
+                                 &walk->ahead_value));
 }
 
 static int by_path(const void *a, const void *b)
@@ -56,7 +56,7 @@ static void group_load(struct walk *walk)
         uint64_t hash = load_u64_be(walk->ahead_key.data);
         if (hash > walk->last) {
             walk->ahead = false;
-        } else if (!store_sees_engine(walk->store, hash)) {
+        } else if (walk->table == DISK_OBJECTS && !store_sees_engine(walk->store, hash)) {
             uint64_t last =
                 range_last(range_of(hash, walk->store->range_bits), walk->store->range_bits);
             if (last >= walk->last)
@@ -79,20 +79,23 @@ static void group_load(struct walk *walk)
 /* The next cell of the frozen table that may be seen. */
 static void frozen_skip(struct walk *walk)
 {
-    while (walk->frozen && !store_sees_frozen(walk->store, walk->frozen->hash)) {
+    while (walk->table == DISK_OBJECTS && walk->frozen &&
+           !store_sees_frozen(walk->store, walk->frozen->hash)) {
         uint32_t bits = walk->store->range_bits;
         uint64_t last = range_last(range_of(walk->frozen->hash, bits), bits);
         if (last == UINT64_MAX) {
             walk->frozen = NULL;
             return;
         }
-        walk->frozen = memtable_seek(walk->store->frozen, last + 1, SLICE_NONE);
+        walk->frozen = memtable_seek(walk->tables[1], last + 1, SLICE_NONE);
     }
 }
 
-static bool is_lacking(const struct store *store, uint64_t hash, struct slice path)
+/* Of hints nothing is noted: a damaged one is counted by whoever looks (hint_table.c). */
+static bool is_lacking(const struct walk *walk, uint64_t hash, struct slice path)
 {
-    return store->damages.count > 0 && damage_marked(damage_find(store, hash, path));
+    const struct store *store = walk->store;
+    return walk->table == DISK_OBJECTS && store->damages.count > 0 && damage_marked(damage_find(store, hash, path));
 }
 
 static bool item_of_cell(const struct walk *walk, const struct cell *cell,
@@ -104,7 +107,7 @@ static bool item_of_cell(const struct walk *walk, const struct cell *cell,
                                    .key = cell_key(cell),
                                    .object = cell_object(cell),
                                    .cell = cell};
-    ret_item->lacking = is_lacking(walk->store, cell->hash, ret_item->path);
+    ret_item->lacking = is_lacking(walk, cell->hash, ret_item->path);
     return true;
 }
 
@@ -117,10 +120,10 @@ static bool item_of_record(const struct walk *walk, const struct walk_record *re
         ret_item->hash = load_u64_be(record->path.data);
     else if (!key_parse(record->path, &ret_item->hash, &ret_item->bucket, &ret_item->key))
         ret_item->bad = true;
-    else if (record->bad)
+    else if (record->bad && walk->table == DISK_OBJECTS)
         damage_note(walk->store, ret_item->hash, record->path);
     else
-        ret_item->lacking = is_lacking(walk->store, ret_item->hash, record->path);
+        ret_item->lacking = is_lacking(walk, ret_item->hash, record->path);
     return true;
 }
 
@@ -148,8 +151,8 @@ static bool step(struct walk *walk, struct walk_item *ret_item)
     struct slice path = cell_path(cell);
     item_of_cell(walk, cell, ret_item);
     walk->group_at += record && slice_equal(record->path, path);
-    walk->active = cell_after(walk->store->active, walk->active, path);
-    walk->frozen = cell_after(walk->store->frozen, walk->frozen, path);
+    walk->active = cell_after(walk->tables[0], walk->active, path);
+    walk->frozen = cell_after(walk->tables[1], walk->frozen, path);
     return ret_item->hash <= walk->last;
 }
 
@@ -162,17 +165,22 @@ bool walk_next(struct walk *walk, struct walk_item *ret_item)
     return found;
 }
 
-void walk_start(struct walk *walk, struct store *store, struct arena *arena, uint64_t from,
-                struct slice path, uint64_t last)
+/* The first cell of TABLE, which may be NULL, after PATH, or at or after hash FROM. */
+static struct cell *cell_from(const struct memtable *table, uint64_t from, struct slice path)
 {
-    *walk = (struct walk){.store = store, .arena = arena, .last = last};
+    return table == NULL ? NULL : cell_after(table, memtable_seek(table, from, path), path);
+}
+
+void walk_start(struct walk *walk, struct store *store, enum disk_table table, struct arena *arena,
+                uint64_t from, struct slice path, uint64_t last)
+{
+    bool objects = table == DISK_OBJECTS;
+    *walk = (struct walk){.store = store, .table = table, .arena = arena, .last = last};
+    walk->tables[0] = objects ? store->active : store->hints.active;
+    walk->tables[1] = objects ? store->frozen : store->hints.frozen;
     engine_seek(walk, from);
-    walk->active = memtable_seek(store->active, from, path);
-    walk->active = cell_after(store->active, walk->active, path);
-    if (store->frozen) {
-        walk->frozen = memtable_seek(store->frozen, from, path);
-        walk->frozen = cell_after(store->frozen, walk->frozen, path);
-    }
+    walk->active = cell_from(walk->tables[0], from, path);
+    walk->frozen = cell_from(walk->tables[1], from, path);
     group_load(walk);
     while (walk->group_at < walk->group_count && path.size > 0 &&
            slice_compare(walk->group[walk->group_at].path, path) <= 0)

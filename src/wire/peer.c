@@ -85,7 +85,7 @@ const char *message_name(enum message_type type)
         "?",        "HELLO",  "WELCOME",   "REFUSED", "SYN",       "ACK",      "ACK2",    "BULK",
         "PING",     "PONG",   "OFFER",     "ACCEPT",  "REJECT",    "PREPARE",  "PROMISE", "PROPOSE",
         "ACCEPTED", "CHOSEN", "INSTALLED", "CHUNK",   "CHUNK_ACK", "COMPLETE", "FORWARD", "ANSWER",
-        "WRITE",    "READ",   "SCAN",      "REPLY",   "COMPARE",   "OBJECTS",
+        "WRITE",    "READ",   "SCAN",      "REPLY",   "COMPARE",   "OBJECTS",  "HINT",
     };
     return (uint32_t)type < MESSAGE_TYPES ? names[type] : names[0];
 }

@@ -213,6 +213,7 @@ static const struct field forward[] = {
     PLAIN(MESSAGE, forward.request.sequence),
     BOUNDED(MESSAGE, forward.request.limit, 0, SCAN_LIMIT_MAX),
     PLAIN(MESSAGE, forward.request.cursor),
+    PLAIN(MESSAGE, forward.fallback),
 };
 static const struct field answer[] = {
     PLAIN(MESSAGE, answer.id),
@@ -233,6 +234,7 @@ static const struct field answer[] = {
     PLAIN(MESSAGE, answer.answer.cursor),
     KEY(MESSAGE, answer.answer.cursor_key),
     RECORD_IF(MESSAGE, answer.has_record, answer.record),
+    PLAIN(MESSAGE, answer.answer.sloppy),
 };
 static const struct field write[] = {
     PLAIN(MESSAGE, write.id),
@@ -247,6 +249,7 @@ static const struct field write[] = {
     KEY_NEEDED(MESSAGE, write.key),
     OBJECT(MESSAGE, write.object),
     RECORD_IF(MESSAGE, write.has_record, write.record),
+    PLAIN(MESSAGE, write.hinted),
 };
 static const struct field scan[] = {
     PLAIN(MESSAGE, scan.id),    RANGE_EPOCH(MESSAGE, scan.range),  BUCKET(MESSAGE, scan.bucket),
@@ -280,5 +283,5 @@ const struct shape *const message_shapes[MESSAGE_TYPES] = {
     [MESSAGE_ANSWER] = GROUP(answer),   [MESSAGE_WRITE] = GROUP(write),
     [MESSAGE_READ] = GROUP(write),      [MESSAGE_SCAN] = GROUP(scan),
     [MESSAGE_REPLY] = GROUP(reply),     [MESSAGE_COMPARE] = GROUP(compare),
-    [MESSAGE_OBJECTS] = GROUP(compare),
+    [MESSAGE_OBJECTS] = GROUP(compare), [MESSAGE_HINT] = GROUP(write),
 };

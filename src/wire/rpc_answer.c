@@ -18,13 +18,15 @@ static void write_number(struct buf *out, const char *name, uint64_t number)
     mp_write_uint(out, number);
 }
 
-/* How many copies answered: four pairs of a map. */
+/* How many copies answered: five pairs of a map. */
 static void counts_write(const struct answer *answer, struct buf *out)
 {
     write_number(out, "copies", answer->copies);
     write_number(out, "slots", answer->slots);
     write_number(out, "needed", answer->needed);
     write_number(out, "got", answer->got);
+    mp_write_text(out, "sloppy");
+    mp_write_bool(out, answer->sloppy);
 }
 
 static void error_write(int error, struct slice detail, const struct answer *answer,
@@ -32,7 +34,7 @@ static void error_write(int error, struct slice detail, const struct answer *ans
 {
     bool counts = answer->slots > 0 || answer->needed > 0;
     bool node = !id_none(answer->coordinator);
-    mp_write_map(out, 3u + (counts ? 4u : 0u) + (node ? 1u : 0u));
+    mp_write_map(out, 3u + (counts ? 5u : 0u) + (node ? 1u : 0u));
     mp_write_text(out, "code");
     mp_write_text(out, error_word(error));
     mp_write_text(out, "message");
@@ -86,7 +88,7 @@ static int get_write(const struct rpc_asked *asked, const struct answer *answer,
     int status = object_read(answer->object, answer->hlc, answer->drops, arena, &object);
     if (status != 0)
         return status;
-    mp_write_map(out, 6);
+    mp_write_map(out, 7);
     siblings_write(&object, out);
     status = context_write(answer->object, asked->hash_seed, asked->bucket, asked->key, out);
     counts_write(answer, out);
@@ -100,7 +102,7 @@ static int put_write(const struct rpc_asked *asked, const struct answer *answer,
     struct object object = {0};
     int status = object_read(answer->object, answer->hlc, answer->drops, arena, &object);
     uint32_t count = status == 0 ? object.count : 0;
-    mp_write_map(out, 7);
+    mp_write_map(out, 8);
     status = context_write(answer->object, asked->hash_seed, asked->bucket, asked->key, out);
     write_number(out, "hlc", object_hlc(answer->object));
     write_number(out, "siblings_count", count);

@@ -68,6 +68,17 @@ uint32_t node_transfers(const struct node *node, struct transfer_status *ret, ui
     return 1;
 }
 
+uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t cap)
+{
+    (void)node;
+    cr_assert(cap > 1);
+    ret[0] = (struct hint_target){
+        .range = 5, .slot = 2, .keys = 7, .bytes = 700, .hold = HINT_DOWN, .node = {0, 2}};
+    ret[1] =
+        (struct hint_target){.range = 3, .slot = 1, .keys = 1, .bytes = 10, .hold = HINT_MOVES};
+    return 2;
+}
+
 uint32_t node_dirty_ranges(const struct node *node)
 {
     (void)node;

@@ -32,6 +32,9 @@ int cancel_command(struct cli *cli);
 /* Wait until the plan has no moves left, showing how far it is. 0 or the exit code. */
 int plan_wait(struct cli *cli, const char *label) CHECK_RESULT;
 
+/* hints.c */
+int hints_command(struct cli *cli);
+
 /* verify.c */
 int verify_command(struct cli *cli);
 

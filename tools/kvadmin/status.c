@@ -42,10 +42,10 @@ static void cell_load(struct table *table, const json_t *member)
 static void members_print(const json_t *members, bool addresses, FILE *to)
 {
     struct table table;
-    table_init(&table, addresses ? "lllrrrrrrll" : "lllrrrrrr");
-    static const char *const heads[] = {"NODE",  "ZONE", "STATE", "SLOTS",  "LIVE / FILE", "FREE",
-                                        "OPS/S", "P99",  "SINCE", "CLIENT", "PEER"};
-    for (size_t i = 0; i < (addresses ? 11U : 9U); i++)
+    table_init(&table, addresses ? "lllrrrrrrrll" : "lllrrrrrrr");
+    static const char *const heads[] = {"NODE",  "ZONE", "STATE", "SLOTS", "LIVE / FILE", "FREE",
+                                        "OPS/S", "P99",  "HINTS", "SINCE", "CLIENT",      "PEER"};
+    for (size_t i = 0; i < (addresses ? 12U : 10U); i++)
         table_cell(&table, "%s", heads[i]);
     size_t i;
     json_t *member;
@@ -59,6 +59,7 @@ static void members_print(const json_t *members, bool addresses, FILE *to)
         cell_used(&table, member);
         cell_bytes(&table, member, "free_bytes");
         cell_load(&table, member);
+        cell_bytes(&table, member, "hint_bytes");
         if (json_is_null(json_object_get(member, "since_ms")))
             table_cell(&table, "-");
         else

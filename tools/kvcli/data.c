@@ -146,6 +146,7 @@ void json_set_answer(json_t *object, const struct kvr_answer *answer)
     json_set_number(object, "got", answer->got);
     json_set_number(object, "slots", answer->slots);
     json_set_number(object, "copies", answer->copies);
+    json_object_set_new(object, "sloppy", json_boolean(answer->sloppy));
 }
 
 /* ------------------------------------------------------------------------------- Text. */
@@ -196,6 +197,8 @@ void explain_answer(const struct cli *cli, const struct kvr_answer *answer, uint
     fprintf(stderr, "%s: answered by %s in %.1f ms: %u of %u needed nodes; ", cli->program->name,
             kvr_node(cli->client), (double)took_us / 1000, answer->got, answer->needed);
     fprintf(stderr, "the range has %u of %u copies\n", answer->slots, answer->copies);
+    if (answer->sloppy)
+        fprintf(stderr, "  sloppy: nodes that stand in for owners were counted\n");
     for (size_t i = 0; i < answer->siblings_count; i++) {
         const struct kvr_sibling *sibling = &answer->siblings[i];
         fprintf(stderr, "  written ");
