@@ -158,8 +158,7 @@ static bool hints_delivered(const struct world *world, struct buf *out)
 static bool converged(struct world *world)
 {
     return workload_idle(world) && losses_over(world) && admin_settled(world) &&
-           rings_equal(world) && hints_delivered(world, NULL) &&
-           replicas_equal(world, NULL);
+           rings_equal(world) && hints_delivered(world, NULL) && replicas_equal(world, NULL);
 }
 
 static bool read_all_done(struct world *world)

@@ -95,7 +95,8 @@ static void frozen_skip(struct walk *walk)
 static bool is_lacking(const struct walk *walk, uint64_t hash, struct slice path)
 {
     const struct store *store = walk->store;
-    return walk->table == DISK_OBJECTS && store->damages.count > 0 && damage_marked(damage_find(store, hash, path));
+    return walk->table == DISK_OBJECTS && store->damages.count > 0 &&
+           damage_marked(damage_find(store, hash, path));
 }
 
 static bool item_of_cell(const struct walk *walk, const struct cell *cell,
