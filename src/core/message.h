@@ -219,13 +219,13 @@ struct message {
             bool sync;             /* dw: acknowledge after sync whatever the log mode. */
             bool digest;           /* READ: the digest suffices. */
             bool repair;           /* WRITE: not a fresh put; never refused for its stamp. */
+            bool hinted;           /* READ: the hint of the key is meant. */
             struct slice bucket;
             struct slice key;
             struct slice object; /* WRITE, HINT */
             bool has_record;     /* Newer than the receiver is known to have. */
             struct range_record record;
-            bool hinted; /* READ: the hint of the key is meant. */
-        } write;         /* WRITE, READ, HINT */
+        } write; /* WRITE, READ, HINT */
         struct {
             uint64_t id;
             struct range_epoch range;
