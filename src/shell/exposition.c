@@ -232,6 +232,9 @@ static void write_histograms(const struct exposition *figures, struct buf *out)
                         &figures->metrics.requests[i]);
     head(out, "kvring_loop_turn_seconds", "histogram", "Busy time of a turn of the loop.");
     write_histogram(out, "kvring_loop_turn_seconds", "", &figures->metrics.loop);
+    head(out, "kvring_timer_late_seconds", "histogram",
+         "How long after its time a timer of the loop fired.");
+    write_histogram(out, "kvring_timer_late_seconds", "", &figures->metrics.late);
 }
 
 /* Two of them are the directory itself and its parent, one is this reading of it. */

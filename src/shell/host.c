@@ -164,8 +164,11 @@ static void watch_state(struct host *host)
 static void on_timer(uv_timer_t *timer)
 {
     struct host *host = timer->data;
+    uint64_t due_us = host->armed_us;
     host->armed_us = 0;
     engine_timer(&host->engine);
+    if (due_us != 0 && host->engine.now.us >= due_us)
+        metrics_late(&host->metrics, host->engine.now.us - due_us);
 }
 
 /* A timer that fires too early costs one turn; so it is only ever moved forward. */

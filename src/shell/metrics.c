@@ -97,6 +97,11 @@ void metrics_turn(struct metrics *metrics, uint64_t us)
     metrics->stall_us = MAX(metrics->stall_us, us);
 }
 
+void metrics_late(struct metrics *metrics, uint64_t us)
+{
+    histogram_add(&metrics->late, us);
+}
+
 void metrics_second(struct metrics *metrics, uint64_t now_us)
 {
     uint64_t passed_us = MAX(now_us - metrics->second_began_us, (uint64_t)1);

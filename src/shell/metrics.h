@@ -30,6 +30,7 @@ enum { METRIC_OTHER = 0, METRIC_METHODS = METHOD_SCAN + 1 };
 struct metrics {
     struct histogram requests[METRIC_METHODS]; /* Since the start, by enum method. */
     struct histogram loop;                     /* Time that a turn of the loop was busy. */
+    struct histogram late;                     /* How long after its time a timer fired. */
     struct histogram window;                   /* Requests of the second under way. */
     uint64_t second_began_us;
     uint64_t stall_us; /* Longest busy turn of the second under way. */
@@ -48,6 +49,7 @@ struct metrics {
 void metrics_init(struct metrics *metrics, uint64_t now_us);
 void metrics_request(struct metrics *metrics, uint32_t method, uint64_t us);
 void metrics_turn(struct metrics *metrics, uint64_t us);
+void metrics_late(struct metrics *metrics, uint64_t us);
 /* Close the second under way: about once a second. */
 void metrics_second(struct metrics *metrics, uint64_t now_us);
 

@@ -77,7 +77,6 @@ struct host *host_new(struct world *world, uint32_t index)
     host->slowness = 1;
     host->disk =
         disk_mem_new(&(struct disk_mem_options){.segment_size = world->options.segment_size});
-    disk_mem_chill(host->disk, world->options.seed ^ index, world->options.cold_of_64);
     host->last = &host->first;
     host->wake = (struct host_timer){{.fire = host_on_wake}, host};
     host->flush = (struct host_timer){{.fire = host_on_flush}, host};

@@ -191,7 +191,7 @@ static void disk_schedule(struct host *host)
         struct disk_event_timer *timer = &host->disk_timers[i];
         if (timer->event.node.index > 0 || disk_mem_pending(host->disk, timer->queue) == 0)
             continue;
-        /* Readers draw nothing, so that worlds differ by what they are told to only. */
+        /* The reader draws nothing, so that worlds differ by what they are told to only. */
         uint64_t least = world->options.disk_us_min;
         uint64_t delay = timer->queue == DISK_MEM_READER
                              ? least

@@ -250,7 +250,6 @@ static void draw_skew(struct prng *prng, struct sim_options *o)
 static void draw_store(struct prng *prng, struct sim_options *o)
 {
     o->scrub = chance(prng, 50);
-    o->cold_of_64 = chance(prng, 50) ? between32(prng, 1, 48) : 0;
 }
 
 /* From a generator of its own, so that what is drawn elsewhere stays as it is. Ranges with two
@@ -313,7 +312,7 @@ void options_format(const struct sim_options *o, struct buf *out)
                (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
                (unsigned long long)(o->memory_max >> 10));
-    buf_printf(out, " scrub=%u cold=%u", o->scrub, o->cold_of_64);
+    buf_printf(out, " scrub=%u", o->scrub);
     buf_printf(out, " chunk=%u abort=%llums cleanup=%llums repair=%llums", o->chunk_objects,
                (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS,
                (unsigned long long)o->repair_us / MS);

@@ -77,7 +77,6 @@ struct sim_options {
     uint64_t memory_max;               /* Of a store's memtables. */
     uint64_t segment_size;             /* Of the log. */
     bool scrub;                        /* Stores look for damage by themselves. */
-    uint32_t cold_of_64;               /* Of look-ups in the engine, those that wait for pages. */
 
     uint64_t fault_interval_us;     /* Mean, 0 none. */
     uint64_t fault_us_max;          /* Of one that ends. */

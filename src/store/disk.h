@@ -61,7 +61,6 @@ struct disk_operations {
                 struct slice *ret_value);
     int (*next)(struct disk *disk, struct slice *ret_key, struct slice *ret_value);
     void (*release)(struct disk *disk);
-    bool (*cold)(struct disk *disk);
     void (*warm)(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
                  uint32_t records_max, uint64_t bytes_max);
     void (*apply)(struct disk *disk, const struct disk_item *items, uint32_t count);
@@ -131,13 +130,6 @@ CHECK_RESULT static inline int disk_next(struct disk *disk, struct slice *ret_ke
 static inline void disk_release(struct disk *disk)
 {
     disk->operations->release(disk);
-}
-
-/* Would the next look-up of an object have to wait for pages that are not in memory, as far as this
- * can be told? Then it is better warmed first. */
-static inline bool disk_cold(struct disk *disk)
-{
-    return disk->operations->cold(disk);
 }
 
 /* Bring into memory, in the background, the objects from each of the COUNT keys on: RECORDS_MAX

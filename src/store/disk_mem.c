@@ -294,12 +294,6 @@ static void mem_release(struct disk *disk)
     (void)disk;
 }
 
-static bool mem_cold(struct disk *disk)
-{
-    struct disk_mem *mem = mem_of(disk);
-    return mem->chill_of_64 > 0 && prng_below(&mem->chill, 64) < mem->chill_of_64;
-}
-
 static void mem_warm(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
                      uint32_t records_max, uint64_t bytes_max)
 {
@@ -387,7 +381,6 @@ static const struct disk_operations operations = {
     .seek = mem_seek,
     .next = mem_next,
     .release = mem_release,
-    .cold = mem_cold,
     .warm = mem_warm,
     .apply = mem_apply,
     .poll = mem_poll,

@@ -16,7 +16,7 @@ struct disk_mem_options {
 
 struct disk *disk_mem_new(const struct disk_mem_options *options);
 
-/* Work of the log, the engine and the readers: queues of their own, as they are threads. */
+/* Work of the log, the engine and the reader: queues of their own, as they are threads. */
 enum disk_mem_queue { DISK_MEM_LOG = 0, DISK_MEM_ENGINE, DISK_MEM_READER };
 enum { DISK_MEM_QUEUES = DISK_MEM_READER + 1 };
 
@@ -42,8 +42,6 @@ enum { DISK_MEM_CALLS = DISK_MEM_APPLY + 1 };
 
 /* The Nth CALL from now (1: the next) fails with ERROR; 0 takes it back. */
 void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int error);
-/* From now on COLD_OF_64 of 64 look-ups, drawn by SEED, find their pages not in memory. */
-void disk_mem_chill(struct disk *disk, uint64_t seed, uint32_t cold_of_64);
 /* Change the size of the disk; 0: without a bound. */
 void disk_mem_set_total(struct disk *disk, uint64_t total_bytes);
 /* Flip one bit in the value of the record number INDEX (in key order); false if there is none. */

@@ -1,5 +1,5 @@
 /* What tests may do to the disk in memory: hold its work, crash it, take the power away, make it
- * fail, rot and be slow. */
+ * fail and rot. */
 #include "store/disk_mem_private.h"
 
 enum { SECTOR = 512 };
@@ -99,12 +99,6 @@ void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int
 {
     mem_of(disk)->fail_nth[call] = nth;
     mem_of(disk)->fail_error[call] = error;
-}
-
-void disk_mem_chill(struct disk *disk, uint64_t seed, uint32_t cold_of_64)
-{
-    prng_init(&mem_of(disk)->chill, seed);
-    mem_of(disk)->chill_of_64 = cold_of_64;
 }
 
 void disk_mem_set_total(struct disk *disk, uint64_t total_bytes)

@@ -69,8 +69,6 @@ struct disk_mem {
     uint32_t walk_index;
     uint32_t fail_nth[DISK_MEM_CALLS];
     int fail_error[DISK_MEM_CALLS];
-    struct prng chill;    /* Draws which reads find their pages cold: */
-    uint32_t chill_of_64; /* so many of 64. */
 };
 
 static inline struct disk_mem *mem_of(struct disk *disk)

@@ -5,19 +5,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "store/disk_posix_private.h"
-
-enum {
-    COLD_CHECK_EVERY = 16,     /* Reads of the polling thread. */
-    COLD_US_MIN = 1000 * 1000, /* The readers are kept for so long at least, */
-    COLD_FAULTS_MIN = 10,      /* and as long as they meet so many faults in that time. */
-};
 
 static const uint64_t segment_size_default = 64u << 20;
 
@@ -87,41 +79,7 @@ static int posix_next(struct disk *disk, struct slice *ret_key, struct slice *re
 
 static void posix_release(struct disk *disk)
 {
-    struct posix *posix = posix_of(disk);
-    lmdb_release(posix->lmdb);
-    posix->coldness.unchecked++;
-}
-
-static uint64_t clock_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* A page that had to be read once shows that the data does not fit in memory, or is not there yet:
- * from then on the readers wait instead, until they in turn find everything there. */
-static bool posix_cold(struct disk *disk)
-{
-    struct posix *posix = posix_of(disk);
-    struct coldness *coldness = &posix->coldness;
-    if (coldness->unchecked < COLD_CHECK_EVERY)
-        return coldness->cold;
-    coldness->unchecked = 0;
-    struct rusage usage;
-    if (getrusage(RUSAGE_THREAD, &usage) != 0)
-        return coldness->cold;
-    bool faulted = (uint64_t)usage.ru_majflt != coldness->faults;
-    coldness->faults = (uint64_t)usage.ru_majflt;
-    uint64_t now_us = clock_us();
-    if (!faulted && now_us < coldness->until_us)
-        return coldness->cold;
-    uint64_t readers = atomic_load(&posix->reader_faults);
-    coldness->cold =
-        faulted || (coldness->cold && readers - coldness->faults_readers >= COLD_FAULTS_MIN);
-    coldness->faults_readers = readers;
-    coldness->until_us = now_us + COLD_US_MIN;
-    return coldness->cold;
+    lmdb_release(posix_of(disk)->lmdb);
 }
 
 /* One piece of memory holds the keys and their bytes. */
@@ -144,8 +102,7 @@ static void posix_warm(struct disk *disk, uint64_t tag, const struct slice *keys
                        uint32_t records_max, uint64_t bytes_max)
 {
     struct posix *posix = posix_of(disk);
-    struct worker *reader = &posix->readers[posix->reader_next++ % READERS];
-    threads_hand_over(posix, reader,
+    threads_hand_over(posix, &posix->reader,
                       (struct work){.type = WORK_WARM,
                                     .tag = tag,
                                     .keys = keys_copy(keys, count),
@@ -261,7 +218,6 @@ static const struct disk_operations operations = {
     .seek = posix_seek,
     .next = posix_next,
     .release = posix_release,
-    .cold = posix_cold,
     .warm = posix_warm,
     .apply = posix_apply,
     .poll = posix_poll,

@@ -1,4 +1,4 @@
-/* The disk of a real node: files for the log, LMDB for the engine, two threads.
+/* The disk of a real node: files for the log, LMDB for the engine, three threads.
  *
  *   DIR/LOCK      held with flock while the node runs
  *   DIR/format    version of all this, and the size of a segment
@@ -7,7 +7,8 @@
  *
  * The log thread takes everything that has been handed over, joins what is contiguous and writes it
  * in one call, with RWF_DSYNC where a sync is wanted and nothing unsynced lies before it. The
- * engine thread applies transactions and makes slots. */
+ * engine thread applies transactions and makes slots; the reader
+ * thread brings pages into memory (disk_warm). */
 #ifndef DISK_POSIX_H
 #define DISK_POSIX_H
 

@@ -1,13 +1,12 @@
 /* What the files of the posix disk share. Nobody else includes this.
  *
  *   disk_posix.c     opening, and the operations: they hand work over and take completions
- *   disk_threads.c   the threads that do the work: log, engine, readers
+ *   disk_threads.c   the threads that do the work: log, engine, reader
  */
 #ifndef DISK_POSIX_PRIVATE_H
 #define DISK_POSIX_PRIVATE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "store/disk_dir.h"
 #include "store/disk_lmdb.h"
@@ -17,7 +16,6 @@ enum {
     SLOTS_AT_MOST = 4096,
     SLOT_NAME_SIZE = 32,
     TEXT_SIZE = 256,
-    READERS = 4, /* Threads that wait for cold pages. */
 };
 
 enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY, WORK_WARM };
@@ -55,16 +53,6 @@ struct worker {
     void (*work)(struct posix *posix, struct work *list);
 };
 
-/* Do the polling thread's reads wait for pages? Judged by the major faults of its own while it
- * reads for itself, and by those of the readers while they do it. */
-struct coldness {
-    bool cold;
-    uint32_t unchecked;      /* Reads since the faults were looked at. */
-    uint64_t faults;         /* Of the polling thread, at the last look. */
-    uint64_t until_us;       /* Cold at least until then. */
-    uint64_t faults_readers; /* `reader_faults` at the last verdict. */
-};
-
 struct posix {
     struct disk disk;
     struct disk_dir dir;
@@ -83,11 +71,8 @@ struct posix {
     bool stop;
     struct worker log;
     struct worker engine;
-    struct worker readers[READERS];
-    uint32_t reader_next;
-    _Atomic uint64_t reader_faults;
-    struct coldness coldness; /* Of the polling thread. */
-    struct completion *done;  /* Filled by the threads. */
+    struct worker reader;
+    struct completion *done; /* Filled by the threads. */
     struct completion **done_last;
     struct completion *taken; /* Of the polling thread. */
 };

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -287,22 +286,14 @@ static void engine_work(struct posix *posix, struct work *list)
     }
 }
 
-/* -------------------------------------------------------------------------------- Readers. */
-
-static uint64_t own_faults(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_majflt : 0;
-}
+/* --------------------------------------------------------------------------------- Reader. */
 
 /* What cannot be read is found by whoever reads it in earnest. */
 static void reader_work(struct posix *posix, struct work *list)
 {
     while (list) {
         struct work *next = list->next;
-        uint64_t before = own_faults();
         lmdb_warm(posix->lmdb, list->keys, list->count, list->records_max, list->bytes_max);
-        atomic_fetch_add(&posix->reader_faults, own_faults() - before);
         struct completion *completion = mem_zero(sizeof(*completion));
         completion->event = (struct disk_event){.type = DISK_WARMED, .tag = list->tag};
         complete(posix, completion, &completion->next, 1);
@@ -319,8 +310,8 @@ int threads_start(struct posix *posix)
     int code = worker_start(posix, &posix->log, "kvring-log", log_work);
     if (code == 0)
         code = worker_start(posix, &posix->engine, "kvring-engine", engine_work);
-    for (uint32_t i = 0; i < READERS && code == 0; i++)
-        code = worker_start(posix, &posix->readers[i], "kvring-reader", reader_work);
+    if (code == 0)
+        code = worker_start(posix, &posix->reader, "kvring-reader", reader_work);
     return code;
 }
 
@@ -340,6 +331,5 @@ void threads_stop(struct posix *posix)
     pthread_mutex_unlock(&posix->mutex);
     worker_stop(&posix->log);
     worker_stop(&posix->engine);
-    for (uint32_t i = 0; i < READERS; i++)
-        worker_stop(&posix->readers[i]);
+    worker_stop(&posix->reader);
 }
