@@ -47,6 +47,9 @@ Test(metrics, a_second_closes_with_its_figures)
         metrics_request(&metrics, METHOD_GET, i < 1900 ? 100 : 9000);
     metrics_turn(&metrics, 700);
     metrics_turn(&metrics, 300);
+    metrics_late(&metrics, 1200);
+    cr_assert_eq(metrics.late.count, 1u);
+    cr_assert_eq(metrics.late.max_us, 1200u);
     metrics_second(&metrics, 2000000);
     cr_assert_eq(metrics.ops_per_s, 2000);
     cr_assert(metrics.p50_us >= 100 && metrics.p50_us <= 113);
