@@ -1,6 +1,8 @@
 /* XXH3-64 of the library, over bytes in an order that every machine shares. */
 #include "base/checksum.h"
 
+#include "base/bytes.h"
+
 #include <xxhash.h>
 
 uint64_t checksum64(struct slice bytes, uint64_t seed)
@@ -12,9 +14,7 @@ uint64_t checksum64(struct slice bytes, uint64_t seed)
 uint64_t checksum_pair(uint64_t a, uint64_t b)
 {
     uint8_t bytes[16];
-    for (size_t i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(a >> (8 * i));
-        bytes[8 + i] = (uint8_t)(b >> (8 * i));
-    }
+    store_u64(bytes, a);
+    store_u64(bytes + 8, b);
     return XXH3_64bits(bytes, sizeof bytes);
 }

@@ -23,13 +23,19 @@ static uint64_t upper_edge(uint32_t bucket)
 
 void latency_add(struct latency *latency, uint64_t us)
 {
-    latency->counts[bucket_of(us)]++;
+    uint32_t bucket = bucket_of(us);
+    latency->counts[bucket]++;
+    latency->end = MAX(latency->end, bucket + 1);
     if (++latency->total < TOTAL_MAX)
         return;
+    uint32_t end = latency->end;
     latency->total = 0;
-    for (uint32_t i = 0; i < LATENCY_BUCKETS; i++) {
+    latency->end = 0;
+    for (uint32_t i = 0; i < end; i++) {
         latency->counts[i] /= 2;
         latency->total += latency->counts[i];
+        if (latency->counts[i] > 0)
+            latency->end = i + 1;
     }
 }
 
@@ -38,7 +44,7 @@ uint64_t latency_p99_us(const struct latency *latency)
     if (latency->total < LATENCY_SAMPLES_MIN)
         return 0;
     uint32_t above = latency->total / 100; /* So many may be slower. */
-    for (uint32_t i = LATENCY_BUCKETS; i > 0; i--) {
+    for (uint32_t i = latency->end; i > 0; i--) {
         if (latency->counts[i - 1] > above)
             return upper_edge(i - 1);
         above -= latency->counts[i - 1];

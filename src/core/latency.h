@@ -9,6 +9,7 @@ enum { LATENCY_BUCKETS = 100, LATENCY_SAMPLES_MIN = 16 }; /* Up to 30 s. */
 struct latency {
     uint16_t counts[LATENCY_BUCKETS];
     uint32_t total;
+    uint32_t end; /* All buckets from here on are empty. */
 };
 
 void latency_add(struct latency *latency, uint64_t us);

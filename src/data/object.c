@@ -62,31 +62,42 @@ int object_decode(struct slice bytes, struct arena *arena, struct object *ret_ob
     return error;
 }
 
+static uint64_t digest_add(uint64_t digest, struct dot dot)
+{
+    return checksum_pair(digest, checksum_pair(dot.actor, dot.counter));
+}
+
 uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, struct slice object)
 {
     if (object.size == 0)
         return 0;
+    uint64_t digest = checksum64(key, checksum64(bucket, hash));
+    struct stamp sole;
+    if (versions_sole(object, &sole)) {
+        digest = digest_add(digest, sole.dot);
+        return digest != 0 ? digest : 1;
+    }
     struct versions versions;
     versions_init(&versions);
     int error = versions_parse(object, &versions);
     ASSERT(error == 0);
-    uint64_t digest = checksum64(key, checksum64(bucket, hash));
-    for (uint32_t i = 0; i < versions.count; i++) {
-        struct dot dot = versions.items[i].sibling.dot;
-        digest = checksum_pair(digest, checksum_pair(dot.actor, dot.counter));
-    }
+    for (uint32_t i = 0; i < versions.count; i++)
+        digest = digest_add(digest, versions.items[i].sibling.dot);
     versions_done(&versions);
     return digest != 0 ? digest : 1;
 }
 
 struct stamp object_stamp(struct slice object)
 {
+    struct stamp stamp = {0};
+    if (versions_sole(object, &stamp))
+        return stamp;
     struct versions versions;
     versions_init(&versions);
     int error = versions_parse(object, &versions);
     ASSERT(error == 0);
     const struct version *latest = versions_latest(&versions);
-    struct stamp stamp = {0};
+    stamp = (struct stamp){0};
     if (latest != NULL)
         stamp = (struct stamp){latest->sibling.hlc, latest->sibling.dot};
     versions_done(&versions);

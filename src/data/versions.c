@@ -31,10 +31,11 @@ void versions_done(struct versions *versions)
     versions->items = NULL;
 }
 
-void versions_add(struct versions *versions, const struct version *version)
+/* Room for one more, which is not counted yet. */
+static struct version *versions_room(struct versions *versions)
 {
     if (versions->count == versions->capacity) {
-        size_t size = 2 * (size_t)versions->capacity * sizeof(*version);
+        size_t size = 2 * (size_t)versions->capacity * sizeof(*versions->items);
         if (versions->items == versions->few) {
             versions->items = mem_alloc(size);
             memcpy(versions->items, versions->few, sizeof(versions->few));
@@ -43,7 +44,13 @@ void versions_add(struct versions *versions, const struct version *version)
         }
         versions->capacity *= 2;
     }
-    versions->items[versions->count++] = *version;
+    return &versions->items[versions->count];
+}
+
+void versions_add(struct versions *versions, const struct version *version)
+{
+    *versions_room(versions) = *version;
+    versions->count++;
 }
 
 int dot_compare(struct dot a, struct dot b)
@@ -117,6 +124,8 @@ static void parse_version(struct reader *reader, struct version *ret_version)
     parse_tail(reader, sibling);
     ret_version->bytes = slice_of(start, (size_t)(reader->at - start));
     ret_version->tail = slice_of(tail, (size_t)(reader->at - tail));
+    ret_version->in_a = false;
+    ret_version->in_b = false;
 }
 
 int versions_parse(struct slice bytes, struct versions *versions)
@@ -135,14 +144,29 @@ int versions_parse(struct slice bytes, struct versions *versions)
             return ERR_CORRUPT;
     }
     for (uint64_t i = 0; i < count; i++) {
-        struct version version = {0};
-        parse_version(&reader, &version);
+        struct version *version = versions_room(versions);
+        parse_version(&reader, version);
         if (reader.bad ||
-            (i > 0 && dot_compare(versions->items[i - 1].sibling.dot, version.sibling.dot) >= 0))
+            (i > 0 && dot_compare(version[-1].sibling.dot, version->sibling.dot) >= 0))
             return ERR_CORRUPT;
-        versions_add(versions, &version);
+        versions->count++;
     }
     return reader_finished(&reader) ? OK : ERR_CORRUPT;
+}
+
+bool versions_sole(struct slice bytes, struct stamp *ret_stamp)
+{
+    if (bytes.size < 2 || bytes.data[0] != FORMAT_PLAIN || bytes.data[1] != 1)
+        return false;
+    struct reader reader = reader_of(slice_of(bytes.data + 2, bytes.size - 2));
+    ret_stamp->dot.actor = read_u64(&reader);
+    ret_stamp->dot.counter = read_varint(&reader);
+    for (uint64_t left = read_varint(&reader); left > 0 && !reader.bad; left--) {
+        (void)read_u64(&reader);
+        (void)read_varint(&reader);
+    }
+    ret_stamp->hlc = read_u64(&reader);
+    return !reader.bad;
 }
 
 void versions_write_head(uint32_t count, const struct history *history, struct buf *out)

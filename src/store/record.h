@@ -25,31 +25,6 @@ enum {
     STORE_KEY_MAX = 8 + BUCKET_SIZE_MAX + 1 + KEY_SIZE_MAX
 };
 
-static inline void store_u32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static inline void store_u64(uint8_t *at, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static inline uint32_t load_u32(const uint8_t *at)
-{
-    uint32_t value = 0;
-    for (int i = 3; i >= 0; i--)
-        value = value << 8 | at[i];
-    return value;
-}
-
-static inline uint64_t load_u64(const uint8_t *at)
-{
-    return (uint64_t)load_u32(at + 4) << 32 | load_u32(at);
-}
-
 /* Append the key of (HASH, BUCKET, KEY). */
 void key_append(struct buf *out, uint64_t hash, struct slice bucket, struct slice key);
 

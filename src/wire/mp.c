@@ -1,6 +1,7 @@
 /* One table of headers serves the scan and the cursor: what a first byte says about the value. */
 #include "wire/mp.h"
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 /* A value's header, decoded: `size` bytes of header, then `body` bytes, then `values` values. */
@@ -12,12 +13,21 @@ struct header {
     uint64_t values;
 };
 
-static uint64_t load_be(const uint8_t *bytes, uint32_t size)
+/* A number of 0, 1, 2, 4 or 8 bytes. */
+static inline uint64_t load_be(const uint8_t *at, uint32_t size)
 {
-    uint64_t value = 0;
-    for (uint32_t i = 0; i < size; i++)
-        value = value << 8 | bytes[i];
-    return value;
+    switch (size) {
+    case 0:
+        return 0;
+    case 1:
+        return at[0];
+    case 2:
+        return (uint64_t)at[0] << 8 | at[1];
+    case 4:
+        return (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3];
+    default:
+        return load_u64_be(at);
+    }
 }
 
 /* What follows the first bytes 0xc0..0xdf: the type, and how wide a number comes next. */
@@ -189,7 +199,7 @@ struct mp_reader mp_reader_of(struct slice bytes)
 }
 
 /* Look at the next header; false if none is there or what it announces cannot be there. */
-static bool look(const struct mp_reader *reader, struct header *ret)
+static inline bool look(const struct mp_reader *reader, struct header *ret)
 {
     size_t left = mp_left(reader);
     return !reader->bad && header_read(reader->at, left, ret) == 0 &&
@@ -197,7 +207,7 @@ static bool look(const struct mp_reader *reader, struct header *ret)
 }
 
 /* Take the next header and body; one of type MP_END and `bad` if there is none. */
-static struct header take_any(struct mp_reader *reader)
+static inline struct header take_any(struct mp_reader *reader)
 {
     struct header header;
     if (!look(reader, &header)) {
@@ -270,8 +280,30 @@ double mp_read_double(struct mp_reader *reader)
     return value;
 }
 
+/* Short strings and binaries have a header of one or two bytes: spare them the table. 0 if it is
+ * none of these, or not whole. */
+static inline uint32_t short_header(const struct mp_reader *reader, uint32_t *ret_size)
+{
+    size_t left = mp_left(reader);
+    if (reader->bad || left < 2)
+        return 0;
+    uint8_t first = reader->at[0];
+    bool fixed = first >= 0xa0 && first < 0xc0;
+    if (!fixed && first != 0xc4 && first != 0xd9)
+        return 0;
+    uint32_t header = fixed ? 1 : 2;
+    *ret_size = fixed ? first & 0x1fU : reader->at[1];
+    return *ret_size <= left - header ? header : 0;
+}
+
 struct slice mp_read_bytes(struct mp_reader *reader)
 {
+    uint32_t size = 0;
+    uint32_t short_size = short_header(reader, &size);
+    if (short_size > 0) {
+        reader->at += short_size + size;
+        return slice_of(reader->at - size, size);
+    }
     struct header header = take_any(reader);
     if (header.type == MP_STRING || header.type == MP_BINARY)
         return slice_of(reader->at - header.body, (size_t)header.body);
@@ -320,8 +352,8 @@ static void put(struct buf *buf, uint8_t first, uint64_t number, uint32_t width)
 {
     uint8_t *at = buf_reserve(buf, 9);
     *at++ = first;
-    for (uint32_t i = 0; i < width; i++)
-        at[i] = (uint8_t)(number >> (8 * (width - 1 - i)));
+    for (uint32_t i = width; i > 0; i--, number >>= 8)
+        at[i - 1] = (uint8_t)number;
     buf->size += 1 + width;
 }
 
