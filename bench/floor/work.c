@@ -112,7 +112,7 @@ void work_replies(struct floor *floor, struct conn *conn)
 }
 
 /* The number after TYPE at *AT, and its line's end; -1: not whole yet, -2: not understood. */
-static int64_t number(const struct buf *in, size_t *at, char type)
+static int64_t number(const struct buf *in, size_t *at, uint8_t type)
 {
     int64_t value = 0;
     size_t i = *at;
