@@ -424,7 +424,5 @@ struct disk *disk_mem_copy(const struct disk *disk)
         mem->tables[t].count = table->count;
     }
     mem->engine_bytes = from->engine_bytes;
-    mem->chill = from->chill;
-    mem->chill_of_64 = from->chill_of_64;
     return copy;
 }
