@@ -19,6 +19,7 @@
  *   ReadImpliesComplete who becomes reader of a slot, or starts again as one, holds all that the
  *                       slot ever acknowledged; of a slot that was rebuilt, what a quorum had
  *                       acknowledged before
+ *   OnlyReadersVote     who votes reads a slot, which nobody does in LEARN, FENCE and REBUILD
  *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves
  *   OneEpochCount       an answer rests on acknowledgements of one epoch
  *   NoDotTwice          (range, dot) names one version

@@ -97,6 +97,18 @@ uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_recor
     return last;
 }
 
+void checks_voter(struct world *world, uint32_t from, const struct range_epoch *range)
+{
+    const struct range_record *record = checks_find(world->checks, range);
+    bool reader = record == NULL; /* Not seen yet. */
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
+        reader = reader || reads(&record->slots[i], host_id(world->hosts[from]));
+    if (!reader)
+        world_violate(world, "OnlyReadersVote",
+                      "%s votes on what follows epoch %llu of range %u, of which it reads no slot",
+                      world_host_name(from), (unsigned long long)range->epoch, range->range);
+}
+
 void checks_amnesiac(struct world *world, uint32_t from, const struct message *message)
 {
     bool speaks = false;

@@ -158,6 +158,8 @@ bool checks_rebuilt(const struct checks *checks, const struct range_record *base
 /* The epoch at which slot NUMBER was last in REBUILD before RECORD, 0 if it never was. */
 uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_record *record,
                            uint8_t number);
+/* FROM votes on what follows (range, epoch): it must be the reader of a slot. */
+void checks_voter(struct world *world, uint32_t from, const struct range_epoch *range);
 /* FROM, whose disk is older than what it had said, sends MESSAGE. */
 void checks_amnesiac(struct world *world, uint32_t from, const struct message *message);
 

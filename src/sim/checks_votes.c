@@ -84,6 +84,8 @@ void checks_vote(struct world *world, uint32_t from, const struct message *messa
         return;
     if (message->type == MESSAGE_PROPOSE && message->vote.has_record)
         check_proposed(world, from, message);
-    if (message->type == MESSAGE_PROMISE || message->type == MESSAGE_ACCEPTED)
+    if (message->type == MESSAGE_PROMISE || message->type == MESSAGE_ACCEPTED) {
+        checks_voter(world, from, &message->vote.range);
         check_voted(world, from, message);
+    }
 }
