@@ -287,7 +287,8 @@ static void check_dead(const struct reading *reading)
 {
     const struct entry_op *op = reading->op;
     uint64_t begun_ms = (uint64_t)WORLD_EPOCH_S * 1000 + op->begun_us / 1000;
-    uint64_t passed = hlc_at(begun_ms - (uint64_t)reading->world->options.skew_ms_max);
+    uint64_t passed =
+        hlc_at(begun_ms - (uint64_t)reading->world->options.skew_ms_max - CLOCK_SKEW_MS);
     const struct entry_op *at = op->coordinator == 0 ? NULL : op->older;
     for (; at != NULL; at = at->older)
         if (at->coordinator == op->coordinator && at->coordinator_life == op->coordinator_life &&
