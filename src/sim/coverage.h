@@ -25,6 +25,7 @@ struct coverage {
     uint64_t methods[METHODS];       /* Requests of clients. */
     uint64_t policies[3];            /* The same, by the bucket's policy. */
     uint64_t weak, with_context, with_ttl, batches, retries;
+    uint64_t refused_full;
     uint64_t expired;       /* Versions that were read as dead for their age alone. */
     uint64_t sloppy;        /* Answers that fallbacks were counted for. */
     uint64_t hints_settled; /* Hints that their slots have. */

@@ -28,6 +28,7 @@ struct faults {
     struct ailment down[HOSTS_MAX];
     struct ailment paused[HOSTS_MAX];
     struct ailment slow_disk[HOSTS_MAX];
+    struct ailment full[HOSTS_MAX];
     struct ailment links[HOSTS_MAX]; /* One-way cuts and slow links out of the host. */
     struct later_crash crash[HOSTS_MAX];
 };
@@ -45,6 +46,11 @@ static void on_resume(struct world *world, struct world_event *event)
 static void on_fast_disk(struct world *world, struct world_event *event)
 {
     host_slow_disk(world->hosts[((struct ailment *)event)->host], 1);
+}
+
+static void on_room(struct world *world, struct world_event *event)
+{
+    host_fill_disk(world->hosts[((struct ailment *)event)->host], UINT64_MAX);
 }
 
 static void on_links_heal(struct world *world, struct world_event *event)
@@ -143,6 +149,10 @@ static void strike(struct world *world, enum fault fault, uint32_t host, uint32_
         host_slow_disk(victim, world_draw(world, 10, 200));
         world_at(world, &faults->slow_disk[host].end, end);
         break;
+    case FAULT_FULL:
+        host_fill_disk(victim, world_draw(world, 0, host_reserve(world)));
+        world_at(world, &faults->full[host].end, end);
+        break;
     case FAULT_CLOCK: {
         int64_t most = world->options.skew_ms_max;
         host_set_skew(victim, (int64_t)world_draw(world, 0, (uint64_t)(2 * most)) - most);
@@ -209,6 +219,7 @@ struct faults *faults_new(struct world *world)
         ailment_init(&faults->down[i], i, on_restart);
         ailment_init(&faults->paused[i], i, on_resume);
         ailment_init(&faults->slow_disk[i], i, on_fast_disk);
+        ailment_init(&faults->full[i], i, on_room);
         ailment_init(&faults->links[i], i, on_links_heal);
         faults->crash[i] = (struct later_crash){.event.fire = on_later_crash, .host = i};
     }
@@ -239,9 +250,11 @@ void faults_stop(struct world *world)
         struct host *host = world->hosts[i];
         world_cancel(world, &faults->links[i].end);
         world_cancel(world, &faults->slow_disk[i].end);
+        world_cancel(world, &faults->full[i].end);
         world_cancel(world, &faults->paused[i].end);
         world_cancel(world, &faults->crash[i].event);
         host_slow_disk(host, 1);
+        host_fill_disk(host, UINT64_MAX);
         if (host_state(host) == HOST_PAUSED)
             host_resume(host);
         if (faults->down[i].end.node.index > 0) {

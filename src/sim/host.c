@@ -189,6 +189,7 @@ void host_start(struct host *host)
         .tree_bits = world->options.tree_bits,
         .scrub_rate = world->options.scrub ? SCRUB_RATE : 0,
         .scrub_interval_s = SCRUB_INTERVAL_S,
+        .reserve_bytes = host_reserve(world),
         .done = host_on_done,
         .durable = host_on_durable,
         .failed = host_on_failed,
@@ -200,7 +201,9 @@ void host_start(struct host *host)
     disk_mem_hold(host->disk, false);
     int error = store_open(&options, host->disk, &host->store, &recovered, &text);
     disk_mem_hold(host->disk, true);
-    if (error < 0)
+    if (error == ERR_DISK_FULL && host->full)
+        faults_restart_later(world, host->index); /* As a supervisor does. */
+    else if (error < 0)
         world_violate(world, "StoreRecovers", "%s: %s: %.*s", world_host_name(host->index),
                       error_word(error), (int)text.size, (const char *)text.data);
     else
@@ -289,6 +292,21 @@ void host_resume(struct host *host)
 void host_slow_disk(struct host *host, uint64_t factor)
 {
     host->slowness = factor;
+}
+
+uint64_t host_reserve(const struct world *world)
+{
+    return world->options.faults[FAULT_FULL] > 0 ? 4 * world->options.segment_size : 0;
+}
+
+void host_fill_disk(struct host *host, uint64_t left)
+{
+    struct disk_space space;
+    disk_mem_set_total(host->disk, 0);
+    disk_space(host->disk, &space);
+    host->full = left != UINT64_MAX;
+    if (host->full)
+        disk_mem_set_total(host->disk, MAX(space.total - space.free + left, 1ull));
 }
 
 void host_set_skew(struct host *host, int64_t skew_ms)

@@ -26,6 +26,10 @@ void host_pause(struct host *host);
 void host_resume(struct host *host);
 /* Its disk takes FACTOR times as long. */
 void host_slow_disk(struct host *host, uint64_t factor);
+/* Let others fill its disk up to LEFT bytes; UINT64_MAX: it has room without end again. */
+void host_fill_disk(struct host *host, uint64_t left);
+/* How little room a store calls full. */
+uint64_t host_reserve(const struct world *world);
 void host_set_skew(struct host *host, int64_t skew_ms);
 /* Tell the node that its connection to another host broke. */
 void host_lose_peer(struct host *host, uint32_t other);

@@ -61,6 +61,7 @@ struct host {
     uint64_t clock_us; /* The monotonic clock began so far from the world's. */
     int64_t skew_ms;
     uint64_t slowness; /* Factor of the disk. */
+    bool full;         /* The disk has hardly any room. */
 
     struct disk *disk;          /* Owned. */
     struct disk *backup;        /* Owned; NULL before the first. */

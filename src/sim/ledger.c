@@ -385,6 +385,7 @@ void ledger_end(struct ledger *ledger, struct world *world, struct entry_op *op,
     if (answer->error < 0 && !found_nothing(answer->error)) {
         op->state = op->retried ? ENTRY_UNKNOWN : ENTRY_REFUSED; /* The first attempt may stand. */
         world->coverage.refused++;
+        world->coverage.refused_full += answer->error == ERR_DISK_FULL;
         return;
     }
     op->state = ENTRY_DONE;

@@ -12,7 +12,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_CRASH] = "crash",         [FAULT_POWER] = "power",     [FAULT_PAUSE] = "pause",
     [FAULT_SPLIT] = "split",         [FAULT_ONEWAY] = "oneway",   [FAULT_SLOW_LINK] = "slow-link",
     [FAULT_SLOW_DISK] = "slow-disk", [FAULT_CLOCK] = "clock",     [FAULT_LOST_DISK] = "lost-disk",
-    [FAULT_RESTORED] = "restored",   [FAULT_REMOVED] = "removed",
+    [FAULT_RESTORED] = "restored",   [FAULT_REMOVED] = "removed", [FAULT_FULL] = "full",
 };
 
 const char *profile_name(enum profile profile)
@@ -179,6 +179,7 @@ static void lean(struct prng *prng, struct sim_options *o)
         o->clients = between32(prng, 2, CLIENTS_MAX);
         o->operations = between32(prng, 300, 500);
         o->fault_interval_us = between(prng, 200 * MS, 3 * SECOND);
+        o->admin_interval_us = between(prng, 300 * MS, 3 * SECOND);
         o->safety_us_max = 120 * SECOND;
         break;
     case PROFILE_HINTS:

@@ -28,6 +28,7 @@ enum fault {
     FAULT_SLOW_LINK,
     FAULT_SLOW_DISK,
     FAULT_CLOCK, /* The wall clock of a node jumps, within bounds. */
+    FAULT_FULL,  /* A disk has hardly any room left, or none. */
     /* Not drawn with the others, but within a budget (losses.h): */
     FAULT_LOST_DISK, /* A node never comes back; another one takes its place. */
     FAULT_RESTORED,  /* It comes back with an older copy of its disk. */

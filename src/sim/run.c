@@ -75,9 +75,48 @@ static bool grow(struct world *world)
 
 /* --------------------------------------------------------------------------------------- Calm. */
 
+enum { SWARM_OPERATIONS = 300, SWARM_FAULTS = 5, SWARM_MOVES = 1 };
+
+/* A swarm world is to have seen something before it is judged. As drawn: one that is made smaller
+ * is what it is. */
+static bool must_be_busy(const struct world *world)
+{
+    const struct sim_options *options = &world->options;
+    struct sim_options drawn;
+    options_draw(options->seed, options->profile, &drawn);
+    return options->profile == PROFILE_SWARM && options->operations == drawn.operations &&
+           options->fault_interval_us == drawn.fault_interval_us &&
+           options->admin_interval_us == drawn.admin_interval_us &&
+           memcmp(options->faults, drawn.faults, sizeof(drawn.faults)) == 0 &&
+           options->nodes == drawn.nodes;
+}
+
+static uint64_t faults_seen(const struct world *world)
+{
+    uint64_t sum = world->coverage.step_crashes;
+    for (uint32_t i = 0; i < FAULT_COUNT; i++)
+        sum += world->coverage.faults[i];
+    return sum;
+}
+
+static bool is_busy(const struct world *world)
+{
+    return world->coverage.operations >= SWARM_OPERATIONS && faults_seen(world) >= SWARM_FAULTS &&
+           world->coverage.moves_done >= SWARM_MOVES;
+}
+
 static bool issued(struct world *world)
 {
-    return workload_issued(world);
+    return workload_issued(world) && (world->options.profile != PROFILE_SWARM || is_busy(world));
+}
+
+static void judge_busy(struct world *world)
+{
+    if (must_be_busy(world) && !is_busy(world))
+        world_violate(world, "WorldIsBusy", "%llu requests, %llu faults and %llu moves are too few",
+                      (unsigned long long)world->coverage.operations,
+                      (unsigned long long)faults_seen(world),
+                      (unsigned long long)world->coverage.moves_done);
 }
 
 static bool tables_equal(const struct core *a, const struct core *b)
@@ -259,6 +298,7 @@ static void live(struct world *world)
         judge_convergence(world, "keys cannot be read");
     else
         verify_trees(world);
+    judge_busy(world);
     for (uint32_t i = 0; i < world->hosts_count && !world_broken(world); i++)
         if (host_node(world->hosts[i]) != NULL)
             node_check(host_node(world->hosts[i]));

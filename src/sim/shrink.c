@@ -32,6 +32,7 @@ static const struct field {
     FIELD("slow-link", faults[FAULT_SLOW_LINK], 0),
     FIELD("slow-disk", faults[FAULT_SLOW_DISK], 0),
     FIELD("clock", faults[FAULT_CLOCK], 0),
+    FIELD("full", faults[FAULT_FULL], 0),
     FIELD("loss", loss_ppm, 0),
     FIELD("dup", duplicate_ppm, 0),
     FIELD("reorder", reorder_ppm, 0),
