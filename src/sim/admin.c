@@ -281,5 +281,6 @@ void admin_free(struct admin *admin)
     }
     plan_done(&admin->plan);
     buf_done(&admin->plan_bytes);
+    map_done(&admin->ordered);
     mem_free(admin);
 }

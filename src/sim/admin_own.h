@@ -2,6 +2,7 @@
 #ifndef SIM_ADMIN_OWN_H
 #define SIM_ADMIN_OWN_H
 
+#include "base/map.h"
 #include "data/plan.h"
 #include "sim/admin.h"
 #include "sim/host.h"
@@ -27,6 +28,7 @@ struct admin {
     uint32_t moves_count;
     bool planned; /* By plan_make, over all ranges. */
     bool paused;
+    struct map ordered; /* (range, slot, target) of all plans ever given. */
     bool leaving[HOSTS_MAX];
     bool removed[HOSTS_MAX];
     uint64_t plan_id;

@@ -1,4 +1,5 @@
 /* What the operator wants moved, and when. */
+#include "base/checksum.h"
 #include "sim/admin_own.h"
 #include "sim/checks.h"
 #include "sim/losses.h"
@@ -6,12 +7,26 @@
 
 #include <stdio.h>
 
+static uint64_t order_name(uint32_t range, uint8_t number, struct node_id to)
+{
+    return checksum_pair((uint64_t)range << 8 | number, checksum_pair(to.hi, to.lo));
+}
+
+bool admin_ordered(const struct world *world, uint32_t range, uint8_t number, struct node_id to)
+{
+    return map_get(&world->admin->ordered, order_name(range, number, to)) != NULL;
+}
+
 static void order_plan(struct world *world, uint32_t host, const struct plan *plan)
 {
     struct buf bytes = {0};
     plan_encode(plan, &bytes);
     admin_set(world, host, slice_string("plan"), buf_slice(&bytes));
     buf_done(&bytes);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct plan_move *move = &plan->moves[i];
+        map_put(&world->admin->ordered, order_name(move->range, move->slot, move->to), world);
+    }
     world->admin->plan_id = plan->id;
     world->admin->paused = plan->state == PLAN_PAUSED;
 }

@@ -2,6 +2,7 @@
 
 #include "base/checksum.h"
 #include "sim/admin.h"
+#include "sim/checks_end.h"
 #include "sim/checks_own.h"
 #include "sim/describe.h"
 #include "sim/host.h"
@@ -35,6 +36,8 @@ void checks_free(struct checks *checks)
     map_done(&checks->writes);
     map_done(&checks->sources);
     map_done(&checks->hints_taken);
+    map_done(&checks->streams);
+    map_done(&checks->members);
     arena_done(&checks->arena);
     mem_free(checks);
 }
@@ -112,6 +115,11 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_CHUNK_ACK:
         if (message->chunk.transfer == 0)
             checks_handed_acknowledged(world, from);
+        checks_chunk(world, from, to, message);
+        break;
+    case MESSAGE_CHUNK:
+    case MESSAGE_COMPLETE:
+        checks_chunk(world, from, to, message);
         break;
     case MESSAGE_CHOSEN:
         if (message->vote.has_record)
@@ -340,6 +348,8 @@ void checks_start(struct world *world, uint32_t host)
         if (now.epoch > 0)
             checks_complete(world, host, &core->holdings[range].record);
     }
+    if (core->holdings != NULL && host_lives(world->hosts[host]) > 1)
+        checks_verify(world, host);
 }
 
 void checks_crash(struct world *world, uint32_t host)
@@ -406,4 +416,5 @@ void checks_step(struct world *world, uint32_t host)
     check_inbound(world, host, node);
     checks_hints_bounded(world, host);
     check_departures(world, host, node);
+    checks_members(world, host);
 }

@@ -22,6 +22,9 @@
  *   OnlyReadersVote     who votes reads a slot, which nobody does in LEARN, FENCE and REBUILD
  *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves
  *   OneEpochCount       an answer rests on acknowledgements of one epoch
+ *   SnapshotAfterJoint  a chunk is read from a store that had installed the transfer's record
+ * durably TransferIdMatch     who says that it has so much of a transfer was sent so much of that
+ * transfer NoOwnershipByDetector  a slot sets out only for where an operator's plan has it go
  *   NoDotTwice          (range, dot) names one version
  *   ActorHoldsItsPast   who makes a version of an actor holds, or saw overwritten, its earlier ones
  *   StampsRise          a version is stamped later than all that it follows
@@ -30,10 +33,13 @@
  *                       has all of that, synced before it said so
  *   GenerationFresh     a generation is spoken of in one life of a process only
  *   DropStays           what was deleted for good is not there again after a restart
- *   DeparturesForever   who knows of a departure never has that member again
- *   HopBound            a request is handed on at most HOPS_MAX times
- *   PacketBound         gossip fits its bound
- *   ReservationBound    at most INBOUND_MAX transfers come in to a node at a time */
+ *   ScuttlebuttPrefix   a version of a member's record is one record, and no process goes back to
+ * an older one MemoryBound         no more requests are in flight at a node than it allows
+ *   TreeEqualsData      the hash tree equals one made from the data, after each restart and at the
+ * end PolicyFromVersionOnly  what the replicas have at the end merges to the same bytes in any
+ * order DeparturesForever   who knows of a departure never has that member again HopBound a request
+ * is handed on at most HOPS_MAX times PacketBound         gossip fits its bound ReservationBound at
+ * most INBOUND_MAX transfers come in to a node at a time */
 #ifndef SIM_CHECKS_H
 #define SIM_CHECKS_H
 

@@ -86,6 +86,8 @@ struct checks {
     struct map voters;          /* (range, epoch, host) -> struct voter */
     struct map pasts;           /* (range, key) -> struct past */
     struct map hints_taken;     /* (host, life, range, dot) -> log position */
+    struct map streams;         /* (transfer, target) -> struct stream */
+    struct map members;         /* (node, version) -> fingerprint; (observer, node) -> version */
     struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
     struct map sources;         /* (range, transfer) -> bits: slots that sent all they have */
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
@@ -135,6 +137,16 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
                  struct slice object);
 /* HOST has a record of RANGE in its log: as a reader, has it everything? */
 void checks_complete(struct world *world, uint32_t host, const struct range_record *record);
+
+/* checks_transfer.c */
+/* FROM sends TO a chunk, or says what it has of a transfer. */
+void checks_chunk(struct world *world, uint32_t from, uint32_t to, const struct message *message);
+/* RECORD, which follows BASE, is chosen: was what begins in it ordered? */
+void checks_ordered(struct world *world, uint32_t speaker, const struct range_record *base,
+                    const struct range_record *record);
+
+/* checks_members.c */
+void checks_members(struct world *world, uint32_t host);
 
 /* checks_votes.c */
 void checks_vote(struct world *world, uint32_t from, const struct message *message);

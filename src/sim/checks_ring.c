@@ -271,7 +271,10 @@ void checks_record_chosen(struct world *world, uint32_t speaker, const struct ra
         buf_done(&text);
     }
     checks_record_proposed(world, speaker, record);
-    count_stages(world, find(list, record->fork, record->nonce, record->epoch - 1), record);
+    const struct range_record *base = find(list, record->fork, record->nonce, record->epoch - 1);
+    count_stages(world, base, record);
+    if (base != NULL)
+        checks_ordered(world, speaker, base, record);
     if (list->count == list->capacity) {
         list->capacity = MAX(8u, list->capacity * 2);
         list->records = mem_grow(list->records, list->capacity * sizeof(*list->records));

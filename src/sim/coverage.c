@@ -201,6 +201,16 @@ static const struct exemption {
     {"ways", "sloppy", STRICT, "all requests are strict"},
     {"ways", "hints-settled", STRICT, "all requests are strict"},
     {"stages", "BACK", ALL & ~TRANSFER, "one cut in a thousand is taken back"},
+    {"deaths", "chunk", GOSSIP, "hardly any data"},
+    {"deaths", "drop", ALL & ~TRANSFER, "few drops, and few deaths at steps"},
+    {"durable", "departure", DISK, "too few nodes for one to leave"},
+    {"slots", "left", DISK, "too few nodes for one to leave"},
+    {"slots", "joined", CAUSAL | DISK, "no spare nodes"},
+    {"slots", "aborted", GOSSIP, "moves are short"},
+    {"ways", "refused-full", GOSSIP, "hardly any data"},
+    {"messages", "REJECT", GOSSIP | DISK, "few moves at a time"},
+    {"messages", "PREPARE", GOSSIP, "drivers hardly ever change"},
+    {"messages", "PROMISE", GOSSIP, "drivers hardly ever change"},
     {"messages", "REFUSED", ALL & ~TRANSFER, "only who comes too early or too late is refused"},
 };
 

@@ -9,6 +9,8 @@
 
 struct host;
 
+enum { HOST_REQUESTS_MAX = 64 };
+
 enum host_state {
     HOST_DOWN = 0, /* No process. */
     HOST_UP,

@@ -98,7 +98,7 @@ static void draw_workload(struct prng *prng, struct sim_options *o)
  * (swarm testing: Groce et al., ISSTA 2012). */
 static void draw_faults(struct prng *prng, struct sim_options *o)
 {
-    for (uint32_t i = 0; i <= FAULT_CLOCK; i++)
+    for (uint32_t i = 0; i <= FAULT_FULL; i++)
         o->faults[i] = chance(prng, 50) ? between32(prng, 1, 10) : 0;
     o->faults[FAULT_CRASH] += 1;
     o->fault_interval_us = chance(prng, 85) ? between(prng, 100 * MS, 3 * SECOND) : 0;

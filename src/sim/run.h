@@ -9,7 +9,6 @@
  *   RequestsAnswered    every client has its answer
  *   Available           every key can be read with r=all
  *   WorldIsBusy         a swarm world had 300 requests, five faults and a completed move
- *   TreeEqualsData      each node's hash tree equals one made from its data
  */
 #ifndef SIM_RUN_H
 #define SIM_RUN_H

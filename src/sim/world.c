@@ -2,6 +2,7 @@
 
 #include "sim/admin.h"
 #include "sim/checks.h"
+#include "sim/checks_end.h"
 #include "sim/faults.h"
 #include "sim/host.h"
 #include "sim/losses.h"
@@ -48,6 +49,7 @@ void world_done(struct world *world)
         host_free(world->hosts[i]);
     network_free(world->network);
     checks_free(world->checks);
+    looks_free(world->looks);
     heap_done(&world->queue);
     trace_done(&world->trace);
     buf_done(&world->violation.text);

@@ -44,6 +44,7 @@ struct world {
     struct workload *workload; /* Owned. */
     struct admin *admin;       /* Owned. */
     struct checks *checks;     /* Owned. */
+    struct look *looks;        /* Owned: of checks_end.c. */
 };
 
 /* Wall time at the start of every world; nothing depends on it. */
