@@ -54,8 +54,7 @@ struct memtable *memtable_new(uint64_t memory)
     uint32_t bits = PAGES_BITS_MIN;
     while (bits < PAGES_BITS_MAX && memory >> bits > PAGE_MEMORY)
         bits++;
-    struct memtable *table =
-        mem_zero(sizeof(*table) + (sizeof(struct memtable_page) << bits));
+    struct memtable *table = mem_zero(sizeof(*table) + (sizeof(struct memtable_page) << bits));
     table->bits = bits;
     return table;
 }
