@@ -158,9 +158,7 @@ struct answer *op_answer(struct core *core, struct coord_op *op, int error)
     answer->range = op->range;
     answer->epoch = record->epoch;
     answer->drops = op->bucket.drops;
-    /* What was dead once stays dead, though the wall clock be set back. */
-    core->hlc = MAX(core->hlc, hlc_at(core->now.wall_ms));
-    answer->hlc = core->hlc;
+    answer->hlc = core_hlc_now(core);
     core->counters.unavailable += error == ERR_UNAVAILABLE;
     core->counters.timeouts += error == ERR_TIMEOUT;
     core->counters.busy += error == ERR_BUSY;

@@ -227,6 +227,12 @@ uint64_t core_hlc(struct core *core)
     return core->hlc;
 }
 
+uint64_t core_hlc_now(struct core *core)
+{
+    core->hlc = MAX(core->hlc, hlc_at(core->now.wall_ms));
+    return core->hlc;
+}
+
 bool core_hlc_seen(struct core *core, uint64_t hlc)
 {
     if (hlc_ms(hlc) > core->now.wall_ms + core->timing.clock_skew_ms)

@@ -179,6 +179,9 @@ int64_t core_skew_ms(const struct core *core);
 
 /* A new stamp for a write: above all that were issued or seen. */
 uint64_t core_hlc(struct core *core);
+/* The time to read by. It never falls, so what has expired once stays dead though the wall clock be
+ * set back. */
+uint64_t core_hlc_now(struct core *core);
 /* Take note of a stamp seen in a message: false (and no move) if it is too far ahead of our clock.
  */
 bool core_hlc_seen(struct core *core, uint64_t hlc);
