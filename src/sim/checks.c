@@ -110,6 +110,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
         checks_vote(world, from, message);
         break;
     case MESSAGE_CHUNK:
+        checks_chunk(world, from, to, message);
         checks_chunk_sent(world, from, message);
         break;
     case MESSAGE_CHUNK_ACK:
@@ -117,7 +118,6 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
             checks_handed_acknowledged(world, from);
         checks_chunk(world, from, to, message);
         break;
-    case MESSAGE_CHUNK:
     case MESSAGE_COMPLETE:
         checks_chunk(world, from, to, message);
         break;
