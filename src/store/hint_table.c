@@ -180,7 +180,8 @@ static void settle(struct store *store, const struct store_op *op, struct store_
     bool other = hint_digest(hint.object) != op->digest && RULE(HINT_SAME_OBJECT);
     if (hint.bytes == 0 || left == hint.slots || other)
         return;
-    done->object = hint.object;
+    arena_reset(&store->arena); /* The cell that it lies in goes. */
+    done->object = arena_copy(&store->arena, hint.object);
     struct buf *bytes;
     size_t start = draft_begin(store, path, &bytes);
     if (left != 0) {
