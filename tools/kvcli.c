@@ -37,6 +37,10 @@
     {                                                                                              \
         "blind", 0, NULL, "do not read the key's context first"                                    \
     }
+#define IF_UNCHANGED                                                                               \
+    {                                                                                              \
+        "if-unchanged", 0, NULL, "only if nothing is stored that --context has not seen"           \
+    }
 #define END                                                                                        \
     {                                                                                              \
         NULL, 0, NULL, NULL                                                                        \
@@ -50,6 +54,9 @@ static const struct cli_option put_options[] = {
     CONTEXT,
     RESOLVE,
     BLIND,
+    {"if-absent", 0, NULL, "only if the key has no value, in one atomic step"},
+    {"if-present", 0, NULL, "only if the key has a value, in one atomic step"},
+    IF_UNCHANGED,
     {"ttl", 0, "TIME", "expires after: 30s, 5m, 12h, 7d; `none` for never"},
     {"type", 0, "TYPE", "content type to store beside the value"},
     EXPLAIN,
@@ -58,8 +65,8 @@ static const struct cli_option put_options[] = {
 static const struct cli_option get_options[] = {
     BUCKET, READS, STRICT, {"sibling", 0, "N", "of several siblings, print the Nth"}, EXPLAIN, END,
 };
-static const struct cli_option del_options[] = {BUCKET,  WRITES, DURABLE, STRICT, CONTEXT,
-                                                RESOLVE, BLIND,  EXPLAIN, END};
+static const struct cli_option del_options[] = {BUCKET,  WRITES, DURABLE,      STRICT,  CONTEXT,
+                                                RESOLVE, BLIND,  IF_UNCHANGED, EXPLAIN, END};
 static const struct cli_option mget_options[] = {BUCKET, READS, STRICT, END};
 static const struct cli_option scan_options[] = {
     BUCKET,
@@ -84,7 +91,9 @@ static const struct cli_command commands[] = {
      "Without VALUE, or with -, the value is read from standard input, byte for byte.\n"
      "The key's context is read first, so that the value replaces what is there now. In a\n"
      "bucket of policy `siblings`, a key with several siblings is left alone (exit 4), unless\n"
-     "--resolve or --context says what the value replaces.",
+     "--resolve or --context says what the value replaces. With --if-absent, --if-present or\n"
+     "--if-unchanged reading, deciding and writing are one step; where the condition does not\n"
+     "hold nothing is changed (exit 4).",
      put_options, 1, 2, run_put},
     {"get", "KEY", "print a value",
      "Prints the value as it is, with a line end only on a terminal. A key with several\n"

@@ -63,6 +63,14 @@ enum kvr_code {
 /* How many replicas must answer: 1..7, or one of these. */
 enum { KVR_DEFAULT = 0, KVR_QUORUM = 254, KVR_ALL = 255 };
 
+/* On what a put or delete depends (kvr_options). */
+enum kvr_if {
+    KVR_IF_ANY = 0,
+    KVR_IF_ABSENT,    /* The key has no value. */
+    KVR_IF_PRESENT,   /* It has one. */
+    KVR_IF_UNCHANGED, /* Nothing is stored that the context does not cover. */
+};
+
 /* The most keys or items in one kvr_mget or kvr_mput. */
 enum { KVR_BATCH_MAX = 1000 };
 
@@ -116,6 +124,10 @@ struct kvr_options {
     /* put, delete: send again up to so often when the outcome is unknown, to the same node under
      * the same request id, so that it takes effect once. 0: answer KVR_TIMEOUT instead. */
     uint32_t retries;
+    /* put, delete: only if that holds, in one step with the write; `held` of the answer says
+     * whether it did. Only the reader of the range's lowest slot carries it out, with a quorum, so
+     * KVR_UNAVAILABLE is more likely. Not together with `retries`. */
+    enum kvr_if only_if;
 };
 
 /* One of the values of a key; more than one means that they were written concurrently. */
@@ -137,6 +149,8 @@ struct kvr_answer {
     struct kvr_bytes context; /* Covers all siblings: hand it to the put that replaces them. */
     uint64_t hlc;             /* put, delete: of the new version. */
     uint32_t versions;        /* put, delete: siblings that the key has now. */
+    bool held;                /* put, delete with only_if: it was carried out. If not, nothing was
+                               * changed; `siblings` and `context` show what is there either way. */
     uint32_t needed, got;     /* Replicas that had to answer, and that did. */
     uint32_t slots, copies;   /* Replicas that the key's range has, and should have. */
     /* Nodes that stand in for owners were counted: other reads may not see it yet, or may see

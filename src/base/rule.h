@@ -59,6 +59,12 @@
     X(REWRITE_RENAMES)                                                                             \
     X(REWRITE_NOT_OVERTAKEN)                                                                       \
     X(OVERTAKER_AWAITED)                                                                           \
+    X(EDIT_AT_LOWEST)                                                                              \
+    X(EDIT_READS_QUORUM)                                                                           \
+    X(EDIT_IN_ONE_STEP)                                                                            \
+    X(EDIT_OF_ONE_EPOCH)                                                                           \
+    X(EDIT_WRITES_WHAT_IT_SAW)                                                                     \
+    X(EDIT_STAMP_KNOWN)                                                                            \
     X(TENURE_AS_READER)                                                                            \
     X(TENURE_AFTER_UNCLEAN)                                                                        \
     X(TENURE_AFTER_DAMAGE)                                                                         \

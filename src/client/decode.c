@@ -134,6 +134,8 @@ static void answer_field(struct mp_reader *reader, struct slice key, struct aren
         siblings_read(reader, arena, answer);
     } else if (is_key(key, "context")) {
         answer->context = bytes_of(mp_read_bytes(reader));
+    } else if (is_key(key, "held")) {
+        answer->held = mp_read_bool(reader);
     } else if (is_key(key, "key")) {
         answer->key = bytes_of(mp_read_bytes(reader));
     } else if (is_key(key, "hlc")) {

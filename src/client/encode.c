@@ -161,6 +161,21 @@ static int param_durability(struct kvr_client *client, struct params *params,
     return error != 0 ? error : param_consistency(client, params, "dw", options->dw);
 }
 
+static int param_if(struct kvr_client *client, struct params *params,
+                    const struct kvr_options *options)
+{
+    static const char *const words[] = {NULL, "absent", "present", "unchanged"};
+    if ((unsigned)options->only_if >= ARRAY_SIZE(words)) {
+        return client_fail(client, ERR_BAD_REQUEST, "only_if is %d, none of enum kvr_if",
+                           (int)options->only_if);
+    }
+    if (options->only_if != KVR_IF_ANY && options->retries > 0) {
+        return client_fail(client, ERR_BAD_REQUEST, "what has a condition is not sent again");
+    }
+    param_text(params, "if", words[options->only_if]);
+    return 0;
+}
+
 int encode_write(struct kvr_client *client, bool delete, struct kvr_bytes key,
                  struct kvr_bytes value, const struct kvr_options *options)
 {
@@ -181,7 +196,10 @@ int encode_write(struct kvr_client *client, bool delete, struct kvr_bytes key,
         mp_write_uint(params.out, client->id);
         mp_write_uint(params.out, ++client->sequence);
     }
-    int error = param_common(client, &params, options);
+    int error = param_if(client, &params, options);
+    if (error == 0) {
+        error = param_common(client, &params, options);
+    }
     if (error == 0) {
         error = param_durability(client, &params, options);
     }

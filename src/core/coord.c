@@ -98,6 +98,7 @@ void coord_sweep(struct coord *coord)
         buf_done(&op->object);
         buf_done(&op->later);
         mem_free(op->stands);
+        buf_done(&op->earlier);
         scan_free(op);
         mem_free(op);
     }
@@ -193,116 +194,7 @@ struct message *op_send(struct core *core, struct coord_op *op, enum message_typ
     return message;
 }
 
-/* ------------------------------------------------------------------------------------ Routing. */
-
-/* The first live reader other than this node, lowest slot first. */
-static struct node_id find_reader(struct core *core, const struct coord_op *op)
-{
-    struct node_id readers[SLOTS_MAX];
-    uint32_t count = ring_readers(&core->ring, op->range, readers, SLOTS_MAX);
-    struct node_id second = NODE_NONE;
-    for (uint32_t i = 0; i < count; i++) {
-        if (id_equal(readers[i], core->self) || !core_is_up(core, readers[i]))
-            continue;
-        if (!id_equal(readers[i], op->avoid))
-            return readers[i];
-        second = readers[i];
-    }
-    return second;
-}
-
-static void wait_for_news(struct core *core, struct coord_op *op, uint64_t delay_us)
-{
-    op->state = OP_WAITING;
-    op->waits = (uint8_t)MIN(op->waits + 1, UINT8_MAX);
-    op->retry_at_us = core->now.us + delay_us;
-    op_schedule(core, op);
-}
-
-static void forward(struct core *core, struct coord_op *op, struct node_id target, bool fallback)
-{
-    op->state = OP_FORWARDED;
-    op->target = target;
-    op->to_fallback = fallback;
-    op->epoch = range_epoch_of(op_record(core, op));
-    struct message *message = core_send(core, target, MESSAGE_FORWARD);
-    message->forward.id = op->id;
-    message->forward.hops = (uint8_t)(op->hops + 1);
-    message->forward.deadline = op->deadline;
-    message->forward.range = op->epoch;
-    message->forward.request = op->request;
-    message->forward.fallback = fallback;
-    core->counters.forwards++;
-    /* A get may be tried elsewhere; a put that may have been sent never is. */
-    op->retry_at_us =
-        op->request.method == METHOD_GET ? core->now.us + 5 * core->timing.retry_us : UINT64_MAX;
-    op_schedule(core, op);
-}
-
-/* Where the own clock is off, another reader stamps the put, if there is one. */
-static bool leaves_stamping(struct core *core, const struct coord_op *op)
-{
-    return request_writes(&op->request) && !op->remote && core_skew_ms(core) != 0 &&
-           !id_none(find_reader(core, op));
-}
-
-/* As a reader that serves the range, else as a fallback. */
-static void coordinate(struct core *core, struct coord_op *op)
-{
-    uint32_t slots = record_counted(op_record(core, op));
-    op->fallback = !op_serves(core, op->range);
-    if (op->request.method == METHOD_GET) {
-        op->needed = op_needed(op->request.r, op->bucket.r, slots);
-        get_start(core, op);
-    } else {
-        op->needed = op_needed(op->request.w, op->bucket.w, slots);
-        core->counters.fallback_puts += op->fallback;
-        put_start(core, op);
-    }
-}
-
-void op_route(struct core *core, struct coord_op *op)
-{
-    const struct range_record *record = op_record(core, op);
-    op->epoch = range_epoch_of(record);
-    if (op->request.method == METHOD_SCAN) {
-        scan_start(core, op);
-        return;
-    }
-    op->fallback = false;
-    bool serves = op_serves(core, op->range) && !leaves_stamping(core, op);
-    if (serves || fallback_coordinates(core, op)) {
-        coordinate(core, op);
-        return;
-    }
-    if (RULE(HOPS_BOUNDED) && op->remote &&
-        (op->hops >= HOPS_MAX || range_epoch_compare(&op->came_with, record) >= 0)) {
-        /* Only along rising epochs, or a request could circle between two stale nodes. */
-        bool reader = record_slot_read_by(record, core->self) != NULL;
-        op_fail(core, op, reader ? ERR_NOT_READY : ERR_WRONG_EPOCH,
-                slice_string("this node does not serve the range"));
-        return;
-    }
-    struct node_id target = record->epoch == 0 ? NODE_NONE : find_reader(core, op);
-    struct node_id fallback;
-    if (fallback_route(core, op, target, &fallback)) {
-        if (id_equal(fallback, core->self))
-            coordinate(core, op);
-        else
-            forward(core, op, fallback, true);
-    } else if (!id_none(target)) {
-        forward(core, op, target, false);
-    } else if (record->epoch == 0 || record_slot_read_by(record, core->self) != NULL) {
-        /* Just started: the ring, or a majority's welcome, is still on its way. */
-        wait_for_news(core, op, core->timing.retry_us / 4);
-    } else {
-        op_fail(core, op, ERR_UNAVAILABLE,
-                core_printf(core, "none of the %u readers of range %u can be reached%s",
-                            record_counted(record), op->range,
-                            op->request.strict ? "; the request is strict"
-                                               : ", nor a node that stands in"));
-    }
-}
+/* ------------------------------------------------------------------------------------- Timer. */
 
 static void op_timer(struct core *core, void *machine, struct timer *timer)
 {
@@ -348,6 +240,10 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
     case OP_SCANNING:
         scan_retry(core, op);
         break;
+    case OP_ASKING:
+        edit_retry(core, op);
+        break;
+    case OP_MERGING:
     case OP_STORING:
         break;
     }
@@ -368,12 +264,14 @@ static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
     op->deadline = hlc_at(core->now.wall_ms + left_ms);
     op->deadline_us = core->now.us + left_ms * 1000;
     op->retry_at_us = core->now.us + core->timing.retry_us;
+    op->request.strict |= op->request.method == METHOD_EDIT;
     if (op->request.method == METHOD_SCAN)
         op->range = range_of(op->request.cursor, core->ring.bits);
     core->counters.gets += op->request.method == METHOD_GET;
     core->counters.puts += op->request.method == METHOD_PUT;
     core->counters.deletes += op->request.method == METHOD_DELETE;
     core->counters.scans += op->request.method == METHOD_SCAN;
+    core->counters.edits += op->request.method == METHOD_EDIT;
     if (op->coord->active > op->coord->active_max || op->coord->bytes > OP_BYTES_MAX) {
         op_fail(core, op, ERR_BUSY,
                 core_printf(core, "%u requests are in flight at this node", op->coord->active));
@@ -387,7 +285,7 @@ static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
         refuse(core, op);
         return;
     }
-    if (request_writes(&op->request) && put_is_retry(core, op))
+    if (request_writes(&op->request) && op->request.method != METHOD_EDIT && put_is_retry(core, op))
         return;
     op_route(core, op);
 }
@@ -450,7 +348,7 @@ static void on_answer(struct coord *coord, struct core *core, struct node_id fro
         if (range_epoch_compare(&op->epoch, op_record(core, op)) < 0)
             op_route(core, op);
         else
-            wait_for_news(core, op, core->timing.retry_us / 8);
+            op_wait(core, op, core->timing.retry_us / 8);
         return;
     }
     struct answer *out = op_answer(core, op, answer->error);
@@ -471,6 +369,8 @@ static void on_reply(struct coord *coord, struct core *core, struct node_id from
         get_reply(core, op, from, message);
     else if (op->state == OP_SCANNING)
         scan_reply(core, op, from, message);
+    else if (op->state == OP_ASKING)
+        edit_reply(core, op, from, message);
 }
 
 void coord_message(struct coord *coord, struct core *core, struct node_id from,
@@ -489,7 +389,9 @@ void coord_stored(struct coord *coord, struct core *core, const struct store_don
     struct coord_op *op = map_get(&coord->ops, done->token & 0x00ffffffffffffffu);
     if (op == NULL)
         return; /* Its deadline passed first. */
-    if (done->type == STORE_READ)
+    if (op->request.method == METHOD_EDIT)
+        edit_stored(core, op, done);
+    else if (done->type == STORE_READ)
         get_stored(core, op, done);
     else
         put_stored(core, op, done);

@@ -26,10 +26,17 @@ void op_deadline_passed(struct core *core, struct coord_op *op)
                 core_printf(core, "range %u: too few replicas answered before the deadline",
                             op->range));
         break;
+    case OP_ASKING:
+    case OP_MERGING:
+        op_fail(core, op, ERR_UNAVAILABLE,
+                core_printf(core, "too few copies of range %u answered before the deadline",
+                            op->range));
+        break;
     case OP_STORING:
     case OP_WRITING:
     case OP_READING: {
-        bool write = op->state != OP_READING;
+        bool write = op->state != OP_READING &&
+                     (op->request.method != METHOD_EDIT || op->made || op->state == OP_STORING);
         struct answer *answer = op_answer(core, op, write ? ERR_TIMEOUT : ERR_UNAVAILABLE);
         uint32_t strict;
         answer->got = (uint8_t)(write ? put_got(core, op, &strict) : get_got(op));

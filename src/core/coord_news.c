@@ -13,7 +13,13 @@ void coord_record(struct coord *coord, struct core *core, uint32_t range)
             op_route(core, op);
             break;
         case OP_WRITING:
-            put_restart(core, op);
+            if (op->request.method == METHOD_EDIT)
+                edit_record(core, op);
+            else
+                put_restart(core, op);
+            break;
+        case OP_ASKING:
+            edit_record(core, op);
             break;
         case OP_READING:
             op->epoch = range_epoch_of(op_record(core, op));
@@ -28,6 +34,7 @@ void coord_record(struct coord *coord, struct core *core, uint32_t range)
             scan_range(core, op);
             break;
         case OP_FORWARDED: /* The target knows better, and will say so. */
+        case OP_MERGING:   /* Looked at once merged. */
         case OP_STORING:   /* Sent to the new record's slots once stored. */
             break;
         }

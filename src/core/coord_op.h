@@ -9,10 +9,12 @@
 enum op_state {
     OP_WAITING,   /* For a usable record or reader; looked at again at the retry interval. */
     OP_FORWARDED, /* Handed to `target`. */
-    OP_STORING,   /* PUT: the local update is under way. */
-    OP_WRITING,   /* PUT: acknowledgements are counted, after the answer too. */
+    OP_STORING,   /* PUT, EDIT: the local update is under way. */
+    OP_WRITING,   /* PUT, EDIT: acknowledgements are counted, after the answer too. */
     OP_READING,   /* GET */
     OP_SCANNING,  /* SCAN */
+    OP_ASKING,    /* EDIT: what the range's nodes hold. */
+    OP_MERGING,   /* EDIT: what they hold is put into the own copy. */
 };
 
 /* What one replica answered to a SCAN of the present range. */
@@ -75,12 +77,12 @@ struct coord_op {
     bool local;        /* PUT: durable here. GET: our own object is merged. */
     bool rewritten;    /* PUT: written once more to read as the latest. */
     struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */
-    uint8_t acked[SLOTS_MAX]; /* PUT: bits by writer; index as in the record. */
+    uint8_t acked[SLOTS_MAX]; /* PUT, EDIT: bits by writer; index as in the record. */
     uint8_t asked;            /* GET, SCAN: bits by slot index. */
     uint8_t got;              /* GET: bits by slot index. */
     uint8_t stale;            /* GET: bits by slot index: lacks something that another has. */
     uint64_t asked_us;        /* GET: when the last readers were asked. */
-    bool digests;             /* GET: digests are asked for first. */
+    bool digests;             /* GET, EDIT: digests are asked for first. */
     bool unreadable;          /* GET: our own record is damaged; it may be healed meanwhile. */
     bool heals;               /* GET: asked by nobody; its outcome heals our own record. */
     bool renewing;            /* PUT: met a damaged record, waits for a new tenure, */
@@ -88,6 +90,11 @@ struct coord_op {
 
     struct stand *stands; /* Owned. FALLBACKS_MAX of them, NULL while none is needed. */
     uint8_t stands_count;
+
+    uint64_t stamp;     /* EDIT: what its version will be stamped. */
+    bool made;          /* EDIT: a version was made. */
+    uint8_t outcome;    /* EDIT: enum edit_outcome. */
+    struct buf earlier; /* Owned. EDIT: the object before. */
 
     struct scan_part *parts; /* Owned. SCAN: SLOTS_MAX of them. */
     struct buf result;       /* Owned. SCAN: entries, as in a part. */
@@ -136,11 +143,22 @@ void op_swap_askers(struct coord_op *a, struct coord_op *b);
 void op_route(struct core *core, struct coord_op *op);
 /* Answer OP, whose deadline has passed, with what came until then. */
 void op_deadline_passed(struct core *core, struct coord_op *op);
+/* Look at OP again after DELAY_US, or when a newer record comes. */
+void op_wait(struct core *core, struct coord_op *op, uint64_t delay_us);
 /* Set the timer to the earliest of deadline, retry and hedge. */
 void op_schedule(struct core *core, struct coord_op *op);
 /* Send the operation's key to NODE as WRITE or READ for slot number SLOT. */
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
                         struct node_id node, uint8_t slot);
+
+/* Have OP's object, in the own log at POSITION, acknowledged by all writers. */
+void put_write(struct core *core, struct coord_op *op, uint64_t position);
+/* Do acknowledgements wait for the sync? */
+bool put_synced(const struct coord_op *op);
+/* What the request and the bucket say of the expiry: 0 never. */
+uint64_t put_ttl_ms(const struct coord_op *op);
+/* A new dot of this node for OP. */
+struct dot put_dot(struct core *core, struct coord_op *op);
 
 /* Is OP a retry of a put that this node coordinates, or coordinated? Then it is answered for that
  * one, and OP is over. Before routing: the range may have moved since. */
@@ -209,6 +227,15 @@ bool fallback_route(struct core *core, struct coord_op *op, struct node_id reade
                     struct node_id *ret_target);
 /* Whoever OP was handed to does not serve the range, or cannot take it. */
 void fallback_refused(struct coord_op *op);
+/* This node is the one that runs edits of OP's range. */
+void edit_start(struct core *core, struct coord_op *op);
+void edit_stored(struct core *core, struct coord_op *op, const struct store_done *done);
+void edit_reply(struct core *core, struct coord_op *op, struct node_id from,
+                const struct message *message);
+/* Ask again those that have not answered. */
+void edit_retry(struct core *core, struct coord_op *op);
+/* A newer record than that which OP rests on is there. */
+void edit_record(struct core *core, struct coord_op *op);
 
 void get_start(struct core *core, struct coord_op *op);
 void get_stored(struct core *core, struct coord_op *op, const struct store_done *done);

@@ -7,26 +7,31 @@
 
 enum { LINGER_US = 2000000 }; /* After the answer, for the slots that have not acknowledged yet. */
 
-static bool synced(const struct coord_op *op)
+bool put_synced(const struct coord_op *op)
 {
     return op->bucket.log_mode == LOG_ALWAYS || op->request.dw > 0 || op->bucket.dw > 0;
 }
 
-static uint64_t ttl_of(const struct coord_op *op)
+uint64_t put_ttl_ms(const struct coord_op *op)
 {
     if (op->request.ttl_ms == UINT64_MAX)
         return 0;
     return op->request.ttl_ms == 0 ? op->bucket.ttl_ms : op->request.ttl_ms;
 }
 
+struct dot put_dot(struct core *core, struct coord_op *op)
+{
+    op->coord->counter += RULE(DOTS_RISE) || op->coord->counter == 0;
+    uint64_t tenure = op->fallback ? hinted_tenure(&core->hinted, op->range, core->generation)
+                                   : core->holdings[op->range].tenure;
+    return (struct dot){actor_of(core->self, tenure), op->coord->counter};
+}
+
 /* Make a new version from the local object, under CONTEXT (empty: blind). */
 static void update(struct core *core, struct coord_op *op, struct slice context)
 {
     const struct holding *holding = &core->holdings[op->range];
-    op->coord->counter += RULE(DOTS_RISE) || op->coord->counter == 0;
-    uint64_t tenure =
-        op->fallback ? hinted_tenure(&core->hinted, op->range, core->generation) : holding->tenure;
-    op->dot = (struct dot){actor_of(core->self, tenure), op->coord->counter};
+    op->dot = put_dot(core, op);
     struct store_op *store = core_store(core, op->fallback ? STORE_HINT_UPDATE : STORE_UPDATE,
                                         token_of(OWNER_COORD, op->id));
     if (op->fallback) {
@@ -36,7 +41,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     store->range = op->range;
     store->fork = holding->record.fork;
     store->epoch = holding->record.epoch;
-    store->sync = synced(op);
+    store->sync = put_synced(op);
     store->renewed = op->renewed;
     store->hash = op->hash;
     store->bucket = op->request.bucket;
@@ -44,7 +49,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     store->update = (struct update){
         .dot = op->dot,
         .hlc = core_hlc(core),
-        .ttl_ms = ttl_of(op),
+        .ttl_ms = put_ttl_ms(op),
         .drops = op->bucket.drops,
         .policy = op->bucket.policy,
         .tombstone = op->request.method == METHOD_DELETE,
@@ -158,10 +163,15 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     /* Our stamp is news to our own clock as well. */
     core->hlc = MAX(core->hlc, done->hlc);
     op->hlc = done->hlc;
-    op->local = !RULE(COORD_COUNTS_SYNCED);
     take_object(op, done);
+    put_write(core, op, done->position);
+}
+
+void put_write(struct core *core, struct coord_op *op, uint64_t position)
+{
+    op->local = !RULE(COORD_COUNTS_SYNCED);
     op->state = OP_WRITING;
-    core_when_durable(core, done->position, synced(op), token_of(OWNER_COORD, op->id));
+    core_when_durable(core, position, put_synced(op), token_of(OWNER_COORD, op->id));
     if (stands_allowed(op) && core->members.count > op_record(core, op)->slots_count) {
         op->hedge_at_us = core->now.us + core->timing.hedge_us;
         op_schedule(core, op);
@@ -282,7 +292,7 @@ static void rewrite(struct core *core, struct coord_op *op)
     merge->range = op->range;
     merge->fork = holding->record.fork;
     merge->epoch = holding->record.epoch;
-    merge->sync = synced(op);
+    merge->sync = put_synced(op);
     merge->hash = op->hash;
     merge->bucket = op->request.bucket;
     merge->key = op->request.key;
@@ -358,6 +368,8 @@ static void answer(struct core *core, struct coord_op *op, uint32_t got, bool sl
     op->hedge_at_us = 0;
     out->hlc = op->hlc;
     out->object = buf_slice(&op->object);
+    out->outcome = op->outcome;
+    out->earlier = buf_slice(&op->earlier);
     op->deadline_us = MIN(op->deadline_us, core->now.us + LINGER_US);
     op_schedule(core, op);
 }
@@ -365,7 +377,9 @@ static void answer(struct core *core, struct coord_op *op, uint32_t got, bool sl
 /* Would reads show a version that was seen in an acknowledgement instead of ours? */
 static bool reads_earlier(struct core *core, const struct coord_op *op)
 {
-    bool ordered = op->bucket.policy != POLICY_SIBLINGS && !op->fallback;
+    /* An edit follows all that a quorum held; what it did not see is concurrent with it. */
+    bool ordered =
+        op->bucket.policy != POLICY_SIBLINGS && !op->fallback && op->request.method != METHOD_EDIT;
     return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
            (!overtaken(core, op, buf_slice(&op->later)) ||
             still_hidden(core, op, buf_slice(&op->later)));

@@ -233,6 +233,24 @@ uint64_t core_hlc_now(struct core *core)
     return core->hlc;
 }
 
+void core_note_lead(struct core *core, const struct range_record *record)
+{
+    struct holding *holding = &core->holdings[record->range];
+    const struct range_record *before = &holding->record;
+    bool led = before->epoch + 1 == record->epoch && before->fork == record->fork &&
+               id_equal(record_driver(before), core->self);
+    if (!led)
+        holding->leads_us = core->now.us;
+}
+
+int core_edit_stamp(struct core *core, uint64_t stamp)
+{
+    bool founded = core->generation == 1; /* No earlier life. */
+    if (!founded && core->now.us < core->started_us + core_stamps_settle_us(core))
+        return ERR_NOT_READY;
+    return core_hlc_seen(core, stamp) ? 0 : ERR_CLOCK_SKEW;
+}
+
 bool core_hlc_seen(struct core *core, uint64_t hlc)
 {
     if (hlc_ms(hlc) > core->now.wall_ms + core->timing.clock_skew_ms)

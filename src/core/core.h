@@ -61,14 +61,16 @@ struct signal {
 /* What this node itself holds of a range: the installed record decides what it answers. */
 struct holding {
     struct range_record record; /* Newest installed; epoch 0: never a member. */
-    uint64_t tenure; /* Names the actor under which it writes; 0 while it is no reader. */
-    bool durable;    /* The install is synced. */
-    bool fresh;      /* It was installed in this life of the process. */
-    bool ready;      /* A majority of its voters has welcomed this life. */
+    uint64_t tenure;   /* Names the actor under which it writes; 0 while it is no reader. */
+    bool durable;      /* The install is synced. */
+    bool fresh;        /* It was installed in this life of the process. */
+    bool ready;        /* A majority of its voters has welcomed this life. */
+    uint64_t leads_us; /* When, in this life, it installed the first record of an unbroken row under
+                        * which it reads the lowest slot, if it does. */
 };
 
 struct node_counters {
-    uint64_t gets, puts, deletes, scans;
+    uint64_t gets, puts, deletes, scans, edits;
     uint64_t forwards, wrong_epochs, hedges;
     uint64_t unavailable, timeouts, busy;
     uint64_t read_repairs, repaired_in, repaired_out; /* Objects. */
@@ -90,6 +92,7 @@ struct core {
     struct moment now;        /* Of the present step; its wall clock as core_step_at() sees it. */
     uint64_t own_wall_ms;     /* The wall clock as the host gave it. */
     struct peer_clocks peers; /* What it is judged by; kept by the detector. */
+    uint64_t started_us;      /* Monotonic, of this life's first step. */
     uint64_t hlc;             /* Last stamp issued or seen. */
     struct prng prng;
     struct member_table members;
@@ -185,6 +188,20 @@ uint64_t core_hlc_now(struct core *core);
 /* Take note of a stamp seen in a message: false (and no move) if it is too far ahead of our clock.
  */
 bool core_hlc_seen(struct core *core, uint64_t hlc);
+
+/* RECORD is about to be installed here: keep `leads_us` of its holding. */
+void core_note_lead(struct core *core, const struct range_record *record);
+/* How long stamps of the past may lie ahead of the clock of a node that has just taken over, or has
+ * forgotten what it saw: two clocks may differ by clock_skew_ms, and a stamp is taken so far ahead.
+ */
+static inline uint64_t core_stamps_settle_us(const struct core *core)
+{
+    return (uint64_t)core->timing.clock_skew_ms * 2 * 1000;
+}
+/* An edit elsewhere will be stamped STAMP: from here on this node's own stamps are later, and all
+ * that it answers says so. 0; ERR_CLOCK_SKEW; ERR_NOT_READY while this life is so young that it may
+ * have forgotten such a promise of an earlier one. */
+int core_edit_stamp(struct core *core, uint64_t stamp) CHECK_RESULT;
 
 /* Completion tokens: top byte says whose it is. */
 enum owner {

@@ -220,6 +220,7 @@ struct message {
             bool digest;           /* READ: the digest suffices. */
             bool repair;           /* WRITE: not a fresh put; never refused for its stamp. */
             bool hinted;           /* READ: the hint of the key is meant. */
+            uint64_t stamp;        /* READ: for an edit that will be stamped so; 0 for a get. */
             struct slice bucket;
             struct slice key;
             struct slice object; /* WRITE, HINT */

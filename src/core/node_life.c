@@ -196,6 +196,7 @@ int node_new(const struct node_options *options, struct moment now, struct effec
     core->self = self;
     core->timing = options->timing;
     core->now = now;
+    core->started_us = now.us;
     core->out = out;
     prng_init(&core->prng, options->seed);
     core->generation = counter.generation + 1;

@@ -188,8 +188,7 @@ static void install(struct registers *registers, struct core *core,
 {
     struct holding *holding = &core->holdings[record->range];
     bool reads = record_slot_read_by(record, core->self) != NULL;
-    bool read_before =
-        holding->record.epoch > 0 && record_slot_read_by(&holding->record, core->self) != NULL;
+    bool read_before = record_slot_read_by(&holding->record, core->self) != NULL;
     if (reads && ((RULE(TENURE_AS_READER) && !read_before) || holding->tenure == 0))
         holding->tenure = tenure_draw(core, &registers->tenures_next);
     else if (RULE(TENURE_AS_READER) && !reads)
@@ -197,6 +196,7 @@ static void install(struct registers *registers, struct core *core,
     /* Who was no member has no past to have forgotten. */
     if (holding->record.epoch == 0 || !record_has_member(&holding->record, core->self))
         holding->ready = true;
+    core_note_lead(core, record);
     holding->record = *record;
     holding->durable = !RULE(INSTALLED_SYNCED);
     holding->fresh = true;

@@ -158,8 +158,13 @@ static void on_read(struct replica *replica, struct core *core, struct node_id f
     const struct range_epoch *range = &message->write.range;
     bool show = false;
     int error = admit(core, range, &show);
-    if (error == 0 && !reads_slot(core, range->range, message->write.slot))
+    uint64_t stamp = message->write.stamp;
+    bool asked = reads_slot(core, range->range, message->write.slot) ||
+                 (stamp != 0 && writes_slot(core, range->range, message->write.slot));
+    if (error == 0 && !asked)
         error = ERR_WRONG_EPOCH;
+    if (error == 0 && stamp != 0 && RULE(EDIT_STAMP_KNOWN))
+        error = core_edit_stamp(core, stamp);
     if (error < 0) {
         refuse(core, from, message->write.id, range, message->write.slot, error, show);
         return;

@@ -24,7 +24,8 @@ struct moment {
 /* ------------------------------------------------------------------ The store of a shard. */
 
 enum store_op_type {
-    STORE_UPDATE = 1, /* Read, object_update, write. Done: the new object, position. */
+    STORE_UPDATE = 1, /* Read, object_update (or object_edit), write. Done: the object, position; of
+                       * an edit what came of it. */
     STORE_MERGE,      /* Read, object_merge, write if changed. Done: the merged object, position. */
     STORE_READ,       /* Done: the object, empty if there is none. */
     STORE_SCAN,       /* Done: entries in (hash, bucket, key) order. */
@@ -123,7 +124,9 @@ struct store_done {
     uint64_t position; /* Log position that holds the change: durable once synced >= position. For
                         * an unchanged object, the newest position that may hold it. */
     uint64_t hlc;      /* STORE_UPDATE: the final stamp. */
-    bool changed;      /* STORE_MERGE */
+    bool changed;      /* STORE_UPDATE (but for some edits always), STORE_MERGE */
+    enum edit_outcome outcome; /* STORE_UPDATE of an edit. */
+    struct slice earlier;      /* The object before, where the edit asks for it. */
     struct slice object;
     const struct entry *entries;
     uint32_t entries_count;

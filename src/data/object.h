@@ -22,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "data/edit.h"
 
 enum policy {
     POLICY_SIBLINGS = 0, /* All are returned, the client merges. */
@@ -82,9 +83,12 @@ struct update {
     enum policy policy;
     bool tombstone;
     bool blind;           /* No context was given: see below. */
+    bool follows;         /* Blind, and follows all that is there whatever the policy. */
     struct slice context; /* Client's context as made by object_context; empty with blind. */
     struct slice type;
     struct slice value;
+    const struct edit *edit; /* For object_edit: what is made of the value that is there. */
+    uint64_t now;            /* object_edit: HLC at which it is judged what has expired. */
 };
 
 /* Apply UPDATE to the coordinator's LOCAL object and append the new object to OUT.
@@ -99,6 +103,19 @@ struct update {
  * left (hostile stamps). OUT is unchanged on any error. */
 int object_update(struct slice local, const struct update *update, struct buf *out,
                   uint64_t *ret_hlc) CHECK_RESULT;
+
+struct edited {
+    enum edit_outcome outcome;
+    bool changed; /* False: OUT is unchanged. */
+    uint64_t hlc; /* The stamp of the new version. */
+};
+
+/* Apply UPDATE->edit, whose operand is UPDATE->value, to what a reader sees of LOCAL, and append
+ * the new object to OUT where anything changes: a version that follows all that LOCAL holds, and
+ * stamped exactly UPDATE->hlc. UPDATE->context is what EDIT_IF_UNCHANGED compares with.
+ * 0; ERR_CONFLICT where LOCAL holds a version stamped as high or higher; else as object_update. */
+int object_edit(struct slice local, const struct update *update, struct arena *arena,
+                struct buf *out, struct edited *ret_edited) CHECK_RESULT;
 
 /* Append the client's context of a read of OBJECT: the union of all siblings' contexts and dots,
  * and the highest hlc, with a checksum over hash seed, bucket, key and entries. An empty object

@@ -144,7 +144,8 @@ static int write_update(struct work *work, const struct update *update, struct b
         return ERR_BAD_CONTEXT;
     if (history_covers(&work->known, made->dot))
         return ERR_CORRUPT;
-    bool stands_beside = update->policy == POLICY_SIBLINGS && RULE(BLIND_SIBLINGS_STAND);
+    bool stands_beside =
+        update->policy == POLICY_SIBLINGS && !update->follows && RULE(BLIND_SIBLINGS_STAND);
     if (!update->blind || stands_beside)
         return write_beside(work, out);
     write_sole(work, out);

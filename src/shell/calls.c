@@ -127,16 +127,18 @@ static void remember(struct call *call, const struct request *request, bool valu
     call->asked.method = request->method;
     call->asked.values = values;
     call->asked.hash_seed = hash_seed;
-    if (request->method == METHOD_SCAN)
+    if (request->method == METHOD_SCAN && call->reply == NULL)
         return;
-    size_t size = request->bucket.size + request->key.size;
+    struct slice key = request->method == METHOD_SCAN ? SLICE_NONE : request->key;
+    size_t size = request->bucket.size + key.size;
     uint8_t *name = call->name;
     if (size > CALL_NAME_SIZE)
         name = call->long_name = mem_alloc(size);
     memcpy(name, request->bucket.data, request->bucket.size);
-    memcpy(name + request->bucket.size, request->key.data, request->key.size);
+    if (key.size > 0)
+        memcpy(name + request->bucket.size, key.data, key.size);
     call->asked.bucket = slice_of(name, request->bucket.size);
-    call->asked.key = slice_of(name + request->bucket.size, request->key.size);
+    call->asked.key = slice_of(name + request->bucket.size, key.size);
 }
 
 static void submit(struct session *session, struct call *call, const struct request *request,
@@ -228,7 +230,8 @@ void calls_part(struct session *session, const struct request *request, struct r
     ASSERT(call != NULL);
     call->reply = reply;
     call->part = part;
-    call->write = write || request->method == METHOD_PUT || request->method == METHOD_DELETE;
+    call->write = write || request->method == METHOD_PUT || request->method == METHOD_DELETE ||
+                  request->method == METHOD_EDIT;
     if (request->method != METHOD_SCAN) {
         const struct core *core = node_core(session->clients->engine->node);
         call->key_hash = key_hash(core->cluster.hash_seed, request->bucket, request->key);
@@ -243,21 +246,35 @@ void calls_defer(struct clients *clients, struct call *call)
     clients->calls.deferred = call;
 }
 
+/* What follows the answer that CALL had: the next page of a scan, or the delete of what was read.
+ */
+static struct request next_request(const struct call *call)
+{
+    struct request request = {.method = METHOD_DELETE, .bucket = call->asked.bucket};
+    if (call->asked.method == METHOD_SCAN) {
+        request.method = METHOD_SCAN;
+        request.limit = RPC_SCAN_LIMIT_MAX;
+        request.cursor = call->cursor;
+        request.key = buf_slice(&call->result);
+    } else {
+        request.key = call->asked.key;
+        request.context = buf_slice(&call->result);
+    }
+    return request;
+}
+
 void calls_turn(struct clients *clients)
 {
     struct call *call = clients->calls.deferred;
     clients->calls.deferred = NULL;
     while (call != NULL) {
         struct call *next = call->next;
-        const struct request request = {.method = METHOD_DELETE,
-                                        .bucket = call->asked.bucket,
-                                        .key = call->asked.key,
-                                        .context = buf_slice(&call->result)};
+        const struct request request = next_request(call);
         const struct event event = {
             .type = EVENT_REQUEST,
             .request = {.client = call->number, .request = &request},
         };
-        call->asked.method = METHOD_DELETE;
+        call->asked.method = request.method;
         engine_step(clients->engine, &event);
         call = next;
     }

@@ -32,7 +32,9 @@ struct call {
     bool live;
     uint64_t began_us;
     struct rpc_asked asked;
-    struct buf result; /* Owned. Of a command that succeeds; the context of a deferred delete. */
+    struct buf result; /* Owned. Of a command that succeeds; the context of a deferred delete, the
+                        * last key of a scan that goes on, */
+    uint64_t cursor;   /* and the hash at which it does. */
     uint8_t name[CALL_NAME_SIZE];
     uint8_t *long_name; /* Owned. Bucket and key where `name` is too small. */
     struct call *next;  /* Of a free or deferred one. */
@@ -47,7 +49,7 @@ struct calls {
     uint32_t count;
     uint32_t capacity;
     struct call *free;
-    struct call *deferred; /* Deletes to be sent at the end of the turn. */
+    struct call *deferred; /* What is to be sent at the end of the turn. */
     uint32_t live;
 };
 
@@ -61,8 +63,8 @@ void calls_command(struct session *session, uint32_t id, const struct command *c
  * REQUEST is a read. */
 void calls_part(struct session *session, const struct request *request, struct resp_reply *reply,
                 uint32_t part, bool write);
-/* CALL has read a key, and its `result` is the context: delete what it read at the end of the turn.
- */
+/* CALL goes on at the end of the turn: it has read a key, and its `result` is the context to delete
+ * it with; or it has scanned up to `cursor` and `result`. */
 void calls_defer(struct clients *clients, struct call *call);
 /* End of a turn: send what was deferred. */
 void calls_turn(struct clients *clients);

@@ -116,6 +116,7 @@ void engine_done(void *arg, const struct store_done *done)
     struct store_done *copy = arena_alloc(arena, sizeof *copy);
     *copy = *done;
     copy->object = arena_copy(arena, done->object);
+    copy->earlier = arena_copy(arena, done->earlier);
     copy->entries = done->entries_count == 0 ? NULL : entries_copy(arena, done);
     if (done->entries_slots != NULL)
         copy->entries_slots =

@@ -223,7 +223,7 @@ static void write_histograms(const struct exposition *figures, struct buf *out)
     static const char *const labels[METRIC_METHODS] = {
         [METRIC_OTHER] = "method=\"other\",", [METHOD_GET] = "method=\"get\",",
         [METHOD_PUT] = "method=\"put\",",     [METHOD_DELETE] = "method=\"delete\",",
-        [METHOD_SCAN] = "method=\"scan\",",
+        [METHOD_SCAN] = "method=\"scan\",",   [METHOD_EDIT] = "method=\"edit\",",
     };
     head(out, "kvring_request_duration_seconds", "histogram",
          "Time from a client's request to its answer at this node.");

@@ -25,7 +25,7 @@ uint64_t histogram_below(const struct histogram *histogram, uint32_t power);
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile);
 
 /* Latencies are kept by method; what is no data method shares one. */
-enum { METRIC_OTHER = 0, METRIC_METHODS = METHOD_SCAN + 1 };
+enum { METRIC_OTHER = 0, METRIC_METHODS = METHOD_EDIT + 1 };
 
 struct metrics {
     struct histogram requests[METRIC_METHODS]; /* Since the start, by enum method. */

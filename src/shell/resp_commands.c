@@ -7,10 +7,8 @@
 #include "base/limits.h"
 #include "shell/clients.h"
 
-/* As for RPC (wire/rpc.c): an expiry must fit into the 48 bits of an HLC. */
-static const int64_t ttl_ms_max = INT64_C(100) * 365 * 24 * 3600 * 1000;
-static const char syntax_error[] = "syntax error";
-static const char not_integer[] = "value is not an integer or out of range";
+const char resp_syntax_error[] = "syntax error";
+const char resp_not_integer[] = "value is not an integer or out of range";
 
 void resp_wrong_arity(struct session *session, const char *name)
 {
@@ -21,15 +19,14 @@ void resp_wrong_arity(struct session *session, const char *name)
 
 /* ------------------------------------------------------------------------------ Requests. */
 
-static struct request request_of(const struct session *session, enum method method,
-                                 struct slice key)
+struct request resp_request(const struct session *session, enum method method, struct slice key)
 {
     return (struct request){
         .method = method, .bucket = slice_string(session->resp->bucket), .key = key};
 }
 
 /* Keys are checked before any part is sent. */
-static bool key_good(struct session *session, struct slice key)
+bool resp_key_good(struct session *session, struct slice key)
 {
     if (key.size == 0)
         resp_fail(session, "BAD_REQUEST", "a key must not be empty");
@@ -38,7 +35,7 @@ static bool key_good(struct session *session, struct slice key)
     return key.size > 0 && key.size <= KEY_SIZE_MAX;
 }
 
-static bool value_good(struct session *session, struct slice value)
+bool resp_value_good(struct session *session, struct slice value)
 {
     size_t most = session->clients->options.value_size_max;
     char text[100];
@@ -50,7 +47,7 @@ static bool value_good(struct session *session, struct slice value)
     return false;
 }
 
-static void send_one(struct session *session, enum resp_kind kind, const struct request *request)
+void resp_send(struct session *session, enum resp_kind kind, const struct request *request)
 {
     struct resp_reply *reply = resp_reply_begin(session, kind, 1);
     if (reply == NULL)
@@ -62,10 +59,10 @@ static void send_one(struct session *session, enum resp_kind kind, const struct 
 static void read_one(struct session *session, enum resp_kind kind,
                      const struct resp_command *command)
 {
-    if (!key_good(session, command->words[1]))
+    if (!resp_key_good(session, command->words[1]))
         return;
-    const struct request request = request_of(session, METHOD_GET, command->words[1]);
-    send_one(session, kind, &request);
+    const struct request request = resp_request(session, METHOD_GET, command->words[1]);
+    resp_send(session, kind, &request);
 }
 
 static void run_get(struct session *session, const struct resp_command *command)
@@ -93,6 +90,35 @@ static void run_pttl(struct session *session, const struct resp_command *command
     read_one(session, RESP_KIND_PTTL, command);
 }
 
+static void run_expiretime(struct session *session, const struct resp_command *command)
+{
+    read_one(session, RESP_KIND_EXPIRES, command);
+}
+
+static void run_pexpiretime(struct session *session, const struct resp_command *command)
+{
+    read_one(session, RESP_KIND_EXPIRES_MS, command);
+}
+
+static void run_getrange(struct session *session, const struct resp_command *command)
+{
+    int64_t from, to;
+    if (!resp_number(command->words[2], &from) || !resp_number(command->words[3], &to)) {
+        resp_fail(session, "ERR", resp_not_integer);
+        return;
+    }
+    if (!resp_key_good(session, command->words[1]))
+        return;
+    const struct request request = resp_request(session, METHOD_GET, command->words[1]);
+    struct resp_reply *reply = resp_reply_begin(session, RESP_KIND_PART, 1);
+    if (reply == NULL)
+        return;
+    reply->from = from;
+    reply->to = to;
+    resp_reply_part(session, reply, 0, &request);
+    resp_reply_sent(session, reply);
+}
+
 static void run_kv_get(struct session *session, const struct resp_command *command)
 {
     read_one(session, RESP_KIND_SIBLINGS, command);
@@ -103,11 +129,11 @@ static void read_many(struct session *session, enum resp_kind kind,
 {
     uint32_t count = command->count - 1;
     for (uint32_t i = 0; i < count; i++)
-        if (!key_good(session, command->words[i + 1]))
+        if (!resp_key_good(session, command->words[i + 1]))
             return;
     struct resp_reply *reply = resp_reply_begin(session, kind, count);
     for (uint32_t i = 0; reply != NULL && i < count; i++) {
-        const struct request request = request_of(session, METHOD_GET, command->words[i + 1]);
+        const struct request request = resp_request(session, METHOD_GET, command->words[i + 1]);
         resp_reply_part(session, reply, i, &request);
     }
     if (reply != NULL)
@@ -166,13 +192,13 @@ static void write_many(struct session *session, enum resp_kind kind, enum method
 {
     uint32_t words[RESP_KEYS_MAX];
     for (uint32_t i = 1; i < command->count; i += step)
-        if (!key_good(session, command->words[i]) ||
-            (step == 2 && !value_good(session, command->words[i + 1])))
+        if (!resp_key_good(session, command->words[i]) ||
+            (step == 2 && !resp_value_good(session, command->words[i + 1])))
             return;
     uint32_t count = find_writes(session, command, step, words);
     struct resp_reply *reply = resp_reply_begin(session, kind, count);
     for (uint32_t i = 0; reply != NULL && i < count; i++) {
-        struct request request = request_of(session, method, command->words[words[i]]);
+        struct request request = resp_request(session, method, command->words[words[i]]);
         if (step == 2)
             request.value = command->words[words[i] + 1];
         resp_reply_part(session, reply, i, &request);
@@ -195,59 +221,6 @@ static void run_del(struct session *session, const struct resp_command *command)
     write_many(session, RESP_KIND_DELETE, METHOD_GET, command, 1);
 }
 
-/* ---------------------------------------------------------------------------------- SET. */
-
-/* EX, PX, EXAT or PXAT with its number. False: an error was queued. */
-static bool take_expiry(struct session *session, struct slice option, struct slice word,
-                        int64_t *ret_ttl_ms)
-{
-    bool seconds = resp_is(option, "EX") || resp_is(option, "EXAT");
-    bool absolute = resp_is(option, "EXAT") || resp_is(option, "PXAT");
-    int64_t number;
-    if (!resp_number(word, &number)) {
-        resp_fail(session, "ERR", not_integer);
-        return false;
-    }
-    int64_t now_ms = (int64_t)session->clients->engine->now.wall_ms;
-    bool good =
-        number > 0 && number <= (ttl_ms_max + (absolute ? now_ms : 0)) / (seconds ? 1000 : 1);
-    if (!good) {
-        resp_fail(session, "ERR", "invalid expire time in 'set' command");
-        return false;
-    }
-    *ret_ttl_ms = number * (seconds ? 1000 : 1) - (absolute ? now_ms : 0);
-    return true;
-}
-
-static bool is_expiry(struct slice word)
-{
-    return resp_is(word, "EX") || resp_is(word, "PX") || resp_is(word, "EXAT") ||
-           resp_is(word, "PXAT");
-}
-
-static void run_set(struct session *session, const struct resp_command *command)
-{
-    struct request request = request_of(session, METHOD_PUT, command->words[1]);
-    int64_t ttl_ms = 0;
-    if (command->count > 3 && (command->count != 5 || !is_expiry(command->words[3]))) {
-        resp_fail(session, "ERR", syntax_error);
-        return;
-    }
-    if (command->count == 5 && !take_expiry(session, command->words[3], command->words[4], &ttl_ms))
-        return;
-    request.value = command->words[2];
-    if (!key_good(session, request.key) || !value_good(session, request.value))
-        return;
-    if (command->count == 5 && ttl_ms <= 0) {
-        /* It has expired already: what a reader would see is a key without a value. */
-        request.method = METHOD_DELETE;
-        request.value = SLICE_NONE;
-    } else {
-        request.ttl_ms = (uint64_t)ttl_ms;
-    }
-    send_one(session, RESP_KIND_STATUS, &request);
-}
-
 /* --------------------------------------------------------------------- KV.PUT and KV.DEL. */
 
 /* With the context in word AT, if there is one. */
@@ -255,102 +228,28 @@ static void write_context(struct session *session, const struct resp_command *co
                           struct request *request, uint32_t at)
 {
     if (command->count > at + 1) {
-        resp_fail(session, "ERR", syntax_error);
+        resp_fail(session, "ERR", resp_syntax_error);
         return;
     }
     if (command->count > at)
         request->context = command->words[at];
     if (request->context.size > CONTEXT_SIZE_MAX)
         resp_fail(session, "BAD_CONTEXT", "the context is longer than any that KV.GET returns");
-    else if (key_good(session, request->key) && value_good(session, request->value))
-        send_one(session, RESP_KIND_STATUS, request);
+    else if (resp_key_good(session, request->key) && resp_value_good(session, request->value))
+        resp_send(session, RESP_KIND_STATUS, request);
 }
 
 static void run_kv_put(struct session *session, const struct resp_command *command)
 {
-    struct request request = request_of(session, METHOD_PUT, command->words[1]);
+    struct request request = resp_request(session, METHOD_PUT, command->words[1]);
     request.value = command->words[2];
     write_context(session, command, &request, 3);
 }
 
 static void run_kv_del(struct session *session, const struct resp_command *command)
 {
-    struct request request = request_of(session, METHOD_DELETE, command->words[1]);
+    struct request request = resp_request(session, METHOD_DELETE, command->words[1]);
     write_context(session, command, &request, 2);
-}
-
-/* --------------------------------------------------------------------------------- SCAN. */
-
-struct scan_options {
-    uint64_t cursor;
-    uint32_t count;
-    struct slice pattern;
-    bool match, none;
-};
-
-/* Up to 2^64-1, as our cursors are. */
-static bool cursor_of(struct slice word, uint64_t *ret_cursor)
-{
-    uint64_t cursor = 0;
-    for (size_t i = 0; i < word.size; i++) {
-        uint8_t digit = (uint8_t)(word.data[i] - '0');
-        if (digit > 9 || cursor > (UINT64_MAX - digit) / 10)
-            return false;
-        cursor = cursor * 10 + digit;
-    }
-    *ret_cursor = cursor;
-    return word.size > 0;
-}
-
-/* Redis' sentence of what is wrong, or NULL. */
-static const char *scan_parse(const struct resp_command *command, struct scan_options *ret)
-{
-    if (!cursor_of(command->words[1], &ret->cursor))
-        return "invalid cursor";
-    for (uint32_t i = 2; i < command->count; i += 2) {
-        struct slice option = command->words[i];
-        if (i + 1 == command->count)
-            return syntax_error;
-        struct slice word = command->words[i + 1];
-        if (resp_is(option, "COUNT")) {
-            int64_t number;
-            if (!resp_number(word, &number))
-                return not_integer;
-            if (number < 1)
-                return syntax_error;
-            ret->count = (uint32_t)MIN(number, (int64_t)RPC_SCAN_LIMIT_MAX - 1);
-        } else if (resp_is(option, "MATCH")) {
-            ret->pattern = word;
-            ret->match = true;
-        } else if (resp_is(option, "TYPE")) {
-            ret->none = !resp_is(word, "string");
-        } else {
-            return syntax_error;
-        }
-    }
-    return NULL;
-}
-
-static void run_scan(struct session *session, const struct resp_command *command)
-{
-    struct scan_options options = {.count = 10};
-    const char *wrong = scan_parse(command, &options);
-    if (wrong != NULL) {
-        resp_fail(session, "ERR", wrong);
-        return;
-    }
-    struct resp_reply *reply = resp_reply_begin(session, RESP_KIND_SCAN, 1);
-    if (reply == NULL)
-        return;
-    reply->match = options.match;
-    reply->none = options.none;
-    buf_append(&reply->pattern, options.pattern);
-    struct request request = request_of(session, METHOD_SCAN, SLICE_NONE);
-    request.cursor = options.cursor;
-    /* One more: the first key that is not in this page is the next one's cursor. */
-    request.limit = options.count + 1;
-    resp_reply_part(session, reply, 0, &request);
-    resp_reply_sent(session, reply);
 }
 
 /* --------------------------------------------------------------------------- Connection. */
@@ -399,17 +298,43 @@ static void run_reset(struct session *session, const struct resp_command *comman
 
 const struct resp_entry resp_entries[] = {
     {"get", 2, run_get, "readonly", READS(1, 1)},
-    {"set", -3, run_set, "write", WRITES(1, 1)},
+    {"set", -3, resp_set, "write", WRITES(1, 1)},
+    {"setnx", 3, resp_setnx, "write", WRITES(1, 1)},
+    {"setex", 4, resp_setex, "write", WRITES(1, 1)},
+    {"psetex", 4, resp_setex, "write", WRITES(1, 1)},
+    {"getset", 3, resp_getset, "write", WRITES(1, 1)},
+    {"getdel", 2, resp_getdel, "write", WRITES(1, 1)},
+    {"getex", -2, resp_getex, "write", WRITES(1, 1)},
     {"mget", -2, run_mget, "readonly", READS(-1, 1)},
     {"mset", -3, run_mset, "write", WRITES(-1, 2)},
+    {"msetnx", -3, resp_msetnx, "write", WRITES(-1, 2)},
     {"del", -2, run_del, "write", WRITES(-1, 1)},
     {"unlink", -2, run_del, "write", WRITES(-1, 1)},
     {"exists", -2, run_exists, "readonly", READS(-1, 1)},
+    {"touch", -2, run_exists, "readonly", READS(-1, 1)},
+    {"expire", -3, resp_expire, "write", WRITES(1, 1)},
+    {"pexpire", -3, resp_expire, "write", WRITES(1, 1)},
+    {"expireat", -3, resp_expire, "write", WRITES(1, 1)},
+    {"pexpireat", -3, resp_expire, "write", WRITES(1, 1)},
+    {"persist", 2, resp_persist, "write", WRITES(1, 1)},
     {"ttl", 2, run_ttl, "readonly", READS(1, 1)},
     {"pttl", 2, run_pttl, "readonly", READS(1, 1)},
+    {"expiretime", 2, run_expiretime, "readonly", READS(1, 1)},
+    {"pexpiretime", 2, run_pexpiretime, "readonly", READS(1, 1)},
     {"type", 2, run_type, "readonly", READS(1, 1)},
     {"strlen", 2, run_strlen, "readonly", READS(1, 1)},
-    {"scan", -2, run_scan, "readonly", 0, 0, 0, false, true},
+    {"getrange", 4, run_getrange, "readonly", READS(1, 1)},
+    {"substr", 4, run_getrange, "readonly", READS(1, 1)},
+    {"append", 3, resp_append, "write", WRITES(1, 1)},
+    {"setrange", 4, resp_setrange, "write", WRITES(1, 1)},
+    {"incr", 2, resp_incr, "write", WRITES(1, 1)},
+    {"decr", 2, resp_incr, "write", WRITES(1, 1)},
+    {"incrby", 3, resp_incr, "write", WRITES(1, 1)},
+    {"decrby", 3, resp_incr, "write", WRITES(1, 1)},
+    {"incrbyfloat", 3, resp_incrbyfloat, "write", WRITES(1, 1)},
+    {"scan", -2, resp_run_scan, "readonly", 0, 0, 0, false, true},
+    {"keys", 2, resp_keys, "readonly", 0, 0, 0, false, true},
+    {"dbsize", 1, resp_dbsize, "readonly", 0, 0, 0, false, true},
     {"kv.get", 2, run_kv_get, "readonly", READS(1, 1)},
     {"kv.put", -3, run_kv_put, "write", WRITES(1, 1)},
     {"kv.del", -2, run_kv_del, "write", WRITES(1, 1)},
@@ -421,6 +346,7 @@ const struct resp_entry resp_entries[] = {
     {"command", -1, resp_describe, "", NO_KEYS},
     {"config", -2, resp_config, "", NO_KEYS},
     {"info", -1, resp_info, "", NO_KEYS},
+    {"time", 1, resp_time, "fast", NO_KEYS},
     {"quit", -1, run_quit, "fast", NO_KEYS},
     {"reset", 1, run_reset, "fast", NO_KEYS},
 };
@@ -445,7 +371,7 @@ static void refuse_unknown(struct session *session, const struct resp_command *c
     buf_done(&text);
 }
 
-static const struct resp_entry *entry_of(struct slice name)
+const struct resp_entry *resp_entry_of(struct slice name)
 {
     for (uint32_t i = 0; i < resp_entries_count; i++)
         if (resp_is(name, resp_entries[i].name))
@@ -475,9 +401,9 @@ static bool must_wait(const struct session *session, const struct resp_entry *en
     return false;
 }
 
-bool resp_run(struct session *session, const struct resp_command *command)
+static bool run(struct session *session, const struct resp_command *command)
 {
-    const struct resp_entry *entry = entry_of(command->words[0]);
+    const struct resp_entry *entry = resp_entry_of(command->words[0]);
     if (entry == NULL) {
         refuse_unknown(session, command);
         return true;
@@ -496,4 +422,16 @@ bool resp_run(struct session *session, const struct resp_command *command)
         return false;
     entry->run(session, command);
     return true;
+}
+
+bool resp_run(struct session *session, const struct resp_command *command)
+{
+    struct resp_session *resp = session->resp;
+    bool skip = resp->skip;
+    resp->muted = resp->silent || skip;
+    resp->skip = false;
+    bool taken = run(session, command);
+    if (!taken)
+        resp->skip = skip;
+    return taken;
 }

@@ -12,6 +12,8 @@ void resp_reset(struct session *session)
     struct resp_session *resp = session->resp;
     resp->protocol = RESP2;
     resp->db = 0;
+    resp->silent = false;
+    resp->skip = false;
     resp->name[0] = '\0';
     snprintf(resp->bucket, sizeof resp->bucket, "default");
 }
@@ -183,6 +185,22 @@ static void set_info(struct session *session, const struct resp_command *command
         reply_ok(session);
 }
 
+static void set_reply(struct session *session, struct slice mode)
+{
+    struct resp_session *resp = session->resp;
+    if (resp_is(mode, "ON")) {
+        resp->silent = false;
+        resp->muted = false;
+        reply_ok(session);
+    } else if (resp_is(mode, "OFF")) {
+        resp->silent = true;
+    } else if (resp_is(mode, "SKIP")) {
+        resp->skip = !resp->silent;
+    } else {
+        resp_fail(session, "ERR", resp_syntax_error);
+    }
+}
+
 void resp_client(struct session *session, const struct resp_command *command)
 {
     static const struct {
@@ -192,6 +210,7 @@ void resp_client(struct session *session, const struct resp_command *command)
         {"ID", "client|id", 2},           {"INFO", "client|info", 2},
         {"GETNAME", "client|getname", 2}, {"SETNAME", "client|setname", 3},
         {"SETINFO", "client|setinfo", 4}, {"NO-EVICT", "client|no-evict", 3},
+        {"REPLY", "client|reply", 3},     {"LIST", "client|list", 2},
     };
     struct resp_session *resp = session->resp;
     uint32_t which = 0;
@@ -204,8 +223,10 @@ void resp_client(struct session *session, const struct resp_command *command)
     } else if (which == 0) {
         resp_integer((int64_t)session->id, resp_reply_now(session));
         resp_replied(session);
-    } else if (which == 1) {
-        write_client_info(session);
+    } else if (which == 1 || which == 7) {
+        write_client_info(session); /* LIST: nobody is shown the connections of others. */
+    } else if (which == 6) {
+        set_reply(session, command->words[2]);
     } else if (which == 2) {
         struct buf *out = resp_reply_now(session);
         if (resp->name[0] == '\0')
@@ -240,12 +261,27 @@ static void write_entry(const struct resp_entry *entry, struct buf *out)
     resp_integer(entry->step, out);
 }
 
+/* Those that are named, nil for an unknown one. */
+static void write_entries(const struct resp_command *command, enum resp_protocol protocol,
+                          struct buf *out)
+{
+    resp_array(command->count - 2, out);
+    for (uint32_t i = 2; i < command->count; i++) {
+        const struct resp_entry *entry = resp_entry_of(command->words[i]);
+        if (entry == NULL)
+            resp_null_array(protocol, out);
+        else
+            write_entry(entry, out);
+    }
+}
+
 void resp_describe(struct session *session, const struct resp_command *command)
 {
     enum resp_protocol protocol = session->resp->protocol;
-    bool all = command->count == 1;
+    bool info = command->count > 1 && resp_is(command->words[1], "INFO");
+    bool all = command->count == 1 || (info && command->count == 2);
     bool list = !all && resp_is(command->words[1], "LIST");
-    if (!all && !list && !resp_is(command->words[1], "COUNT") &&
+    if (!all && !list && !info && !resp_is(command->words[1], "COUNT") &&
         !resp_is(command->words[1], "DOCS")) {
         refuse_subcommand(session, command, "COMMAND");
         return;
@@ -253,8 +289,10 @@ void resp_describe(struct session *session, const struct resp_command *command)
     struct buf *out = resp_reply_now(session);
     if (!all && resp_is(command->words[1], "COUNT")) {
         resp_integer(resp_entries_count, out);
-    } else if (!all && !list) {
+    } else if (!all && !list && !info) {
         resp_map(0, protocol, out); /* DOCS: no documentation is stored here. */
+    } else if (info && !all) {
+        write_entries(command, protocol, out);
     } else {
         resp_array(resp_entries_count, out);
         for (uint32_t i = 0; i < resp_entries_count; i++) {
@@ -317,6 +355,22 @@ void resp_config(struct session *session, const struct resp_command *command)
             resp_text(known[i].value, out);
         }
     }
+    resp_replied(session);
+}
+
+/* The wall clock is read to the millisecond. */
+void resp_time(struct session *session, const struct resp_command *command)
+{
+    uint64_t wall_ms = session->clients->engine->now.wall_ms;
+    char seconds[24], microseconds[24];
+    (void)command;
+    snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)(wall_ms / 1000));
+    snprintf(microseconds, sizeof microseconds, "%llu",
+             (unsigned long long)(wall_ms % 1000 * 1000));
+    struct buf *out = resp_reply_now(session);
+    resp_array(2, out);
+    resp_text(seconds, out);
+    resp_text(microseconds, out);
     resp_replied(session);
 }
 

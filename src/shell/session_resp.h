@@ -14,7 +14,9 @@
 enum {
     RESP_KEYS_MAX = 1000, /* Of one command. */
     RESP_CHAINS = 64,
-    RESP_NAME_MAX = 64, /* Of a connection, a library and its version. */
+    RESP_NAME_MAX = 64,                      /* Of a connection, a library and its version. */
+    RESP_FOUND_MAX = 100000,                 /* Keys in the reply to KEYS, */
+    RESP_FOUND_BYTES_MAX = 16 * 1024 * 1024, /* and their bytes. */
 };
 
 /* How answers of the core become one reply. */
@@ -29,8 +31,20 @@ enum resp_kind {
     RESP_KIND_TYPE,
     RESP_KIND_TTL,
     RESP_KIND_PTTL,
+    RESP_KIND_EXPIRES,    /* When it expires, in seconds since 1970, */
+    RESP_KIND_EXPIRES_MS, /* or in milliseconds. */
+    RESP_KIND_PART,       /* A part of the value. */
     RESP_KIND_SIBLINGS,
     RESP_KIND_SCAN,
+    RESP_KIND_KEYS,
+    RESP_KIND_COUNT, /* How many keys there are. */
+    /* Of edits: */
+    RESP_KIND_HELD,    /* 1, or 0 where a condition did not hold. */
+    RESP_KIND_OK_HELD, /* OK, or nil. */
+    RESP_KIND_EARLIER, /* The value that was there before, or nil. */
+    RESP_KIND_INTEGER, /* The value, as an integer. */
+    RESP_KIND_RESULT,  /* The value. */
+    RESP_KIND_SIZE,    /* Its size. */
 };
 
 /* A reply in the queue of its session. */
@@ -39,13 +53,15 @@ struct resp_reply {
     enum resp_kind kind;
     enum resp_protocol protocol;
     bool ready;
+    bool muted;         /* CLIENT REPLY: nobody wants to see it. */
+    int64_t from, to;   /* PART: bytes, counted from the end where below 0. */
     uint32_t left;      /* Parts that have not ended. */
     uint32_t count;     /* Parts in all. */
     int64_t number;     /* What is counted. */
     struct buf bytes;   /* Owned. The reply, or its parts as they came. */
     size_t held;        /* Of `bytes`, in resp->held. */
     struct buf error;   /* Owned. Of the first part that failed. */
-    struct buf pattern; /* Owned. SCAN: MATCH. */
+    struct buf pattern; /* Owned. SCAN, KEYS: MATCH. */
     bool match, none;   /* SCAN: there is a pattern; a TYPE that no key has. */
     struct resp_part {
         size_t at, size;
@@ -61,6 +77,9 @@ struct resp_session {
     char name[RESP_NAME_MAX + 1];
     char library[RESP_NAME_MAX + 1];
     char version[RESP_NAME_MAX + 1];
+    bool silent;                       /* CLIENT REPLY OFF. */
+    bool skip;                         /* CLIENT REPLY SKIP: the next command has no reply. */
+    bool muted;                        /* The command that is being run has none. */
     struct resp_reply *first, *newest; /* Queue of replies that were not sent yet. */
     uint32_t replies;
     size_t held;                      /* Bytes of replies that wait for earlier ones. */
@@ -99,7 +118,14 @@ void resp_reply_part(struct session *session, struct resp_reply *reply, uint32_t
 /* All parts were sent; those that need no request count as ended. */
 void resp_reply_sent(struct session *session, struct resp_reply *reply);
 
-/* ANSWER to CALL, which is part of a reply. True: the call goes on (calls_turn). */
+/* Where REPLY is written: at the head of the queue straight to the connection. */
+struct buf *resp_reply_room(struct session *session, struct resp_reply *reply);
+/* The bytes of REPLY that wait have changed. */
+void resp_reply_held(struct session *session, struct resp_reply *reply);
+/* One more part of REPLY has ended; it may be gone now. */
+void resp_part_ended(struct session *session, struct resp_reply *reply);
+
+/* resp_answers.c: ANSWER to CALL, which is part of a reply. True: the call goes on (calls_turn). */
 bool resp_answer(struct clients *clients, struct call *call, const struct answer *answer);
 
 #endif

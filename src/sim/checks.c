@@ -235,7 +235,7 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
                   op->batch.metas_count == 0,
         .range = {op->range, op->fork, 0, op->epoch},
         .dot = op->update.dot,
-        .number = makes && op->update.policy == POLICY_SIBLINGS
+        .number = makes && op->update.policy == POLICY_SIBLINGS && op->update.edit == NULL
                       ? ledger_number(workload_ledger(world), op->update.value)
                       : 0,
         .key_hash = op->hash,
@@ -291,7 +291,7 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
     if (done->type == STORE_HINT_SETTLE || done->type == STORE_HINT_MERGE)
         return;
     bool hint = done->type == STORE_HINT_UPDATE;
-    if (done->type == STORE_UPDATE || (done->changed && !hint)) {
+    if (done->changed && !hint) {
         check_old_epoch(world, host, flight);
         install->dropped = 0;
     }
@@ -299,7 +299,7 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
         install->dropped = done->position;
     if (flight->handed)
         checks_handed(world, host, done->position);
-    if (done->type != STORE_UPDATE && !hint)
+    if ((done->type != STORE_UPDATE || !done->changed) && !hint)
         return;
     checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
     checks_made(world, host, flight, done->object);

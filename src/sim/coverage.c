@@ -104,6 +104,12 @@ static const char *name_of_outcome(uint32_t index)
     return names[index];
 }
 
+static const char *name_of_edit(uint32_t index)
+{
+    static const char *const names[] = {"asked", "held", "unknown"};
+    return names[index];
+}
+
 static const char *name_of_install(uint32_t index)
 {
     (void)index;
@@ -136,6 +142,7 @@ static const struct kind {
     {"ways", offsetof(struct coverage, weak), 9, name_of_way},
     {"slots", offsetof(struct coverage, moves_done), 8, name_of_change},
     {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
+    {"edits", offsetof(struct coverage, edits), 3, name_of_edit},
 };
 
 static const uint64_t *counters_of(const struct coverage *coverage, const struct kind *kind)
@@ -212,6 +219,9 @@ static const struct exemption {
     {"messages", "PREPARE", GOSSIP, "drivers hardly ever change"},
     {"messages", "PROMISE", GOSSIP, "drivers hardly ever change"},
     {"messages", "REFUSED", ALL & ~TRANSFER, "only who comes too early or too late is refused"},
+    {"edits", "asked", GOSSIP, "it is about gossip"},
+    {"edits", "held", GOSSIP, "it is about gossip"},
+    {"edits", "unknown", GOSSIP, "it is about gossip"},
 };
 
 static bool exempt(enum profile profile, const char *kind, const char *name)

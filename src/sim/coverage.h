@@ -32,6 +32,7 @@ struct coverage {
     uint64_t moves_done, moves_aborted, learns, drops, leaves, joins;
     uint64_t removals, rebuilds; /* Of nodes; of slots. */
     uint64_t operations, acknowledged, refused, unknown;
+    uint64_t edits, edits_held, edits_unknown; /* Atomic requests: edits.h. */
     uint64_t steps, events;
 };
 

@@ -124,8 +124,8 @@ static void describe_chunk(const struct message *message, struct buf *out)
 
 static const char *method_name(enum method method)
 {
-    static const char *const names[] = {"?", "GET", "PUT", "DELETE", "SCAN"};
-    return names[method <= METHOD_SCAN ? method : 0];
+    static const char *const names[] = {"?", "GET", "PUT", "DELETE", "SCAN", "EDIT"};
+    return names[method <= METHOD_EDIT ? method : 0];
 }
 
 static void describe_reply(const struct message *message, struct buf *out)

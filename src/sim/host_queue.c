@@ -35,6 +35,7 @@ static struct slice keep(struct host *host, struct slice bytes)
 static void keep_done(struct host *host, struct store_done *done)
 {
     done->object = keep(host, done->object);
+    done->earlier = keep(host, done->earlier);
     struct entry *entries =
         arena_alloc(&host->memory, (done->entries_count + 1) * sizeof(*entries));
     for (uint32_t i = 0; i < done->entries_count; i++) {

@@ -1,5 +1,6 @@
 /* Scans: a page returns the keys of its bucket between where it begins and where it says that it
  * ends, in order, each once, and each as a read of that key would show it. */
+#include "sim/edits.h"
 #include "sim/ledger_own.h"
 #include "sim/workload.h"
 
@@ -88,6 +89,8 @@ void ledger_end_scan(struct ledger *ledger, struct world *world, const struct en
         known += entry != NULL;
         check_key(ledger, world, op, key, entry, answer);
     }
+    for (uint32_t i = 0; i < answer->entries_count; i++)
+        known += edits_owns(world, op->policy, answer->entries[i].key);
     if (known < answer->entries_count)
         world_violate(world, "NoInventedSibling", "request %u (scan of %s) returns unknown keys",
                       op->number, (const char *)ledger_bucket(op->policy).data);

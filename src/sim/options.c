@@ -265,6 +265,12 @@ static void draw_losses(uint64_t seed, struct sim_options *o)
         o->losses = between32(&prng, 1, 3);
 }
 
+static void draw_edits(struct prng *prng, struct sim_options *o)
+{
+    bool any = o->profile != PROFILE_GOSSIP && chance(prng, 50);
+    o->edits = any ? between32(prng, o->operations / 2, o->operations * 2) : 0;
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -278,6 +284,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_store(&prng, ret_options);
     draw_losses(seed, ret_options);
     draw_hints(&prng, ret_options);
+    draw_edits(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -294,8 +301,8 @@ void options_format(const struct sim_options *o, struct buf *out)
 {
     buf_printf(out, "profile=%s nodes=%u+%u copies=%u hot=%u%s", profile_name(o->profile), o->nodes,
                o->spares, o->copies, o->hot_ranges, o->move_all ? " move=all" : "");
-    buf_printf(out, " clients=%u keys=%u ops=%u think=%lluus", o->clients, o->keys, o->operations,
-               (unsigned long long)o->think_us);
+    buf_printf(out, " clients=%u keys=%u ops=%u edits=%u think=%lluus", o->clients, o->keys,
+               o->operations, o->edits, (unsigned long long)o->think_us);
     buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%% retries=%u",
                o->value_size_max, o->put_ppm / 10000, o->delete_ppm / 10000, o->context_ppm / 10000,
                o->weak_ppm / 10000, o->retries);

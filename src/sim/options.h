@@ -53,6 +53,7 @@ struct sim_options {
     uint32_t clients;
     uint32_t keys;
     uint32_t operations;
+    uint32_t edits;    /* Atomic requests, on keys of their own; 0 none. */
     uint64_t think_us; /* Mean pause of a client between requests. */
     uint32_t value_size_max;
     uint32_t put_ppm, delete_ppm; /* The rest are gets. */

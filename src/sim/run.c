@@ -3,6 +3,7 @@
 #include "sim/admin.h"
 #include "sim/checks.h"
 #include "sim/checks_end.h"
+#include "sim/edits.h"
 #include "sim/faults.h"
 #include "sim/host.h"
 #include "sim/losses.h"
@@ -108,7 +109,8 @@ static bool is_busy(const struct world *world)
 
 static bool issued(struct world *world)
 {
-    return workload_issued(world) && (world->options.profile != PROFILE_SWARM || is_busy(world));
+    return workload_issued(world) && edits_issued(world) &&
+           (world->options.profile != PROFILE_SWARM || is_busy(world));
 }
 
 static void judge_busy(struct world *world)
@@ -197,13 +199,14 @@ static bool hints_delivered(const struct world *world, struct buf *out)
 
 static bool converged(struct world *world)
 {
-    return workload_idle(world) && losses_over(world) && admin_settled(world) &&
-           rings_equal(world) && hints_delivered(world, NULL) && replicas_equal(world, NULL);
+    return workload_idle(world) && edits_idle(world) && losses_over(world) &&
+           admin_settled(world) && rings_equal(world) && hints_delivered(world, NULL) &&
+           replicas_equal(world, NULL);
 }
 
 static bool read_all_done(struct world *world)
 {
-    return workload_read_all_done(world);
+    return workload_read_all_done(world) && edits_read_all_done(world);
 }
 
 static void judge_convergence(struct world *world, const char *when)
@@ -216,6 +219,7 @@ static void judge_convergence(struct world *world, const char *when)
     const char *invariant = !settled                         ? "TransferTerminates"
                             : !rings_equal(world)            ? "RingConverges"
                             : !workload_idle(world)          ? "RequestsAnswered"
+                            : !edits_idle(world)             ? "RequestsAnswered"
                             : !hints_delivered(world, &text) ? "HintResolves"
                             : !replicas_equal(world, &text)  ? "ReplicasConverge"
                                                              : "Available";
@@ -239,6 +243,7 @@ static void live(struct world *world)
         return;
     trace_phase(world, "safety");
     workload_start(world);
+    edits_start(world);
     faults_start(world);
     admin_start(world);
     losses_start(world);
@@ -247,6 +252,7 @@ static void live(struct world *world)
         return;
     trace_phase(world, "liveness");
     workload_stop(world);
+    edits_stop(world);
     admin_stop(world);
     faults_stop(world);
     if (!world_run(world, world->now_us + world->options.liveness_us_max, converged)) {
@@ -255,6 +261,7 @@ static void live(struct world *world)
     }
     trace_phase(world, "last reads");
     workload_read_all(world);
+    edits_read_all(world);
     if (!world_run(world, world->now_us + 30 * SECOND, read_all_done))
         judge_convergence(world, "keys cannot be read");
     else

@@ -21,6 +21,7 @@ static const struct field {
             least                                                                                  \
     }
     FIELD("ops", operations, 1),
+    FIELD("edits", edits, 0),
     FIELD("admin", admin_interval_us, 0),
     FIELD("faults", fault_interval_us, 0),
     FIELD("crash-step", crash_step_ppm, 0),

@@ -3,6 +3,7 @@
 #include "sim/admin.h"
 #include "sim/checks.h"
 #include "sim/checks_end.h"
+#include "sim/edits.h"
 #include "sim/faults.h"
 #include "sim/host.h"
 #include "sim/losses.h"
@@ -31,6 +32,7 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
         world->hosts[i] = host_new(world, i);
     world->network = network_new(world);
     world->workload = workload_new(world);
+    world->edits = edits_new(world);
     world->admin = admin_new(world);
     world->faults = faults_new(world);
     world->losses = losses_new(world);
@@ -44,6 +46,7 @@ void world_done(struct world *world)
     losses_free(world->losses);
     faults_free(world->faults);
     admin_free(world->admin);
+    edits_free(world->edits);
     workload_free(world->workload);
     for (uint32_t i = 0; i < world->hosts_count; i++)
         host_free(world->hosts[i]);

@@ -42,6 +42,7 @@ struct world {
     struct faults *faults;     /* Owned. */
     struct losses *losses;     /* Owned. */
     struct workload *workload; /* Owned. */
+    struct edits *edits;       /* Owned. */
     struct admin *admin;       /* Owned. */
     struct checks *checks;     /* Owned. */
     struct look *looks;        /* Owned: of checks_end.c. */

@@ -204,6 +204,25 @@ static bool may_update(const struct found *found, const struct store_op *op)
 
 /* ------------------------------------------------------------------------------- Operations. */
 
+/* Write what becomes of the object that was found behind the draft. */
+static void make_object(struct store *store, const struct store_op *op, const struct found *found,
+                        struct draft *draft, struct store_done *done)
+{
+    const struct update *update = &op->update;
+    struct edited edited = {.changed = true};
+    if (update->edit == NULL) {
+        done->error = object_update(found->object, update, draft->bytes, &done->hlc);
+    } else {
+        arena_reset(&store->arena);
+        done->error = object_edit(found->object, update, &store->arena, draft->bytes, &edited);
+        done->hlc = edited.hlc;
+        if (update->edit->earlier)
+            done->earlier = arena_copy(&store->arena, found->object);
+    }
+    done->outcome = edited.outcome;
+    done->changed = edited.changed;
+}
+
 static void do_update(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
@@ -218,9 +237,11 @@ static void do_update(struct store *store, const struct store_op *op)
         return;
     }
     struct draft draft = draft_begin(store, path);
-    done.error = object_update(found.object, &op->update, draft.bytes, &done.hlc);
-    if (done.error) {
+    make_object(store, op, &found, &draft, &done);
+    if (done.error || !done.changed) {
         log_cancel(&store->log);
+        done.object = found.object;
+        done.position = found.position;
         finish(store, op, &done);
         return;
     }

@@ -197,7 +197,7 @@ static const struct field forward[] = {
     PLAIN(MESSAGE, forward.hops),
     PLAIN(MESSAGE, forward.deadline),
     RANGE_EPOCH(MESSAGE, forward.range),
-    BOUNDED(MESSAGE, forward.request.method, METHOD_GET, METHOD_SCAN),
+    BOUNDED(MESSAGE, forward.request.method, METHOD_GET, METHOD_EDIT),
     BUCKET(MESSAGE, forward.request.bucket),
     KEY(MESSAGE, forward.request.key),
     BYTES(MESSAGE, forward.request.value, 0, VALUE_SIZE_MAX),
@@ -214,6 +214,13 @@ static const struct field forward[] = {
     BOUNDED(MESSAGE, forward.request.limit, 0, SCAN_LIMIT_MAX),
     PLAIN(MESSAGE, forward.request.cursor),
     PLAIN(MESSAGE, forward.fallback),
+    BOUNDED(MESSAGE, forward.request.edit.kind, 0, EDIT_KINDS - 1),
+    BOUNDED(MESSAGE, forward.request.edit.conditions, 0, EDIT_CONDITIONS),
+    BOUNDED(MESSAGE, forward.request.edit.expiry, 0, EDIT_EXPIRIES - 1),
+    PLAIN(MESSAGE, forward.request.edit.earlier),
+    PLAIN(MESSAGE, forward.request.edit.number),
+    PLAIN(MESSAGE, forward.request.edit.expires_ms),
+    PLAIN(MESSAGE, forward.request.edit.size_max),
 };
 static const struct field answer[] = {
     PLAIN(MESSAGE, answer.id),
@@ -235,6 +242,8 @@ static const struct field answer[] = {
     KEY(MESSAGE, answer.answer.cursor_key),
     RECORD_IF(MESSAGE, answer.has_record, answer.record),
     PLAIN(MESSAGE, answer.answer.sloppy),
+    BOUNDED(MESSAGE, answer.answer.outcome, 0, EDIT_OUTCOMES - 1),
+    OBJECT(MESSAGE, answer.answer.earlier),
 };
 static const struct field write[] = {
     PLAIN(MESSAGE, write.id),
@@ -250,6 +259,7 @@ static const struct field write[] = {
     OBJECT(MESSAGE, write.object),
     RECORD_IF(MESSAGE, write.has_record, write.record),
     PLAIN(MESSAGE, write.hinted),
+    PLAIN(MESSAGE, write.stamp),
 };
 static const struct field scan[] = {
     PLAIN(MESSAGE, scan.id),    RANGE_EPOCH(MESSAGE, scan.range),  BUCKET(MESSAGE, scan.bucket),

@@ -191,6 +191,20 @@ static int param_context(struct decoder *decoder, struct request *request)
     return error;
 }
 
+static int param_if(struct decoder *decoder, struct request *request)
+{
+    struct slice word = SLICE_NONE;
+    if (mp_peek(&decoder->in) == MP_STRING || mp_peek(&decoder->in) == MP_BINARY)
+        word = mp_read_bytes(&decoder->in);
+    request->edit.conditions = is(word, "absent")      ? (uint8_t)EDIT_IF_ABSENT
+                               : is(word, "present")   ? (uint8_t)EDIT_IF_PRESENT
+                               : is(word, "unchanged") ? (uint8_t)EDIT_IF_UNCHANGED
+                                                       : 0;
+    if (request->edit.conditions == 0)
+        return fail(decoder, ERR_BAD_REQUEST, "`if` must be one of absent, present and unchanged");
+    return OK;
+}
+
 static int param_ttl_ms(struct decoder *decoder, struct request *request)
 {
     uint64_t number = mp_peek(&decoder->in) == MP_UINT ? mp_read_uint(&decoder->in) : 0;
@@ -287,6 +301,7 @@ enum param_bit {
     VALUES = 1 << 14,
     KEYS = 1 << 15,
     ITEMS = 1 << 16,
+    IF = 1 << 17,
     ALWAYS = BUCKET | DEADLINE_MS | STRICT,
 };
 
@@ -312,6 +327,7 @@ static const struct param {
     {"values", VALUES, param_values},
     {"keys", KEYS, param_keys},
     {"items", ITEMS, param_items},
+    {"if", IF, param_if},
 };
 
 /* Who takes what; `part` is of one item of a batch. */
@@ -325,8 +341,9 @@ struct method_params {
 
 static const struct method_params methods[] = {
     {"get", RPC_GET, METHOD_GET, KEY, ALWAYS | R},
-    {"put", RPC_PUT, METHOD_PUT, KEY | VALUE, ALWAYS | TYPE | CONTEXT | TTL_MS | W | DW | REQUEST},
-    {"delete", RPC_DELETE, METHOD_DELETE, KEY, ALWAYS | CONTEXT | W | DW | REQUEST},
+    {"put", RPC_PUT, METHOD_PUT, KEY | VALUE,
+     ALWAYS | TYPE | CONTEXT | TTL_MS | W | DW | REQUEST | IF},
+    {"delete", RPC_DELETE, METHOD_DELETE, KEY, ALWAYS | CONTEXT | W | DW | REQUEST | IF},
     {"scan", RPC_SCAN, METHOD_SCAN, 0, ALWAYS | LIMIT | CURSOR | VALUES | R},
     {"mget", RPC_MGET, METHOD_GET, KEYS, ALWAYS | R},
     {"mput", RPC_MPUT, METHOD_PUT, ITEMS, ALWAYS | W | DW},
@@ -401,6 +418,24 @@ static int parts_decode(struct decoder *decoder, const struct request *all)
     return OK;
 }
 
+/* A put or delete that has a condition is an edit. */
+static int condition_decode(struct decoder *decoder, struct request *request)
+{
+    struct edit *edit = &request->edit;
+    if (edit->conditions == 0)
+        return OK;
+    if (request->client != 0)
+        return fail(decoder, ERR_BAD_REQUEST,
+                    "`request` does not go with `if`: read the key "
+                    "before you retry");
+    if ((request->context.size > 0) != (edit->conditions == EDIT_IF_UNCHANGED))
+        return fail(decoder, ERR_BAD_REQUEST, "`context` goes with `if` unchanged, and only so");
+    edit->kind = request->method == METHOD_PUT ? EDIT_PUT : EDIT_DELETE;
+    edit->expiry = EDIT_EXPIRY_TTL;
+    request->method = METHOD_EDIT;
+    return OK;
+}
+
 static int method_decode(struct decoder *decoder, const struct method_params *method)
 {
     struct rpc_request *ret = decoder->request;
@@ -409,6 +444,8 @@ static int method_decode(struct decoder *decoder, const struct method_params *me
         request.limit = RPC_SCAN_LIMIT_DEFAULT;
     ret->method = method->method;
     int error = params_decode(decoder, method, &request);
+    if (error == 0)
+        error = condition_decode(decoder, &request);
     if (error != 0)
         return error;
     if (decoder->parts.size > 0)

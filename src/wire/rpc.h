@@ -44,7 +44,7 @@ int rpc_decode(struct slice message, struct arena *arena, size_t value_size_max,
 /* What a response needs to know of its request by the time the answer is there. */
 struct rpc_asked {
     enum method method;
-    struct slice bucket; /* Of GET, PUT, DELETE: the context is bound to it and the key. */
+    struct slice bucket; /* Of GET, PUT, DELETE, EDIT: the context is bound to it and the key. */
     struct slice key;
     bool values; /* SCAN */
     uint64_t hash_seed;

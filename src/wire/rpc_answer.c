@@ -110,6 +110,25 @@ static int put_write(const struct rpc_asked *asked, const struct answer *answer,
     return status;
 }
 
+/* Of a put or delete with a condition: whether it held, and what stands now. */
+static int edit_write(const struct rpc_asked *asked, const struct answer *answer,
+                      struct arena *arena, struct buf *out)
+{
+    struct object object = {0};
+    int status = object_read(answer->object, answer->hlc, answer->drops, arena, &object);
+    if (status != 0)
+        object.count = 0;
+    mp_write_map(out, 9);
+    mp_write_text(out, "held");
+    mp_write_bool(out, answer->outcome == EDIT_HELD);
+    siblings_write(&object, out);
+    status = context_write(answer->object, asked->hash_seed, asked->bucket, asked->key, out);
+    write_number(out, "hlc", object_hlc(answer->object));
+    write_number(out, "siblings_count", object.count);
+    counts_write(answer, out);
+    return status;
+}
+
 /* One key of a scan. One whose history is too long for a context goes without: a get says so. */
 static void item_write(const struct rpc_asked *asked, const struct entry *entry,
                        const struct object *object, struct buf *out)
@@ -170,6 +189,7 @@ static int result_write(const struct rpc_asked *asked, const struct answer *answ
     size_t start = out->size;
     int status = asked->method == METHOD_GET    ? get_write(asked, answer, arena, out)
                  : asked->method == METHOD_SCAN ? scan_write(asked, answer, arena, out)
+                 : asked->method == METHOD_EDIT ? edit_write(asked, answer, arena, out)
                                                 : put_write(asked, answer, arena, out);
     if (status == 0)
         return OK;

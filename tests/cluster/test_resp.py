@@ -1,63 +1,14 @@
 """RESP on the client port: Redis clients and benchmarks drive a node as if it were Redis."""
 
+import os
 import shutil
+import threading
 
 from harness import *
+from resp import Error, Resp
 
 
-class Error(str):
-    """An error reply."""
-
-
-class Resp:
-    """One connection; replies as Python values, errors as Error."""
-
-    def __init__(self, node):
-        self.socket = socket.create_connection(("127.0.0.1", node.port), timeout=60)
-        self.file = self.socket.makefile("rb")
-
-    @staticmethod
-    def encode(*words):
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
-
-    def send(self, *words):
-        self.socket.sendall(self.encode(*words))
-
-    def read(self):
-        line = self.file.readline()
-        if not line:
-            return EOFError
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"+":
-            return rest.decode()
-        if kind == b"-":
-            return Error(rest.decode())
-        if kind == b":":
-            return int(rest)
-        if kind == b"_" or rest == b"-1":
-            return None
-        if kind in b"$=":
-            data = self.file.read(int(rest) + 2)[:-2]
-            return data[4:] if kind == b"=" else data
-        if kind == b"%":
-            return {self.read(): self.read() for _ in range(int(rest))}
-        assert kind == b"*", line
-        return [self.read() for _ in range(int(rest))]
-
-    def call(self, *words):
-        self.send(*words)
-        return self.read()
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 class RespTest(ClusterTest):
@@ -121,14 +72,14 @@ class Commands(RespTest):
     def test_errors_in_redis_words(self):
         self.expect_error("ERR unknown command 'foo', with args beginning with: 'a' 'b c' ",
                           "foo", "a", "b c")
-        self.expect_error("ERR unknown command 'INCR', with args beginning with: 'k' ", "INCR", "k")
+        self.expect_error("ERR unknown command 'LPUSH', with args beginning with: 'k' ", "LPUSH", "k")
         self.expect_error("ERR wrong number of arguments for 'get' command", "GET")
         self.expect_error("ERR wrong number of arguments for 'mset' command", "MSET", "a", "b", "c")
         self.expect_error("ERR wrong number of arguments for 'client|setname' command",
                           "CLIENT", "SETNAME")
         self.expect_error("ERR unknown subcommand 'foo'. Try CLIENT HELP.", "CLIENT", "foo")
-        for option in ("NX", "XX", "GET", "KEEPTTL"):
-            self.expect_error("ERR syntax error", "SET", "k", "v", option)
+        for options in (("NX", "XX"), ("EX",), ("KEEPTTL", "EX", 1), ("EX", 1, "PX", 1), ("SOON",)):
+            self.expect_error("ERR syntax error", "SET", "k", "v", *options)
         self.assertIsNone(self.call("GET", "k"))
         self.expect_error("ERR DB index is out of range", "SELECT", 1)
         self.expect_error("ERR value is not an integer or out of range", "SELECT", "x")
@@ -155,11 +106,28 @@ class Commands(RespTest):
         self.assertEqual(self.call("CONFIG", "GET", "save"), [b"save", b""])
         self.assertEqual(self.call("CONFIG", "GET", "append*"), [b"appendonly", b"yes"])
         self.assertEqual(self.call("COMMAND", "DOCS"), [])
+        self.assertEqual([entry and entry[0] for entry in self.call("COMMAND", "INFO", "GET", "foo")],
+                         [b"get", None])
+        self.assertEqual(self.call("CLIENT", "LIST").count(b"\n"), 1)
         self.assertEqual(len(self.call("COMMAND")), self.call("COMMAND", "COUNT"))
         self.assertEqual(self.call("RESET"), "RESET")
         self.assertIsNone(self.call("CLIENT", "GETNAME"))
         self.assertEqual(self.call("QUIT"), "OK")
         self.assertIs(self.resp.read(), EOFError)
+
+    def test_replies_that_nobody_wants(self):
+        self.resp.send("CLIENT", "REPLY", "SKIP")
+        self.resp.send("SET", "k", "skipped")
+        self.assertEqual(self.call("GET", "k"), b"skipped")
+        self.resp.send("CLIENT", "REPLY", "OFF")
+        for number in range(100):
+            self.resp.send("INCR", "n")
+            self.resp.send("GET", "n" if number % 2 else "none")
+            self.resp.send("FOO")
+        self.resp.send("CLIENT", "REPLY", "SKIP")
+        self.assertEqual(self.call("CLIENT", "REPLY", "ON"), "OK")
+        self.assertEqual(self.call("GET", "n"), b"100")
+        self.expect_error("ERR syntax error", "CLIENT", "REPLY", "LATER")
 
     def test_info_tells_what_happened(self):
         def figures():
@@ -207,6 +175,9 @@ class Commands(RespTest):
         self.assertEqual(set(self.scan("MATCH", "key:*7")), {k for k in keys if k.endswith(b"7")})
         self.assertEqual(set(self.scan("TYPE", "string")), keys)
         self.assertEqual(self.scan("TYPE", "hash", "COUNT", 100), [])
+        self.assertEqual(self.call("DBSIZE"), 500)
+        self.assertEqual(sorted(self.call("KEYS", "key:*7")),
+                         sorted(k for k in keys if k.endswith(b"7")))
 
     def test_buckets_and_siblings(self):
         self.admin("bucket", "create", "db1", "--policy", "siblings")
@@ -371,12 +342,28 @@ class Tools(RespTest):
 
     def test_redis_benchmark(self):
         for pipeline in ("1", "16"):
-            out = self.run_tool("redis-benchmark", "-t", "ping,set,get,mset", "-n", "2000", "-c", "20",
+            out = self.run_tool("redis-benchmark", "-t", "ping,set,get,incr,mset", "-n", "2000", "-c", "20",
                                 "-r", "500", "-P", pipeline, "--csv")
             names = [line.split('"')[1] for line in out.splitlines()[1:]]
-            self.assertEqual(names, ["PING_INLINE", "PING_MBULK", "SET", "GET", "MSET (10 keys)"])
+            self.assertEqual(names, ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR",
+                                         "MSET (10 keys)"])
         self.assertGreater(self.node.metric("kvring_client_requests_total"), 20000)
         self.assertEqual(self.node.metric("kvring_client_malformed_total"), 0)
+
+
+def has_redis_py():
+    """The Debian package belongs to the system's Python, which need not be the one that runs this."""
+    return subprocess.run([SYSTEM_PYTHON, "-c", "import redis"], capture_output=True,
+                          check=False).returncode == 0
+
+
+@unittest.skipUnless(has_redis_py(), "needs the package python3-redis")
+class RedisPy(RespTest):
+    def test_redis_py(self):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "redis_py.py")
+        done = subprocess.run([SYSTEM_PYTHON, "-B", script, str(self.node.port)], timeout=300,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 class ThreeNodes(ClusterTest):
@@ -403,7 +390,27 @@ class ThreeNodes(ClusterTest):
                 self.assertEqual((resp.read(), resp.read()), ("OK", b"%d" % number))
         self.assertEqual(connections[1].call("DEL", *(f"k{n}" for n in range(10))), 10)
         self.assertEqual(connections[2].call("EXISTS", *(f"k{n}" for n in range(10))), 0)
+        self.count_together()
         self.assertEqual(first.metric("kvring_client_malformed_total"), 0)
+
+    def count_together(self):
+        """Clients of all nodes at once: no increment is lost, one of them gets each lock."""
+        won, sums = [], []
+
+        def work(node):
+            with Resp(node) as resp:
+                for number in range(100):
+                    sums.append(resp.call("INCR", "shared"))
+                    if resp.call("SET", f"lock{number}", "mine", "NX") == "OK":
+                        won.append(number)
+
+        threads = [threading.Thread(target=work, args=(node,)) for node in self.cluster.nodes * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(sums), list(range(1, 601)))
+        self.assertEqual(sorted(won), list(range(100)))
 
 
 if __name__ == "__main__":

@@ -271,3 +271,64 @@ Test(rpc, what_is_no_request_is_told_apart)
         cr_assert_gt(got.detail.size, 0);
     }
 }
+
+static void put_if(const char *method, const char *word, const char *context, bool named)
+{
+    buf_clear(&out);
+    bool put = strcmp(method, "put") == 0;
+    mp_write_array(&out, 4);
+    mp_write_uint(&out, 0);
+    mp_write_uint(&out, 9);
+    mp_write_text(&out, method);
+    mp_write_map(&out, 2u + put + (context != NULL) + named);
+    mp_write_text(&out, "key");
+    mp_write_text(&out, "k");
+    mp_write_text(&out, "if");
+    mp_write_text(&out, word);
+    if (put) {
+        mp_write_text(&out, "value");
+        mp_write_text(&out, "v");
+    }
+    if (context != NULL) {
+        mp_write_text(&out, "context");
+        mp_write_text(&out, context);
+    }
+    if (named) {
+        mp_write_text(&out, "request");
+        mp_write_array(&out, 2);
+        mp_write_uint(&out, 1);
+        mp_write_uint(&out, 1);
+    }
+}
+
+Test(rpc, a_condition_makes_an_edit)
+{
+    struct rpc_request got;
+    put_if("put", "absent", NULL, false);
+    cr_assert_eq(decode(&got), 0);
+    cr_assert_eq(got.method, RPC_PUT);
+    cr_assert_eq(got.requests[0].method, METHOD_EDIT);
+    cr_assert_eq(got.requests[0].edit.kind, EDIT_PUT);
+    cr_assert_eq(got.requests[0].edit.conditions, EDIT_IF_ABSENT);
+    cr_assert_eq(got.requests[0].edit.expiry, EDIT_EXPIRY_TTL);
+    put_if("delete", "unchanged", "seen", false);
+    cr_assert_eq(decode(&got), 0);
+    cr_assert_eq(got.requests[0].edit.kind, EDIT_DELETE);
+    cr_assert_eq(got.requests[0].edit.conditions, EDIT_IF_UNCHANGED);
+    put_if("put", "present", NULL, false);
+    cr_assert_eq(decode(&got), 0);
+    cr_assert_eq(got.requests[0].edit.conditions, EDIT_IF_PRESENT);
+}
+
+Test(rpc, a_condition_has_its_words_and_no_retries)
+{
+    struct rpc_request got;
+    put_if("put", "maybe", NULL, false);
+    cr_assert_eq(decode(&got), ERR_BAD_REQUEST);
+    put_if("put", "absent", "seen", false);
+    cr_assert_eq(decode(&got), ERR_BAD_REQUEST);
+    put_if("put", "unchanged", NULL, false);
+    cr_assert_eq(decode(&got), ERR_BAD_REQUEST);
+    put_if("put", "absent", NULL, true);
+    cr_assert_eq(decode(&got), ERR_BAD_REQUEST);
+}

@@ -67,12 +67,48 @@ static int read_first(struct cli *cli, struct data_options *options, bool *ret_f
     return -1;
 }
 
+/* On what the write depends; -1 when that was not said well. */
+static int condition_of(const struct cli *cli, enum kvr_if *ret_condition)
+{
+    bool absent = cli_given(cli, "if-absent");
+    bool present = cli_given(cli, "if-present");
+    bool unchanged = cli_given(cli, "if-unchanged");
+    bool context = cli_given(cli, "context");
+    bool other = cli_given(cli, "resolve") || cli_given(cli, "blind");
+    if (absent + present + unchanged > 1 || ((absent || present) && (context || other)) ||
+        (unchanged && (!context || other))) {
+        return -1;
+    }
+    *ret_condition = absent      ? KVR_IF_ABSENT
+                     : present   ? KVR_IF_PRESENT
+                     : unchanged ? KVR_IF_UNCHANGED
+                                 : KVR_IF_ANY;
+    return 0;
+}
+
+static int fail_condition(const struct cli *cli, const struct kvr_answer *answer,
+                          enum kvr_if condition)
+{
+    const char *key = cli->arguments[0];
+    const char *advice = "nothing was changed; `get` shows what is there";
+    if (condition == KVR_IF_ABSENT) {
+        return cli_fail(cli, ERR_CONFLICT, advice, "%s has a value already", key);
+    }
+    if (condition == KVR_IF_PRESENT || answer->siblings_count == 0) {
+        return cli_fail(cli, ERR_CONFLICT, advice, "%s has no value", key);
+    }
+    return cli_fail(cli, ERR_CONFLICT, advice, "%s has changed since that context was read", key);
+}
+
 /* Say how a put or del went. */
 static int finish_write(const struct cli *cli, const struct data_options *options, int error,
                         const struct kvr_answer *answer, uint64_t start_us)
 {
     if (error != 0) {
         return cli_fail_client(cli);
+    }
+    if (options->options.only_if != KVR_IF_ANY && !answer->held) {
+        return fail_condition(cli, answer, options->options.only_if);
     }
     if (cli->json) {
         json_t *object = json_of_key(options->bucket, bytes_of_text(cli->arguments[0]));
@@ -90,13 +126,22 @@ static int finish_write(const struct cli *cli, const struct data_options *option
 
 static bool reads_first(const struct cli *cli)
 {
-    return !cli_given(cli, "blind") && !cli_given(cli, "context");
+    return !cli_given(cli, "blind") && !cli_given(cli, "context") && !cli_given(cli, "if-absent") &&
+           !cli_given(cli, "if-present");
 }
 
 static int check_way(const struct cli *cli)
 {
     int given = cli_given(cli, "blind") + cli_given(cli, "context") + cli_given(cli, "resolve");
-    return given > 1 ? cli_usage(cli, "give one of --blind, --context and --resolve") : 0;
+    enum kvr_if condition;
+    if (given > 1) {
+        return cli_usage(cli, "give one of --blind, --context and --resolve");
+    }
+    if (condition_of(cli, &condition) < 0) {
+        return cli_usage(cli, "give one of --if-absent, --if-present, and --if-unchanged together "
+                              "with --context");
+    }
+    return 0;
 }
 
 /* Set CLI and OPTIONS up for a write. -1 to go on, else an exit code. */
@@ -110,6 +155,7 @@ static int write_begin(struct cli *cli, struct data_options *options)
     if (exit_code != 0) {
         return exit_code;
     }
+    (void)condition_of(cli, &options->options.only_if);
     return cli_client(cli) != NULL ? -1 : 2;
 }
 
