@@ -303,10 +303,10 @@ void coord_request(struct coord *coord, struct core *core, uint64_t client,
 static void on_forward(struct coord *coord, struct core *core, struct node_id from,
                        const struct message *message)
 {
-    uint64_t deadline_ms = hlc_ms(message->forward.deadline);
-    if (deadline_ms <= core->now.wall_ms)
+    uint64_t left_ms =
+        MIN(core_left_ms(core, message->forward.deadline), (uint64_t)DEADLINE_MAX_MS);
+    if (left_ms == 0)
         return; /* Nobody waits for it any more. */
-    uint64_t left_ms = MIN(deadline_ms - core->now.wall_ms, (uint64_t)DEADLINE_MAX_MS);
     if (RULE(FORWARD_ONCE) && request_writes(&message->forward.request)) {
         /* A put takes effect once, and a refusal stands, however often the message comes. */
         uint64_t entry = from.hi ^ from.lo;

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { UNSURE_MS = 1000 }; /* Left to a request by a clock that cannot be judged. */
+
 const struct timing timing_default = {
     .gossip_us = 1000000,
     .ping_us = 1000000,
@@ -210,6 +212,13 @@ int64_t core_skew_ms(const struct core *core)
     int64_t off = clock_off_ms(core);
     int64_t most = core->timing.clock_skew_ms;
     return off > most || off < -most ? off : 0;
+}
+
+uint64_t core_left_ms(const struct core *core, uint64_t deadline)
+{
+    uint64_t at_ms = hlc_ms(deadline);
+    uint64_t left_ms = at_ms > core->now.wall_ms ? at_ms - core->now.wall_ms : 0;
+    return core->peers.known ? left_ms : MAX(left_ms, (uint64_t)UNSURE_MS);
 }
 
 void core_step_at(struct core *core, struct moment now)

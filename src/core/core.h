@@ -176,6 +176,9 @@ int range_epoch_compare(const struct range_epoch *a, const struct range_record *
  * behind it by more than clock_skew_ms: one wrong clock neither stamps the future nor misjudges
  * deadlines and expiry. */
 void core_step_at(struct core *core, struct moment now);
+/* Milliseconds until DEADLINE (HLC), 0 once it has passed. Where the own clock cannot be judged it
+ * decides nothing: a second is left then. */
+uint64_t core_left_ms(const struct core *core, uint64_t deadline);
 /* How far the own clock is ahead of the median (below 0: behind it), in milliseconds; 0 while that
  * is within clock_skew_ms or cannot be told. */
 int64_t core_skew_ms(const struct core *core);

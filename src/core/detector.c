@@ -3,7 +3,11 @@
 
 #include "core/latency.h"
 
-enum { TALK_INTERVALS = 4 }; /* Between pings to a peer that is never silent. */
+enum {
+    TALK_INTERVALS = 4,   /* Between pings to a peer that is never silent. */
+    CLOCKS_LEAST = 4,     /* Peers whose clocks are asked for, whether they share ranges or not, */
+    CLOCK_INTERVALS = 16, /* and for how long an answer is good. */
+};
 
 /* One peer, seen from here. */
 struct detector_peer {
@@ -14,11 +18,11 @@ struct detector_peer {
     uint64_t position_before; /* Synced by its lives before this one. */
     uint64_t nonce;           /* Of its HELLOs in this life; 0: there was none. */
     bool up;
-    bool unknown; /* Not heard since known_us: `up` is a guess. */
-    bool shares;  /* A range with this node, */
-    bool shared;  /* and before the ring changed. */
-    bool clock_known;
-    int64_t clock_ms;      /* Its wall clock less our monotonic one. */
+    bool unknown;          /* Not heard since known_us: `up` is a guess. */
+    bool shares;           /* A range with this node, */
+    bool shared;           /* and before the ring changed. */
+    int64_t clock_ms;      /* Its wall clock less our monotonic one, */
+    uint64_t clock_us;     /* and when it said so; 0: it has not. */
     uint64_t known_us;     /* When it became known, or unknown again. */
     uint64_t heard_us;     /* 0: never. */
     uint64_t since_us;     /* When the verdict last changed. */
@@ -32,8 +36,6 @@ struct detector_peer {
     uint64_t deviation_us; /* Mean, from the mean. */
     struct latency latency;
 };
-
-enum { CLOCK_PINGS = 8 }; /* Ping intervals after which a peer is asked for its clock. */
 
 static void tick(struct core *core, void *machine, struct timer *timer);
 static void end_graces(struct core *core, void *machine, struct timer *timer);
@@ -99,7 +101,7 @@ static void set_up(struct core *core, struct detector_peer *peer, bool up)
     if (peer->up == up)
         return;
     peer->up = up;
-    peer->clock_known = false; /* Of its next life, or after a long while, it may be another. */
+    peer->clock_us = 0; /* In its next life it may be another. */
     peer->since_us = core->now.us;
     core_signal(core, up ? SIGNAL_PEER_UP : SIGNAL_PEER_DOWN)->node = peer->id;
 }
@@ -256,13 +258,11 @@ static void judge_sharing(struct detector *detector, struct core *core, struct d
     uint64_t interval = core->timing.ping_us;
     uint64_t quiet = silence(detector, core, peer);
     /* One lost ping must not decide: who is up is pinged twice an interval once it is late. Who is
-     * never silent is asked for its clock all the same. */
+     * never silent is asked all the same, for its clock and how far its log is, and told of ours.
+     */
     bool late = peer->unknown || quiet >= interval;
-    if (!pinged_within(peer, core,
-                       late ? (peer->up ? interval / 2 : interval) : CLOCK_PINGS * interval))
-        ping_now(detector, core, peer);
-    /* Who talks all the time is to know how far our log is, and we how far its log is. */
-    else if (peer->up && !pinged_within(peer, core, TALK_INTERVALS * interval))
+    uint64_t pause = peer->up ? interval / 2 : interval;
+    if (!pinged_within(peer, core, late ? pause : TALK_INTERVALS * interval))
         ping_now(detector, core, peer);
     bool silent = phi_of(detector, core, peer) >= DOWN_PHI;
     if (peer->unknown)
@@ -274,6 +274,11 @@ static void judge_sharing(struct detector *detector, struct core *core, struct d
 static void judge_other(struct detector *detector, struct core *core, struct detector_peer *peer)
 {
     uint64_t interval = core->timing.ping_us;
+    if (detector->clocks_wanted > 0 && peer->up &&
+        !pinged_within(peer, core, TALK_INTERVALS * interval)) {
+        detector->clocks_wanted--;
+        ping_now(detector, core, peer);
+    }
     if (peer->asked_us == 0)
         return;
     uint64_t open = core->now.us - MAX(peer->asked_us, MIN(detector->judged_from_us, core->now.us));
@@ -300,14 +305,20 @@ static void judge_ourselves(struct detector *detector, const struct core *core, 
         detector->judged_from_us = now; /* What was sent meanwhile is still to be read. */
 }
 
-static void judge_clocks(const struct detector *detector, struct core *core)
+/* Who shares ranges with few may not know enough clocks to judge its own by: then others are asked
+ * as well. */
+static void judge_clocks(struct detector *detector, struct core *core)
 {
     int64_t clocks_ms[CLOCKS_MAX] = {0};
+    uint64_t old_us = CLOCK_INTERVALS * core->timing.ping_us;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < detector->count && count < CLOCKS_MAX; i++)
-        if (detector->peers[i]->up && detector->peers[i]->clock_known)
-            clocks_ms[count++] = detector->peers[i]->clock_ms;
+    for (uint32_t i = 0; i < detector->count && count < CLOCKS_MAX; i++) {
+        const struct detector_peer *peer = detector->peers[i];
+        if (peer->up && peer->clock_us > 0 && core->now.us - peer->clock_us < old_us)
+            clocks_ms[count++] = peer->clock_ms;
+    }
     core->peers = peer_clocks_of(clocks_ms, count);
+    detector->clocks_wanted = count < CLOCKS_LEAST ? CLOCKS_LEAST - count : 0;
 }
 
 static void tick(struct core *core, void *machine, struct timer *timer)
@@ -317,13 +328,13 @@ static void tick(struct core *core, void *machine, struct timer *timer)
     core_timer_set(core, timer, core->now.us + step);
     follow(detector, core);
     judge_ourselves(detector, core, step);
+    judge_clocks(detector, core);
     for (uint32_t i = 0; i < detector->count; i++) {
         if (detector->peers[i]->shares)
             judge_sharing(detector, core, detector->peers[i]);
         else
             judge_other(detector, core, detector->peers[i]);
     }
-    judge_clocks(detector, core);
 }
 
 /* Sets the timer to the next end of a grace, if there is one. */
@@ -435,7 +446,7 @@ static void take_clock(const struct core *core, struct detector_peer *peer, uint
         trip_us > (uint64_t)core->timing.clock_skew_ms * 1000 / 2)
         return;
     uint64_t middle_us = peer->pinged_us + trip_us / 2;
-    peer->clock_known = true;
+    peer->clock_us = core->now.us;
     peer->clock_ms = (int64_t)wall_ms - (int64_t)(middle_us / 1000);
 }
 

@@ -33,6 +33,7 @@ struct detector {
     uint32_t on_time;        /* Ticks since the last late one. */
     uint32_t health;         /* 0 well .. HEALTH_MAX: how much slower we judge. */
     uint64_t sequence;       /* Of pings. */
+    uint32_t clocks_wanted;  /* Of peers that share no range. */
     struct load load;        /* Own, sent along. */
     uint64_t members_seen;   /* Change count of the member table that peers are made from, */
     uint64_t ring_seen[RING_BUCKETS]; /* and hashes of the ring that sharing is made from. */

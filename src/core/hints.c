@@ -201,7 +201,7 @@ void hints_message(struct hints *hints, struct core *core, struct node_id from,
     /* Not for us, or nobody waits for it any more. */
     if (message->write.range.range >= ring_ranges(&core->ring) ||
         !id_equal(message->write.target, core->self) ||
-        hlc_ms(message->write.deadline) < core->now.wall_ms)
+        core_left_ms(core, message->write.deadline) == 0)
         return;
     struct hint_take take = {.from = from,
                              .id = message->write.id,

@@ -232,7 +232,7 @@ void replica_message(struct replica *replica, struct core *core, struct node_id 
     }
     /* Not for us (an address that changed hands), or nobody waits for it any more. */
     if (!id_equal(message->write.target, core->self) ||
-        hlc_ms(message->write.deadline) < core->now.wall_ms)
+        core_left_ms(core, message->write.deadline) == 0)
         return;
     if (message->type == MESSAGE_WRITE)
         on_write(replica, core, from, message);
