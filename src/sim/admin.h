@@ -26,9 +26,11 @@ void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t numb
                 int to);
 /* HOST is to leave the cluster once it owns nothing. */
 void admin_let_leave(struct world *world, uint32_t through, uint32_t host);
-/* Was that host told to leave? */
 /* Was a plan ever given that has slot NUMBER of RANGE go to TO? */
 bool admin_ordered(const struct world *world, uint32_t range, uint8_t number, struct node_id to);
+/* A host that never ran joins, if there is one. */
+void admin_join_one(struct world *world);
+/* Was that host told to leave? */
 bool admin_leaving(const struct world *world, uint32_t host);
 /* HOST is no member any more, whether it runs or not. */
 void admin_remove(struct world *world, uint32_t through, uint32_t host);

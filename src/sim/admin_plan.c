@@ -257,7 +257,7 @@ static void cancel(struct world *world)
     world->admin->paused = true; /* Perhaps the same moves are wanted after all. */
 }
 
-static void let_join(struct world *world)
+void admin_join_one(struct world *world)
 {
     for (uint32_t i = world->options.nodes; i < world->hosts_count; i++) {
         if (host_lives(world->hosts[i]) > 0)
@@ -275,7 +275,7 @@ void admin_next(struct world *world, struct world_event *event)
         return;
     uint64_t what = world_draw(world, 0, 99);
     if (what < 10)
-        let_join(world);
+        admin_join_one(world);
     else if (what < 20)
         cancel(world);
     else if (what < 24)

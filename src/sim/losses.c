@@ -155,24 +155,12 @@ static void mark_copy(struct world *world)
 
 /* -------------------------------------------------------------------------------- Striking. */
 
-/* A new node joins, perhaps on the very machine. */
-static void start_another(struct world *world)
-{
-    for (uint32_t i = world->options.nodes; i < world->hosts_count; i++) {
-        if (host_lives(world->hosts[i]) > 0)
-            continue;
-        world->coverage.joins++;
-        host_start(world->hosts[i]);
-        return;
-    }
-}
-
 static void remove_victim(struct world *world)
 {
     struct losses *losses = world->losses;
     admin_remove(world, (uint32_t)world_draw(world, 0, world->hosts_count - 1), losses->victim);
     losses->state = LOSS_REMOVED;
-    start_another(world);
+    admin_join_one(world); /* Perhaps on the very machine. */
 }
 
 /* Does anybody who stays know that the victim was removed? Who was told may have left itself. */

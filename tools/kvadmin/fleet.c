@@ -133,3 +133,27 @@ int ask(const struct cli *cli, const char *question)
         return 0;
     return cli_fail(cli, ERR_REFUSED, "run it again when you are sure", "nothing was changed");
 }
+
+int ask_about(struct cli *cli, json_t *plan, const char *question)
+{
+    bool dry = cli_given(cli, "dry-run");
+    if (dry && cli->json)
+        cli_print_json(json_incref(plan));
+    else if (dry)
+        printf("nothing was changed (--dry-run)\n");
+    json_decref(plan);
+    return dry ? 0 : ask(cli, question);
+}
+
+void print_unasked(const json_t *all, const char *indent)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(all, i, entry)
+    {
+        const json_t *error = json_object_get(entry, "error");
+        if (error != NULL)
+            fprintf(stderr, "%s%s cannot be asked: %s\n", indent, field_text(entry, "node"),
+                    field_text(error, "message"));
+    }
+}

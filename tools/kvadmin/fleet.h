@@ -41,5 +41,11 @@ const json_t *field_array(const json_t *map, const char *name);
 
 /* 0 to go on: --yes was given or the terminal said yes to QUESTION. Else the exit code. */
 int ask(const struct cli *cli, const char *question) CHECK_RESULT;
+/* The same, after PLAN was shown to people; it is taken over. With --dry-run that was all: PLAN is
+ * printed where JSON is wanted, and 0 returned. */
+int ask_about(struct cli *cli, json_t *plan, const char *question) CHECK_RESULT;
+
+/* Name on standard error those of ALL, answers by node, that have an `error` instead. */
+void print_unasked(const json_t *all, const char *indent);
 
 #endif

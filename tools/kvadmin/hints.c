@@ -134,13 +134,10 @@ static void hints_print(const json_t *all, bool slots)
     else
         printf("no hints are kept\n");
     table_done(&table);
+    print_unasked(all, "");
     json_array_foreach(all, i, entry)
     {
-        const json_t *error = json_object_get(entry, "error");
-        if (error != NULL)
-            fprintf(stderr, "%s cannot be asked: %s\n", field_text(entry, "node"),
-                    field_text(error, "message"));
-        else if (field_u64(entry, "unreadable") > 0)
+        if (field_u64(entry, "unreadable") > 0)
             printf("%s has %llu hints that cannot be read: `kvadmin repair` compares the owners\n",
                    field_text(entry, "node"), (unsigned long long)field_u64(entry, "unreadable"));
     }

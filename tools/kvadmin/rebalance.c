@@ -303,18 +303,10 @@ static int leave_show(struct cli *cli, const struct fleet *fleet, const json_t *
         return cli_fail_client(cli);
     if (!cli->json)
         plan_print(fleet, plan, rate);
-    else if (cli_given(cli, "dry-run"))
-        cli_print_json(json_deep_copy(plan));
-    json_decref(plan);
-    if (cli_given(cli, "dry-run")) {
-        if (!cli->json)
-            printf("nothing was changed (--dry-run)\n");
-        return 0;
-    }
     char question[160];
     (void)snprintf(question, sizeof(question),
                    "Move everything off %s and let it leave the cluster for ever?", name);
-    return ask(cli, question);
+    return ask_about(cli, plan, question);
 }
 
 int leave_command(struct cli *cli)

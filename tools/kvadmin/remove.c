@@ -41,18 +41,10 @@ static int show_and_ask(struct cli *cli, const struct fleet *fleet, const char *
     *ret_moves = json_array_size(field_array(plan, "moves"));
     if (!cli->json)
         show(fleet, name, plan, rate);
-    else if (cli_given(cli, "dry-run"))
-        cli_print_json(json_deep_copy(plan));
-    json_decref(plan);
-    if (cli_given(cli, "dry-run")) {
-        if (!cli->json)
-            printf("nothing was changed (--dry-run)\n");
-        return 0;
-    }
     char question[200];
     (void)snprintf(question, sizeof(question),
                    "Remove %s for ever? Its data directory can never be used again.", name);
-    return ask(cli, question);
+    return ask_about(cli, plan, question);
 }
 
 /* ---------------------------------------------------------------------------- Rebuilding. */

@@ -96,13 +96,7 @@ static void transfers_print(const struct fleet *fleet, const json_t *all)
     else
         printf("nothing is moving\n");
     table_done(&table);
-    json_array_foreach(all, i, entry)
-    {
-        const json_t *error = json_object_get(entry, "error");
-        if (error != NULL)
-            fprintf(stderr, "%s cannot be asked: %s\n", field_text(entry, "node"),
-                    field_text(error, "message"));
-    }
+    print_unasked(all, "");
 }
 
 int transfers_command(struct cli *cli)
@@ -202,11 +196,8 @@ static void stall_show(struct cli *cli)
                     (unsigned long long)field_u64(transfer, "slot"),
                     fleet_name(&fleet, field_text(transfer, "to")), note);
         }
-        const json_t *error = json_object_get(entry, "error");
-        if (error != NULL)
-            fprintf(stderr, "  %s cannot be asked: %s\n", field_text(entry, "node"),
-                    field_text(error, "message"));
     }
+    print_unasked(all, "  ");
     json_decref(all);
     fleet_done(&fleet);
 }
