@@ -34,10 +34,10 @@ struct subject {
     /* An edit of it has an unknown outcome: it may take effect later. From a lock nothing follows
      * any more; a counter of policy siblings may show it beside what was made without it. */
     bool unknown;
-    uint32_t gives; /* Counts when a delete is asked for, and when it is answered: odd while
-                     * one is open, for only its holder deletes a lock. */
-    bool seen;      /* Since the last of them somebody was told that it is taken. */
-    bool given_up;  /* The outcome of one is unknown. */
+    uint32_t gives;      /* Counts when a delete is asked for, and when it is answered. */
+    uint32_t gives_open; /* Of them: asked for, and not answered. */
+    bool seen;           /* Since the last of them somebody was told that it is taken. */
+    bool given_up;       /* The outcome of one is unknown. */
 };
 
 enum deed { DEED_ADD = 0, DEED_READ, DEED_TAKE, DEED_GIVE };
@@ -133,16 +133,17 @@ static void judge_read(struct world *world, const struct subject *subject, uint6
 }
 
 /* A delete begins or ends: what was told before it says nothing of what comes after. */
-static void note_give(struct subject *subject)
+static void note_give(struct subject *subject, bool begins)
 {
     subject->gives++;
+    subject->gives_open = begins ? subject->gives_open + 1 : subject->gives_open - 1;
     subject->seen = false;
 }
 
 static void judge_take(struct world *world, const struct edit_client *client, bool held)
 {
     struct subject *subject = client->subject;
-    bool none_open = subject->gives % 2 == 0 && !subject->given_up;
+    bool none_open = subject->gives_open == 0 && !subject->given_up;
     if (client->gives == subject->gives && none_open) {
         if (held && client->seen)
             world_violate(world, "SeenStays", "%s: edit %u put it, after another was told of it",
@@ -173,7 +174,7 @@ static void judge_refused(struct world *world, struct edit_client *client)
         return;
     }
     if (client->deed == DEED_GIVE)
-        note_give(subject);
+        note_give(subject, false);
     if (client->deed == DEED_GIVE && !subject->unknown) {
         if (subject->holder != NOBODY)
             world_violate(world, "OneWinner", "%s: client %d has it, which client %d did not give",
@@ -209,7 +210,7 @@ static void judge_done(struct world *world, struct edit_client *client, const st
         judge_take(world, client, outcome == EDIT_HELD);
         break;
     case DEED_GIVE:
-        note_give(client->subject);
+        note_give(client->subject, false);
         break;
     }
 }
@@ -293,7 +294,7 @@ static void ask(struct world *world, struct edit_client *client)
     client->subject->attempted += client->deed == DEED_ADD;
     if (client->deed == DEED_GIVE) {
         client->subject->holder = NOBODY;
-        note_give(client->subject);
+        note_give(client->subject, true);
     }
     client->gives = client->subject->gives;
     client->seen = client->subject->seen;
