@@ -247,7 +247,7 @@ static int check_command(struct cli *cli)
         {"prefix", 0, "TEXT", "what keys begin with (key)"},                                       \
         {"seed", 0, "N", "of what is drawn (1)"},                                                  \
     {                                                                                              \
-        "strict", 0, NULL, "count only nodes that own the key"                                     \
+        "strict", 0, NULL, "count only nodes that own the key; so does all that is checked"        \
     }
 
 static const struct cli_option run_options[] = {

@@ -20,6 +20,7 @@
     X(REBUILD_UNREADABLE)                                                                          \
     X(COMPLETE_BEFORE_CUT)                                                                         \
     X(FILLED_BEFORE_COUNTED)                                                                       \
+    X(LEARN_SOURCES)                                                                               \
     X(SNAPSHOT_AFTER_JOINT)                                                                        \
     X(CHUNK_HAS_ID)                                                                                \
     X(COMPLETE_HAS_ID)                                                                             \
@@ -44,6 +45,7 @@
     X(INSTALL_RESETS_VOTE)                                                                         \
     X(RECORDS_RISE)                                                                                \
     X(READY_BY_MAJORITY)                                                                           \
+    X(READERS_WERE_FILLED)                                                                         \
     X(POSITION_REMEMBERED)                                                                         \
     X(BOTH_WRITERS_ACK)                                                                            \
     X(ACKS_OF_ONE_EPOCH)                                                                           \

@@ -1,13 +1,13 @@
 /* Slots whose owner is gone for good: fenced, then rebuilt elsewhere from the other slots, or given
  * up (protocol.md, "Stages of a slot").
  *
- *   STABLE{A} -> FENCE        A has departed, which is known for ever once it is known anywhere
- *   FENCE -> REBUILD{B}       K other slots have FENCE durably: no quorum is left that A is part
- * of. The plan names B, and B has accepted an offer, as for any move REBUILD{B} -> STABLE{B}   B
- * has merged the copies of enough other slots (transfer_target.c) REBUILD{B} -> FENCE       B is
- * lost, departs, or the plan was cancelled (transfer_drive.c) FENCE -> gone             the plan
- * says so, and K other slots have FENCE durably FENCE -> STABLE{A}        A has not departed, and
- * the plan that was to give its slot up is no more
+ * - STABLE{A} to FENCE: A has departed, which is known for ever once it is known anywhere.
+ * - FENCE to REBUILD{B}: K other slots have FENCE durably, so no quorum is left that A is part of.
+ * The plan names B, and B has accepted an offer, as for any move.
+ * - REBUILD{B} to STABLE{B}: B has merged the copies of enough other slots (transfer_target.c).
+ * - REBUILD{B} to FENCE: B is lost, departs, or the plan was cancelled (transfer_drive.c).
+ * - FENCE to gone: the plan says so, and K other slots have FENCE durably.
+ * - FENCE to STABLE{A}: A has not departed, and the plan that was to give its slot up is no more.
  *
  * A crash of the driver loses nothing: the record says how far it is, and the next voter asks anew
  * who has it installed. Lost messages are repeated by the drive's timer, repeated ones change

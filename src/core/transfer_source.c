@@ -2,8 +2,8 @@
  *
  * It answers only under a record that it has durably installed, so every write it took before JOINT
  * (or LEARN, or REBUILD) is in the scan, and every later one goes to the target as well. It keeps
- * nothing that matters: the target's cursor travels with each request. A slot is rebuilt from
- * several others, each of which is a source of its own. */
+ * nothing that matters: the target's cursor travels with each request. A new or a lost slot is
+ * filled from several others, each of which is a source of its own. */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"
@@ -15,11 +15,9 @@ static bool is_source(const struct core *core, const struct range_record *record
         const struct slot *slot = &record->slots[i];
         if (!id_equal(slot->target, target))
             continue;
-        if (slot->stage == STAGE_LEARN)
-            return id_equal(record_driver(record), core->self);
         if (slot->stage == STAGE_JOINT)
             return id_equal(slot->owner, core->self);
-        if (slot->stage == STAGE_REBUILD)
+        if (slot->stage == STAGE_LEARN || slot->stage == STAGE_REBUILD)
             return record_slot_read_by(record, core->self) != NULL;
     }
     return false;

@@ -1,10 +1,10 @@
 /* The target of a transfer: asks for chunk after chunk, each only when the one before is synced,
  * and says COMPLETE once the last one is. A restart goes on behind the last synced chunk.
  *
- * A slot that moves comes from its owner, a new one from the reader of the lowest slot. A lost slot
- * is rebuilt from the readers of several others, one after the other, each with a cursor of its
- * own: a write that the lost slot acknowledged is at one of them at least. A source that does not
- * answer is passed over for another one and asked again later; what came from it stays. */
+ * A slot that moves comes from its owner. A new one, and one that replaces a lost one, is filled
+ * from the readers of as many others as it takes to meet each write that a quorum acknowledged, one
+ * after the other, each with a cursor of its own. A source that does not answer is passed over for
+ * another one and asked again later; what came from it stays. */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"
@@ -29,7 +29,9 @@ static const struct slot *target_slot(const struct core *core, const struct rang
 /* How many slots SLOT is to be filled from. */
 static uint32_t sources_needed(const struct range_record *record, const struct slot *slot)
 {
-    return slot->stage == STAGE_REBUILD ? record_rebuild_sources(record) : 1;
+    if (slot->stage == STAGE_REBUILD)
+        return record_rebuild_sources(record);
+    return slot->stage == STAGE_LEARN && RULE(LEARN_SOURCES) ? record_fence_quorum(record) : 1;
 }
 
 /* The node that sends what slot NUMBER has, NODE_NONE if that slot is no source of SLOT. */
@@ -41,10 +43,7 @@ static struct node_id source_of(const struct range_record *record, const struct 
         return NODE_NONE;
     if (slot->stage == STAGE_JOINT)
         return number == slot->number ? slot->owner : NODE_NONE;
-    struct node_id reader = slot_reader(source);
-    if (slot->stage == STAGE_LEARN)
-        return id_equal(reader, record_driver(record)) ? reader : NODE_NONE;
-    return number == slot->number ? NODE_NONE : reader;
+    return number == slot->number ? NODE_NONE : slot_reader(source);
 }
 
 static bool is_filled(const struct staging *staging, const struct range_record *record,

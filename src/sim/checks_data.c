@@ -328,26 +328,6 @@ static struct node_id reads(const struct slot *slot)
     return owner ? slot->owner : NODE_NONE;
 }
 
-/* The epoch at which slot NUMBER was last in LEARN before RECORD, 0 if it never was; and the number
- * of the slot that it was filled from. */
-static uint64_t learned_at(const struct checks *checks, const struct range_record *record,
-                           uint8_t number, uint8_t *ret_source)
-{
-    const struct record_list *list = &checks->lists[record->range];
-    uint64_t first = UINT64_MAX;
-    for (uint32_t i = 0; i < list->count; i++) {
-        const struct range_record *one = &list->records[i];
-        for (uint32_t k = 0; k < one->slots_count; k++) {
-            const struct slot *slot = &one->slots[k];
-            if (slot->number != number || slot->stage != STAGE_LEARN || one->epoch >= first)
-                continue;
-            first = one->epoch;
-            *ret_source = one->slots[0].number;
-        }
-    }
-    return first == UINT64_MAX ? 0 : first;
-}
-
 static void owe(struct checks *checks, struct complete_probe **probes, const struct slot_ack *ack)
 {
     struct complete_probe *probe = *probes;
@@ -373,16 +353,11 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
             mine = &record->slots[i];
     if (mine == NULL)
         return;
-    uint8_t source = mine->number;
-    uint64_t learned = learned_at(checks, record, mine->number, &source);
-    uint64_t rebuilt = checks_rebuilt_at(checks, record, mine->number);
+    uint64_t filled = checks_filled_at(checks, record, mine->number);
     struct complete_probe *probes = NULL;
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
-        bool owed = ack->slot == mine->number ||
-                    (learned > 0 && ack->slot == source && ack->epoch < learned);
-        /* What the lost owner alone had is lost; what a quorum had is not. */
-        if (ack->epoch < rebuilt)
-            owed = ack->slot == QUORUM_OF_SLOTS;
+        /* Of what was before it was filled from other slots, it has what a quorum had. */
+        bool owed = ack->slot == (ack->epoch < filled ? QUORUM_OF_SLOTS : mine->number);
         if (ack->complete && owed && ack->epoch <= record->epoch)
             owe(checks, &probes, ack);
     }

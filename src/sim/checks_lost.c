@@ -80,8 +80,8 @@ bool checks_rebuilt(const struct checks *checks, const struct range_record *base
     return (uint32_t)__builtin_popcountll(slots) >= counted / 2 + 1;
 }
 
-uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_record *record,
-                           uint8_t number)
+uint64_t checks_filled_at(const struct checks *checks, const struct range_record *record,
+                          uint8_t number)
 {
     const struct record_list *list = &checks->lists[record->range];
     uint64_t last = 0;
@@ -89,8 +89,8 @@ uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_recor
         const struct range_record *one = &list->records[i];
         for (uint32_t k = 0; k < one->slots_count; k++) {
             const struct slot *slot = &one->slots[k];
-            if (slot->number == number && slot->stage == STAGE_REBUILD &&
-                one->epoch < record->epoch)
+            bool fills = slot->stage == STAGE_LEARN || slot->stage == STAGE_REBUILD;
+            if (slot->number == number && fills && one->epoch < record->epoch)
                 last = MAX(last, one->epoch);
         }
     }

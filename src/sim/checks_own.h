@@ -167,9 +167,10 @@ void checks_snapshot(struct world *world, uint32_t host, uint32_t range);
 void checks_chunk_sent(struct world *world, uint32_t from, const struct message *message);
 /* Has the slot that BASE rebuilds been sent all that enough other slots have? */
 bool checks_rebuilt(const struct checks *checks, const struct range_record *base);
-/* The epoch at which slot NUMBER was last in REBUILD before RECORD, 0 if it never was. */
-uint64_t checks_rebuilt_at(const struct checks *checks, const struct range_record *record,
-                           uint8_t number);
+/* The epoch at which slot NUMBER was last filled from others (LEARN, REBUILD) before RECORD, 0 if
+ * it never was. */
+uint64_t checks_filled_at(const struct checks *checks, const struct range_record *record,
+                          uint8_t number);
 /* FROM votes on what follows (range, epoch): it must be the reader of a slot. */
 void checks_voter(struct world *world, uint32_t from, const struct range_epoch *range);
 /* FROM, whose disk is older than what it had said, sends MESSAGE. */

@@ -60,7 +60,8 @@ class Workload:
         self.seed = seed
         self.ledger = Ledger(keys)
         self.keys = keys
-        self.options = dict(options, deadline_ms=deadline_ms)
+        # That a read shows what was acknowledged before is promised to strict requests.
+        self.options = dict(options, deadline_ms=deadline_ms, strict=True)
         self.pause = pause
         self.size_max = size_max  # Of values, about.
         self.failures = []   # Requests that got no answer or an error: (when, text).
@@ -200,7 +201,8 @@ class Workload:
             for key in range(self.keys):
                 floor = self.ledger.floor(key)
                 try:
-                    sequence = self.sequence_of(key, rpc.call("get", key=self.name(key), **options))
+                    answer = rpc.call("get", key=self.name(key), strict=True, **options)
+                    sequence = self.sequence_of(key, answer)
                 except RpcError as error:
                     sequence = 0 if error.code == "NOT_FOUND" else str(error)
                 if not isinstance(sequence, str):

@@ -90,7 +90,8 @@ int job_read_shared(struct cli *cli, struct job *job)
     manner->bucket = slice_string(bucket != NULL ? bucket : "default");
     if (cli->deadline_ms > 0)
         manner->deadline_ms = cli->deadline_ms;
-    manner->strict = cli_given(cli, "strict");
+    /* That a read shows what was acknowledged before is promised to strict requests. */
+    manner->strict = job->checked || cli_given(cli, "strict");
     if ((exit = cli_consistency(cli, "read", &manner->r)) != 0 ||
         (exit = cli_consistency(cli, "write", &manner->w)) != 0 ||
         (exit = cli_number(cli, "keys", 1, 1000000000, &job->keys)) != 0 ||
