@@ -308,12 +308,13 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
     if (left_ms == 0)
         return; /* Nobody waits for it any more. */
     if (RULE(FORWARD_ONCE) && request_writes(&message->forward.request)) {
-        /* A put takes effect once, and a refusal stands, however often the message comes. */
+        /* A put takes effect once, and a refusal stands, however often the message comes; past its
+         * deadline too, which a clock that cannot be judged may not see. */
         uint64_t entry = from.hi ^ from.lo;
         if (recent_find(&coord->forwarded, entry, message->forward.id) != NULL)
             return;
         recent_add(&coord->forwarded, entry, message->forward.id, 0, core->now.us,
-                   core->now.us + left_ms * 1000);
+                   core->now.us + (uint64_t)DEADLINE_MAX_MS * 1000);
     }
     struct coord_op *op = op_new(coord, core, &message->forward.request);
     op->remote = true;
