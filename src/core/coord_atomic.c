@@ -4,7 +4,8 @@
  * the other nodes what they hold, until a quorum of slots and all writers of its own slot have
  * answered, and merges that into its own copy; the store applies the edit to what is then there, in
  * one step of the key; and what stands afterwards, changed or not, is written to all, until a
- * quorum has it on disk. Only then is the outcome told. So:
+ * quorum has it on disk. Only then is the outcome told. (Where nothing stands, not so much as a
+ * tombstone, there is nothing to write, and the first round has told all.) So:
  * - edits of a key take effect one after another, in the order of their store steps, and each is
  *   told what all before it left, on a quorum's disks;
  * - an edit that begins after another was answered sees it, under whatever record: a quorum of one
@@ -186,18 +187,27 @@ static void mark(struct core *core, struct coord_op *op, struct node_id node)
     }
 }
 
-/* Go on once enough have answered. */
-static void progress(struct core *core, struct coord_op *op)
+/* How many slots have answered; RET_OWN: this node's among them? */
+static uint32_t count_answered(const struct core *core, const struct coord_op *op, bool *ret_own)
 {
     const struct range_record *record = op_record(core, op);
     uint32_t got = 0;
-    bool own = false;
+    *ret_own = false;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         if (!answered(op, i, &record->slots[i]))
             continue;
         got++;
-        own = own || id_equal(slot_reader(&record->slots[i]), core->self);
+        *ret_own = *ret_own || id_equal(slot_reader(&record->slots[i]), core->self);
     }
+    return got;
+}
+
+/* Go on once enough have answered. */
+static void progress(struct core *core, struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    bool own;
+    uint32_t got = count_answered(core, op, &own);
     if (RULE(EDIT_READS_QUORUM) ? !own || got < record_quorum(record) : !op->local)
         return;
     if (!RULE(EDIT_IN_ONE_STEP)) {
@@ -252,6 +262,18 @@ static void give_up(struct core *core, struct coord_op *op)
                          "still take effect"));
 }
 
+/* Nothing was changed, and nothing is there: no version that others might not have yet. A quorum
+ * said so under this record, so this is what every edit before it left. */
+static void answer_nothing(struct core *core, struct coord_op *op)
+{
+    bool own;
+    struct answer *answer = op_answer(core, op, 0);
+    answer->got = (uint8_t)count_answered(core, op, &own);
+    answer->needed = (uint8_t)record_quorum(op_record(core, op));
+    answer->outcome = op->outcome;
+    op_free(core, op);
+}
+
 static void refuse(struct core *core, struct coord_op *op, const struct store_done *done)
 {
     bool stamped_higher = done->error == ERR_CONFLICT;
@@ -272,6 +294,11 @@ static void applied(struct core *core, struct coord_op *op, const struct store_d
         op->outcome = (uint8_t)done->outcome;
         op->made = done->changed;
     }
+    bool nothing = !op->made && done->object.size == 0;
+    if (nothing && is_current(core, op)) {
+        answer_nothing(core, op);
+        return;
+    }
     op->hlc = op->made ? op->stamp : object_hlc(done->object);
     buf_clear(&op->object);
     buf_append(&op->object, done->object);
@@ -281,7 +308,7 @@ static void applied(struct core *core, struct coord_op *op, const struct store_d
     op_rename(op); /* Who still answers what was asked has not acknowledged what is written. */
     if (!op->made && !RULE(EDIT_WRITES_WHAT_IT_SAW))
         op->needed = 0;
-    if (may_go_on(core, op))
+    if (!nothing && may_go_on(core, op))
         put_write(core, op, done->position);
     else if (op->made)
         give_up(core, op);

@@ -40,6 +40,7 @@ struct subject {
     bool given_up;       /* The outcome of one is unknown. */
 };
 
+/* DEED_READ: by a get, or with an odd number by an edit that changes nothing. */
 enum deed { DEED_ADD = 0, DEED_READ, DEED_TAKE, DEED_GIVE };
 
 struct edit_client {
@@ -204,7 +205,8 @@ static void judge_done(struct world *world, struct edit_client *client, const st
         break;
     case DEED_READ:
         judge_read(world, client->subject, client->floor, number_in(world, client->subject, answer),
-                   "a strict quorum read");
+                   client->number % 2 == 1 ? "an edit that changes nothing"
+                                           : "a strict quorum read");
         break;
     case DEED_TAKE:
         judge_take(world, client, outcome == EDIT_HELD);
@@ -255,8 +257,9 @@ static struct request request_of(const struct world *world, const struct edit_cl
                                  char value[16])
 {
     const struct subject *subject = client->subject;
+    bool edits = client->deed != DEED_READ || client->number % 2 == 1;
     struct request request = {
-        .method = client->deed == DEED_READ ? METHOD_GET : METHOD_EDIT,
+        .method = edits ? METHOD_EDIT : METHOD_GET,
         .bucket = ledger_bucket(subject->policy),
         .key = key_of(subject),
         .r = CONSISTENCY_QUORUM,
@@ -273,6 +276,10 @@ static struct request request_of(const struct world *world, const struct edit_cl
         request.edit = (struct edit){.kind = EDIT_PUT, .conditions = EDIT_IF_ABSENT};
     } else if (client->deed == DEED_GIVE) {
         request.edit = (struct edit){.kind = EDIT_DELETE};
+    } else if (edits) {
+        /* Reads as well, for no counter expires: of one that was never added to, nothing. */
+        request.edit = (struct edit){
+            .kind = EDIT_EXPIRE, .conditions = EDIT_IF_EXPIRES, .expiry = EDIT_EXPIRY_NEVER};
     }
     return request;
 }

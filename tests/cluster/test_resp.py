@@ -391,7 +391,20 @@ class ThreeNodes(ClusterTest):
         self.assertEqual(connections[1].call("DEL", *(f"k{n}" for n in range(10))), 10)
         self.assertEqual(connections[2].call("EXISTS", *(f"k{n}" for n in range(10))), 0)
         self.count_together()
+        self.change_nothing()
         self.assertEqual(first.metric("kvring_client_malformed_total"), 0)
+
+    def change_nothing(self):
+        """Commands on keys that never were, through each node: nothing is there to be changed."""
+        commands = [("SET", "v", "XX"), ("EXPIRE", 100), ("PERSIST",), ("GETDEL",), ("GETEX",)]
+        for number, node in enumerate(self.cluster.nodes):
+            with Resp(node) as resp:
+                for command, *words in commands:
+                    for turn in range(5):
+                        answer = resp.call(command, f"never{number}.{turn}", *words)
+                        self.assertIn(answer, (None, 0), command)
+        for node in self.cluster.nodes:
+            self.assertEqual(node.metric("kvring_peer_corrupt_total"), 0)
 
     def count_together(self):
         """Clients of all nodes at once: no increment is lost, one of them gets each lock."""
