@@ -248,8 +248,11 @@ void core_note_lead(struct core *core, const struct range_record *record)
     const struct range_record *before = &holding->record;
     bool led = before->epoch + 1 == record->epoch && before->fork == record->fork &&
                id_equal(record_driver(before), core->self);
-    if (!led)
-        holding->leads_us = core->now.us;
+    if (led || !id_equal(record_driver(record), core->self))
+        return;
+    holding->leads_us = core->now.us;
+    /* What others may lack was noted by whoever led before, who may be gone. */
+    core_signal(core, SIGNAL_DIRTY)->range = record->range;
 }
 
 int core_edit_stamp(struct core *core, uint64_t stamp)

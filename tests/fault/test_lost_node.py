@@ -83,6 +83,35 @@ class LostNode(LoadedTest):
         self.assertEqual(self.status(d)["verdict"], "OK")
         self.assert_whole()
 
+    def test_missed_writes_outlive_who_noted_them(self):
+        """Only the reader of a range's lowest slot has replicas compared. Writes that another node
+        missed while that reader was down are brought to it though the reader never comes back."""
+        d = self.cluster.add("d", *self.OPTIONS)
+        self.wait_members(4)
+        leaders = {record["slots"][0]["owner"] for record in json.loads(self.admin("ring", "--json"))}
+        ids = {m["name"]: m["id"] for m in self.status(self.b)["members"]}
+        self.assertEqual(leaders, {ids["a"]})
+        for node in (self.a, self.c):
+            node.kill()
+        wait_for("a and c to be missed", lambda: all(
+            f"{name} down" in " ".join(self.status(self.b)["reasons"]) for name in "ac"))
+        for number in range(100):
+            self.cli("put", f"missed{number}", "value", nodes=[self.b])
+        self.c.start()
+        self.cluster.forget(self.a)
+        wait_for("c to be heard", lambda: all("c down" not in " ".join(self.status(node)["reasons"])
+                                              for node in (self.b, d)))
+        self.admin("replace", "a", "d", "--yes", "--wait", nodes=[self.b])
+        self.wait_copies(3)
+        wait_for("nothing to compare", lambda: all(
+            self.dirty_ranges(node) == 0 for node in self.cluster.nodes))
+        self.admin("verify")
+
+    def dirty_ranges(self, node):
+        """How many ranges it has found worth to compare."""
+        with node.rpc() as rpc:
+            return rpc.call("stats")["repair"]["dirty_ranges"]
+
     def test_removed_returns(self):
         """A node that was only unreachable: it is told, stops, and may come back as a new one."""
         self.work.start()
