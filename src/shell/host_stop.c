@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "base/error.h"
+#include "shell/amnesiac.h"
 #include "shell/host.h"
 #include "shell/notify.h"
 
@@ -19,6 +20,8 @@ void host_halt(struct host *host, int error, struct slice what)
         log_error("halted: this node serves no more",
                   LOG(log_slice("why", what), log_text("code", error_word(error)),
                       log_text("advice", error_advice(error))));
+    if (amnesiac_is(what) && amnesiac_note(host->config->data, what) < 0)
+        log_error("cannot write AMNESIAC into the data directory: never start it again", NULL);
 }
 
 /* ------------------------------------------------------------------------------- Drain. */

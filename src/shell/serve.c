@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "core/node.h"
+#include "shell/amnesiac.h"
 #include "shell/host.h"
 #include "shell/listener.h"
 #include "shell/remembered.h"
@@ -83,6 +84,8 @@ static int check_directory(struct server *server)
                    config->data);
         return EXIT_USAGE;
     }
+    if (amnesiac_noted(config->data, &server->error))
+        return error_exit_code(ERR_REFUSED);
     if (stat(config->data, &status) == 0 && (status.st_mode & 077) != 0)
         chmod(config->data, 0700);
     return 0;

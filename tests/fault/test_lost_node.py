@@ -162,6 +162,10 @@ class LostNode(LoadedTest):
         self.assertEqual(self.c.wait_exit(), REFUSED)
         self.assertIn("AMNESIAC", self.c.log())
         self.assertIn("kvadmin replace c NEW", self.c.log())
+        # Each start makes its log longer; it must not pass for the original when it is long enough.
+        self.c.start(ready=False)
+        self.assertEqual(self.c.wait_exit(), REFUSED)
+        self.assertIn("it was told so at an earlier start", self.c.log())
 
     def replace(self):
         self.cluster.forget(self.c)
