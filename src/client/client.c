@@ -192,15 +192,9 @@ static void fail_lost(struct kvr_client *client, const struct attempt *attempt)
     } else {
         snprintf(message, sizeof(message), "%s", attempt->reason);
     }
-    if (attempt->outcome == UNSENT) {
-        client_fail_node(client, ERR_UNAVAILABLE, message);
-        return;
-    }
-    client_fail_node(client, ERR_TIMEOUT, message);
-    if (client->request.repeatable) {
-        snprintf(client->error.advice, sizeof(client->error.advice),
-                 "nothing was changed; retry, and see `kvadmin status` for who is down");
-    }
+    /* Nothing was changed by what only reads. */
+    bool unknown = attempt->outcome != UNSENT && !client->request.repeatable;
+    client_fail_node(client, unknown ? ERR_TIMEOUT : ERR_UNAVAILABLE, message);
 }
 
 static void sleep_ms(uint32_t ms)
