@@ -211,7 +211,7 @@ void checks_acknowledged(struct world *world, const struct answer *answer, bool 
     uint32_t counted = 0;
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
         counted += record->slots[i].stage != STAGE_LEARN;
-    if (record != NULL && host >= 0 && answer->got >= counted / 2 + 1)
+    if (record != NULL && host >= 0 && owners >= counted / 2 + 1)
         acknowledge(world, (uint32_t)host, &range, QUORUM_OF_SLOTS, bucket, key, dot);
     /* Of fewer acknowledgements than slots, the coordinator's own need not be one. */
     if (record == NULL || host < 0 || answer->got < answer->slots || !strict)
