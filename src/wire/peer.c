@@ -52,6 +52,7 @@ static bool message_check(const struct message *message)
     case MESSAGE_INSTALLED:
         return record_fits(&message->vote.range, &message->vote.record);
     case MESSAGE_WRITE:
+    case MESSAGE_HINT:
         return message->write.object.size > 0 &&
                record_fits(&message->write.range, &message->write.record);
     case MESSAGE_READ:

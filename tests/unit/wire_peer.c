@@ -297,7 +297,8 @@ static void reconcile(struct message *message)
         message->welcome.cluster.range_bits = 10;
     } else if (message->type >= MESSAGE_PREPARE && message->type <= MESSAGE_INSTALLED) {
         message->vote.record.range = message->vote.range.range;
-    } else if (message->type == MESSAGE_WRITE || message->type == MESSAGE_READ) {
+    } else if (message->type == MESSAGE_WRITE || message->type == MESSAGE_READ ||
+               message->type == MESSAGE_HINT) {
         message->write.record.range = message->write.range.range;
     } else if (message->type == MESSAGE_REPLY) {
         message->reply.record.range = message->reply.range.range;
@@ -419,6 +420,8 @@ Test(peer, what_breaks_a_rule_is_refused)
     REFUSED_WHEN(MESSAGE_WRITE, bad.write.slot = SLOTS_MAX);
     REFUSED_WHEN(MESSAGE_WRITE, bad.write.key = SLICE_NONE);
     REFUSED_WHEN(MESSAGE_WRITE, bad.write.object = SLICE_NONE);
+    REFUSED_WHEN(MESSAGE_HINT, bad.write.object = SLICE_NONE);
+    REFUSED_WHEN(MESSAGE_HINT, bad.write.record.range ^= 1);
     REFUSED_WHEN(MESSAGE_WRITE, bad.write.object = slice_string("not an object"));
     REFUSED_WHEN(MESSAGE_WRITE, (bad.write.has_record = true, bad.write.record.epoch = 0));
     REFUSED_WHEN(MESSAGE_PROPOSE, bad.vote.record.epoch = 0);
