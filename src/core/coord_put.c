@@ -160,8 +160,9 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
                                      : "this node's store refused the write"));
         return;
     }
-    /* Our stamp is news to our own clock as well. */
-    core->hlc = MAX(core->hlc, done->hlc);
+    /* Our stamp is news to our own clock as well. Above a version from too far ahead it is no
+     * measure for other keys: the object itself keeps the order of this one. */
+    (void)core_hlc_seen(core, done->hlc);
     op->hlc = done->hlc;
     take_object(op, done);
     put_write(core, op, done->position);
@@ -297,7 +298,7 @@ static void rewrite(struct core *core, struct coord_op *op)
     merge->bucket = op->request.bucket;
     merge->key = op->request.key;
     merge->object = buf_slice(&op->later);
-    core->hlc = MAX(core->hlc, object_hlc(buf_slice(&op->later)));
+    (void)core_hlc_seen(core, object_hlc(buf_slice(&op->later)));
     op->state = OP_STORING;
 }
 
