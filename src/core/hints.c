@@ -11,6 +11,7 @@ enum { COUNT_PAGE = 256, COUNT_BYTES = 1024 * 1024 };
 struct hint_take {
     struct node_id from;
     uint64_t id;
+    uint64_t hash;
     struct range_epoch range;
     uint8_t slot;
     bool sync;
@@ -163,7 +164,7 @@ static struct store_op *store_for(struct hints *hints, struct core *core,
     op->range = message->write.range.range;
     op->bucket = message->write.bucket;
     op->key = message->write.key;
-    op->hash = key_hash(core->cluster.hash_seed, op->bucket, op->key);
+    op->hash = take->hash;
     return op;
 }
 
@@ -198,13 +199,16 @@ void hints_message(struct hints *hints, struct core *core, struct node_id from,
         hints_deliver_reply(hints, core, from, message);
         return;
     }
-    /* Not for us, or nobody waits for it any more. */
-    if (message->write.range.range >= ring_ranges(&core->ring) ||
+    /* Not for us, or nobody waits for it any more. Counted under another range than its key's, a
+     * hint would be missing where it is delivered. */
+    uint64_t hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
+    if (message->write.range.range != range_of(hash, core->ring.bits) ||
         !id_equal(message->write.target, core->self) ||
         core_left_ms(core, message->write.deadline) == 0)
         return;
     struct hint_take take = {.from = from,
                              .id = message->write.id,
+                             .hash = hash,
                              .range = message->write.range,
                              .slot = message->write.slot};
     if (message->type == MESSAGE_HINT)

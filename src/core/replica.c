@@ -119,7 +119,7 @@ static bool acknowledges_synced(const struct core *core, const struct message *m
 }
 
 static void on_write(struct replica *replica, struct core *core, struct node_id from,
-                     const struct message *message)
+                     const struct message *message, uint64_t hash)
 {
     const struct range_epoch *range = &message->write.range;
     bool show = false;
@@ -146,14 +146,14 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     op->fork = range->fork;
     op->epoch = range->epoch;
     op->sync = pending->sync;
-    op->hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
+    op->hash = hash;
     op->bucket = message->write.bucket;
     op->key = message->write.key;
     op->object = message->write.object;
 }
 
 static void on_read(struct replica *replica, struct core *core, struct node_id from,
-                    const struct message *message)
+                    const struct message *message, uint64_t hash)
 {
     const struct range_epoch *range = &message->write.range;
     bool show = false;
@@ -175,7 +175,7 @@ static void on_read(struct replica *replica, struct core *core, struct node_id f
         pending_add(replica, from, message->write.id, range, MESSAGE_READ, &token);
     pending->slot = message->write.slot;
     pending->digest = message->write.digest;
-    pending->hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
+    pending->hash = hash;
     if (pending->digest) {
         buf_append(&pending->name, message->write.bucket);
         buf_append(&pending->name, message->write.key);
@@ -230,14 +230,16 @@ void replica_message(struct replica *replica, struct core *core, struct node_id 
         on_scan(replica, core, from, message);
         return;
     }
-    /* Not for us (an address that changed hands), or nobody waits for it any more. */
-    if (!id_equal(message->write.target, core->self) ||
+    /* Not for us (an address that changed hands), or nobody waits for it any more. A key under the
+     * record of a range that is not its own would be stored where nobody looks for it. */
+    uint64_t hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
+    if (range != range_of(hash, core->ring.bits) || !id_equal(message->write.target, core->self) ||
         core_left_ms(core, message->write.deadline) == 0)
         return;
     if (message->type == MESSAGE_WRITE)
-        on_write(replica, core, from, message);
+        on_write(replica, core, from, message, hash);
     else
-        on_read(replica, core, from, message);
+        on_read(replica, core, from, message, hash);
 }
 
 static void write_stored(struct replica *replica, struct core *core,
