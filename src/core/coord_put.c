@@ -160,8 +160,8 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
                                      : "this node's store refused the write"));
         return;
     }
-    /* Our stamp is news to our own clock as well. Above a version from too far ahead it is no
-     * measure for other keys: the object itself keeps the order of this one. */
+    /* News to our own clock, unless it is above a version from far ahead, which measures no other
+     * key: the object itself keeps the order of this one. */
     (void)core_hlc_seen(core, done->hlc);
     op->hlc = done->hlc;
     take_object(op, done);

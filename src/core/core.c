@@ -214,6 +214,18 @@ int64_t core_skew_ms(const struct core *core)
     return off > most || off < -most ? off : 0;
 }
 
+bool core_entries_of(const struct core *core, uint32_t range, const struct entry *entries,
+                     uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct entry *entry = &entries[i];
+        if (range_of(entry->hash, core->ring.bits) != range ||
+            entry->hash != key_hash(core->cluster.hash_seed, entry->bucket, entry->key))
+            return false;
+    }
+    return true;
+}
+
 uint64_t core_left_ms(const struct core *core, uint64_t deadline)
 {
     uint64_t at_ms = hlc_ms(deadline);

@@ -183,6 +183,10 @@ uint64_t core_left_ms(const struct core *core, uint64_t deadline);
  * is within clock_skew_ms or cannot be told. */
 int64_t core_skew_ms(const struct core *core);
 
+/* Are ENTRIES, which a peer sent, all of keys of RANGE, each with its key's hash? */
+bool core_entries_of(const struct core *core, uint32_t range, const struct entry *entries,
+                     uint32_t count);
+
 /* A new stamp for a write: above all that were issued or seen. */
 uint64_t core_hlc(struct core *core);
 /* The time to read by. It never falls, so what has expired once stays dead though the wall clock be

@@ -199,13 +199,9 @@ static bool check_objects(const struct core *core, const struct message *message
             (i > 0 && prefix <= message->compare.nodes[i - 1].prefix))
             return false;
     }
-    for (uint32_t i = 0; i < message->compare.entries_count; i++) {
-        const struct entry *entry = &message->compare.entries[i];
-        if (range_of(entry->hash, core->ring.bits) != range->range ||
-            entry->hash != key_hash(core->cluster.hash_seed, entry->bucket, entry->key))
-            return false;
-    }
-    return message->compare.reply || message->compare.nodes_count > 0;
+    return (message->compare.reply || message->compare.nodes_count > 0) &&
+           core_entries_of(core, range->range, message->compare.entries,
+                           message->compare.entries_count);
 }
 
 void repair_exchange_objects(struct repairs *repairs, struct core *core, struct node_id from,

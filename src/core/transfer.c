@@ -83,6 +83,8 @@ void transfers_message(struct transfers *transfers, struct core *core, struct no
         drive_message(transfers, core, from, message);
         break;
     case MESSAGE_CHUNK:
+        if (!core_entries_of(core, range, message->chunk.entries, message->chunk.entries_count))
+            break;
         if (cleanup)
             cleanup_handed(transfers, core, from, message);
         else
