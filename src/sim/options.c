@@ -180,7 +180,7 @@ static void lean(struct prng *prng, struct sim_options *o)
         o->operations = between32(prng, 300, 500);
         o->fault_interval_us = between(prng, 200 * MS, 3 * SECOND);
         o->admin_interval_us = between(prng, 300 * MS, 3 * SECOND);
-        o->safety_us_max = 120 * SECOND;
+        o->safety_us_max = 300 * SECOND;
         break;
     case PROFILE_HINTS:
         o->nodes = between32(prng, 4, 7);

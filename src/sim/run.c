@@ -101,10 +101,20 @@ static uint64_t faults_seen(const struct world *world)
     return sum;
 }
 
+/* Is there a node that a slot could move to? Not once so many have left that all own one. */
+static bool can_move(const struct world *world)
+{
+    uint32_t stay = 0;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        stay +=
+            host_lives(world->hosts[i]) > 0 && !admin_leaving(world, i) && !admin_removed(world, i);
+    return stay > world->options.copies;
+}
+
 static bool is_busy(const struct world *world)
 {
     return world->coverage.operations >= SWARM_OPERATIONS && faults_seen(world) >= SWARM_FAULTS &&
-           world->coverage.moves_done >= SWARM_MOVES;
+           (world->coverage.moves_done >= SWARM_MOVES || !can_move(world));
 }
 
 static bool issued(struct world *world)
