@@ -46,7 +46,9 @@ void checks_hint_settled(struct world *world, uint32_t host, const struct store_
     struct checks *checks = world->checks;
     struct object object;
     uint8_t gone = done->hint.slots_before & (uint8_t)~done->hint.slots;
-    if (!done->changed || object_decode(done->object, &checks->arena, &object) < 0)
+    /* What was there already counts from where it was: it may be settled, and taken in again,
+     * before it is acknowledged. */
+    if (object_decode(done->object, &checks->arena, &object) < 0)
         return;
     world->coverage.hints_settled++;
     for (uint32_t slot = 0; slot < SLOTS_MAX; slot++) {
@@ -76,7 +78,9 @@ void checks_hint_taken(struct world *world, uint32_t host, const struct store_do
 {
     struct checks *checks = world->checks;
     struct object object;
-    if (!done->changed || object_decode(done->object, &checks->arena, &object) < 0)
+    /* What was there already counts from where it was: it may be settled, and taken in again,
+     * before it is acknowledged. */
+    if (object_decode(done->object, &checks->arena, &object) < 0)
         return;
     for (uint32_t i = 0; i < object.count; i++) {
         uint64_t name = taken_name(world, host, done->range, object.siblings[i].dot);
@@ -94,8 +98,10 @@ void checks_hint_acknowledged(struct world *world, uint32_t host, uint32_t range
         uint64_t position = (uintptr_t)map_get(&checks->hints_taken, name);
         if (position > checks->handed[host].synced)
             world_violate(world, "HintAckSynced",
-                          "%s acknowledges a hint of range %u that it has not synced",
-                          world_host_name(host), range);
+                          "%s acknowledges a hint of range %u that it has not synced: it is at "
+                          "%llu, synced is %llu",
+                          world_host_name(host), range, (unsigned long long)position,
+                          (unsigned long long)checks->handed[host].synced);
     }
 }
 
