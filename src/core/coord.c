@@ -303,8 +303,9 @@ void coord_request(struct coord *coord, struct core *core, uint64_t client,
 static void on_forward(struct coord *coord, struct core *core, struct node_id from,
                        const struct message *message)
 {
-    uint64_t left_ms =
-        MIN(core_left_ms(core, message->forward.deadline), (uint64_t)DEADLINE_MAX_MS);
+    uint64_t left_ms = MIN(
+        core_left_ms(core, message->forward.deadline, request_writes(&message->forward.request)),
+        (uint64_t)DEADLINE_MAX_MS);
     if (left_ms == 0)
         return; /* Nobody waits for it any more. */
     if (RULE(FORWARD_ONCE) && request_writes(&message->forward.request)) {

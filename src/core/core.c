@@ -226,11 +226,11 @@ bool core_entries_of(const struct core *core, uint32_t range, const struct entry
     return true;
 }
 
-uint64_t core_left_ms(const struct core *core, uint64_t deadline)
+uint64_t core_left_ms(const struct core *core, uint64_t deadline, bool writes)
 {
     uint64_t at_ms = hlc_ms(deadline);
     uint64_t left_ms = at_ms > core->now.wall_ms ? at_ms - core->now.wall_ms : 0;
-    return core->peers.known ? left_ms : MAX(left_ms, (uint64_t)UNSURE_MS);
+    return core->peers.known || writes ? left_ms : MAX(left_ms, (uint64_t)UNSURE_MS);
 }
 
 void core_step_at(struct core *core, struct moment now)

@@ -177,8 +177,9 @@ int range_epoch_compare(const struct range_epoch *a, const struct range_record *
  * deadlines and expiry. */
 void core_step_at(struct core *core, struct moment now);
 /* Milliseconds until DEADLINE (HLC), 0 once it has passed. Where the own clock cannot be judged it
- * decides nothing: a second is left then. */
-uint64_t core_left_ms(const struct core *core, uint64_t deadline);
+ * keeps nobody from reading: a second is left then. But what WRITES and comes late, when its client
+ * has gone on to other values, must not take effect: that is dropped by the clock there is. */
+uint64_t core_left_ms(const struct core *core, uint64_t deadline, bool writes);
 /* How far the own clock is ahead of the median (below 0: behind it), in milliseconds; 0 while that
  * is within clock_skew_ms or cannot be told. */
 int64_t core_skew_ms(const struct core *core);

@@ -204,7 +204,7 @@ void hints_message(struct hints *hints, struct core *core, struct node_id from,
     uint64_t hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
     if (message->write.range.range != range_of(hash, core->ring.bits) ||
         !id_equal(message->write.target, core->self) ||
-        core_left_ms(core, message->write.deadline) == 0)
+        core_left_ms(core, message->write.deadline, message->type == MESSAGE_HINT) == 0)
         return;
     struct hint_take take = {.from = from,
                              .id = message->write.id,

@@ -234,7 +234,7 @@ void replica_message(struct replica *replica, struct core *core, struct node_id 
      * record of a range that is not its own would be stored where nobody looks for it. */
     uint64_t hash = key_hash(core->cluster.hash_seed, message->write.bucket, message->write.key);
     if (range != range_of(hash, core->ring.bits) || !id_equal(message->write.target, core->self) ||
-        core_left_ms(core, message->write.deadline) == 0)
+        core_left_ms(core, message->write.deadline, message->type == MESSAGE_WRITE) == 0)
         return;
     if (message->type == MESSAGE_WRITE)
         on_write(replica, core, from, message, hash);

@@ -43,12 +43,20 @@ static struct node_id source_of(const struct range_record *record, const struct 
         return NODE_NONE;
     if (slot->stage == STAGE_JOINT)
         return number == slot->number ? slot->owner : NODE_NONE;
-    return number == slot->number ? NODE_NONE : slot_reader(source);
+    struct node_id reader = slot_reader(source);
+    bool lowest = id_equal(reader, record_driver(record));
+    if (number == slot->number || (sources_needed(record, slot) == 1 && !lowest))
+        return NODE_NONE;
+    return reader;
 }
 
 static bool is_filled(const struct staging *staging, const struct range_record *record,
                       const struct slot *slot)
 {
+    /* What a new slot missed while it was filled is at the lowest one: it is always a source. */
+    const struct slot *lowest = record_slot_read_by(record, record_driver(record));
+    if (slot->stage == STAGE_LEARN && lowest != NULL && !staging->parts[lowest->number].complete)
+        return false;
     uint32_t complete = 0;
     for (uint32_t number = 0; number < SLOTS_MAX; number++)
         complete += staging->parts[number].complete;

@@ -364,11 +364,13 @@ Test(detector, who_shares_ranges_with_one_asks_others_for_their_clocks)
     cr_assert_leq(llabs(belief_of(0)), 12);
     /* Its deadlines are told by the right clock, and by none where nobody can tell. */
     struct core *core = &world->nodes[0].core;
-    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms)), 0);
-    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms + 7)), 7);
+    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms), false), 0);
+    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms + 7), false), 7);
     core->peers.known = false;
-    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms - 90000)), 1000);
-    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms + 7000)), 7000);
+    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms - 90000), false), 1000);
+    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms + 7000), false), 7000);
+    cr_assert_eq(core_left_ms(core, hlc_at(core->now.wall_ms - 1), true), 0,
+                 "a late put is dropped");
     world_end();
 }
 
