@@ -2,9 +2,10 @@
  * and says COMPLETE once the last one is. A restart goes on behind the last synced chunk.
  *
  * A slot that moves comes from its owner. A new one, and one that replaces a lost one, is filled
- * from the readers of as many others as it takes to meet each write that a quorum acknowledged, one
- * after the other, each with a cursor of its own. A source that does not answer is passed over for
- * another one and asked again later; what came from it stays. */
+ * from the readers of as many others as it takes to meet each write that a quorum acknowledged (a
+ * new one from that of the lowest slot in any case), one after the other, each with a cursor of its
+ * own. A source that does not answer is passed over for another one and asked again later; what
+ * came from it stays. */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"

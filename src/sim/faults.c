@@ -154,7 +154,7 @@ static void strike(struct world *world, enum fault fault, uint32_t host, uint32_
         world_at(world, &faults->full[host].end, end);
         break;
     case FAULT_CLOCK: {
-        int64_t most = world->options.skew_ms_max;
+        int64_t most = host_skew_ms_max(world, host);
         host_set_skew(victim, (int64_t)world_draw(world, 0, (uint64_t)(2 * most)) - most);
         break;
     }

@@ -48,6 +48,8 @@ const struct node *host_node(const struct host *host)
     return host->node;
 }
 
+enum { SKEW_RIGHT_MS = 200 }; /* Of a clock that is kept right. */
+
 const struct store *host_store(const struct host *host)
 {
     return host->store;
@@ -63,6 +65,12 @@ struct moment host_now(const struct host *host)
     };
 }
 
+int64_t host_skew_ms_max(const struct world *world, uint32_t index)
+{
+    int64_t most = world->options.skew_ms_max;
+    return index % 4 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
+}
+
 struct host *host_new(struct world *world, uint32_t index)
 {
     struct host *host = mem_zero(sizeof(*host));
@@ -72,7 +80,7 @@ struct host *host_new(struct world *world, uint32_t index)
     snprintf(host->address, sizeof(host->address), "n%u", index);
     host->founder = index == 0;
     host->clock_us = world_draw(world, 1, 1000000000);
-    int64_t most = world->options.skew_ms_max;
+    int64_t most = host_skew_ms_max(world, index);
     host->skew_ms = (int64_t)world_draw(world, 0, (uint64_t)(2 * most)) - most;
     host->slowness = 1;
     host->disk =
