@@ -124,7 +124,7 @@ class Starts(ClusterTest):
         self.assertEqual(node.stop(), 0)
         shutil.rmtree(node.data)
         os.rename(backup, node.data)
-        self.refused(node, REFUSED, "old backup", "empty directory")
+        self.refused(node, REFUSED, "AMNESIAC", "empty directory")
         self.cluster.forget(node)
         self.assertEqual(self.cli("get", "k", "-r", "1"), b"v")
 
