@@ -143,6 +143,10 @@ static const struct cli_command commands[] = {
      repair_options, 0, 0, repair_command},
     {"bucket create", "NAME", "create a bucket", NULL, bucket_options, 1, 1, bucket_create_command},
     {"bucket set", "NAME", "change a bucket", NULL, bucket_options, 1, 1, bucket_set_command},
+    {"bucket drop", "NAME", "delete a bucket with everything in it",
+     "Its keys are gone at once; the space follows. A bucket made again under the same name is\n"
+     "empty.",
+     change_options, 1, 1, bucket_drop_command},
     {"bucket list", "", "all buckets", NULL, NULL, 0, 0, bucket_list_command},
     {"bucket describe", "NAME", "one bucket", NULL, NULL, 1, 1, bucket_describe_command},
     {"top", "", "the status, live", NULL, top_options, 0, 0, top_command},

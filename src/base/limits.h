@@ -33,6 +33,7 @@ enum {
     FALLBACKS_MAX = 16, /* That one request may ask. */
     HINT_SHARE = 4,     /* The hints of one range take at most one in so many of the bytes. */
     CLOCK_SKEW_MS = 500,
+    REQUEST_MS_MAX = 60000, /* The longest deadline of a request. */
 };
 
 #endif

@@ -98,7 +98,19 @@
     X(DROP_HIDES_ENGINE)                                                                           \
     X(GROUPS_WHOLE)                                                                                \
     X(RECORD_CHECKSUM)                                                                             \
-    X(STORE_REFUSES_OLD)
+    X(STORE_REFUSES_OLD)                                                                           \
+    X(HORIZON_FLOORS)                                                                              \
+    X(FLOOR_KEPT)                                                                                  \
+    X(FLOOR_TAKES_NOTHING)                                                                         \
+    X(HORIZON_STABLE)                                                                              \
+    X(HORIZON_PROVED)                                                                              \
+    X(HORIZON_PROVED_TWICE)                                                                        \
+    X(HORIZON_SYNCED)                                                                              \
+    X(HORIZON_ONE_LIFE)                                                                            \
+    X(HORIZON_TRAVELS)                                                                             \
+    X(HORIZON_KEEPS_AWAY)                                                                          \
+    X(COLLECTS_DEAD_ONLY)                                                                          \
+    X(COLLECTS_HIDDEN)
 
 enum rule {
     RULE_NONE = 0,

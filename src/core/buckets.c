@@ -1,6 +1,8 @@
 /* Buckets as settings: their encoding and look-up. */
 #include "core/buckets.h"
 
+#include "base/checksum.h"
+
 const struct bucket bucket_default = {
     .policy = POLICY_NEWEST,
     .r = CONSISTENCY_QUORUM,
@@ -18,6 +20,8 @@ void bucket_encode(const struct bucket *bucket, struct buf *out)
     write_u8(out, bucket->dropped);
     write_varint(out, bucket->ttl_ms);
     write_varint(out, bucket->drops);
+    if (bucket->drops > 0)
+        write_u64(out, bucket->dropped_at);
 }
 
 int bucket_decode(struct slice bytes, struct bucket *ret_bucket)
@@ -32,6 +36,7 @@ int bucket_decode(struct slice bytes, struct bucket *ret_bucket)
     uint8_t dropped = read_u8(&reader);
     bucket.ttl_ms = read_varint(&reader);
     uint64_t drops = read_varint(&reader);
+    bucket.dropped_at = drops > 0 ? read_u64(&reader) : 0;
     if (!reader_finished(&reader) || policy > POLICY_LWW || log_mode > LOG_INTERVAL ||
         dropped > 1 || drops > UINT32_MAX)
         return ERR_CORRUPT;
@@ -76,4 +81,41 @@ int bucket_find(const struct setting_table *settings, struct slice name, struct 
         return ERR_UNKNOWN_BUCKET;
     *ret_bucket = bucket_default;
     return 0;
+}
+
+static bool line_of(const struct setting *setting, struct drop_line *ret_line)
+{
+    size_t prefix = sizeof("bucket/") - 1;
+    struct bucket bucket;
+    if (setting->name.size <= prefix || memcmp(setting->name.data, "bucket/", prefix) != 0 ||
+        bucket_decode(setting->value, &bucket) < 0 || bucket.drops == 0)
+        return false;
+    *ret_line =
+        (struct drop_line){slice_of(setting->name.data + prefix, setting->name.size - prefix),
+                           bucket.drops, bucket.dropped_at};
+    return true;
+}
+
+uint32_t buckets_dropped(const struct setting_table *settings, struct arena *arena,
+                         struct drop_line **ret_lines)
+{
+    struct drop_line line;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < settings->count; i++)
+        count += line_of(settings->settings[i], &line);
+    *ret_lines = arena_alloc(arena, (count + 1) * sizeof(**ret_lines));
+    uint32_t filled = 0;
+    for (uint32_t i = 0; i < settings->count; i++)
+        filled += line_of(settings->settings[i], &(*ret_lines)[filled]);
+    return filled;
+}
+
+uint64_t buckets_drops_digest(const struct setting_table *settings)
+{
+    struct drop_line line;
+    uint64_t digest = 0;
+    for (uint32_t i = 0; i < settings->count; i++)
+        if (line_of(settings->settings[i], &line))
+            digest ^= checksum64(line.bucket, checksum_pair(line.drops, line.dropped_at));
+    return digest;
 }

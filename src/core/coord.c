@@ -4,7 +4,6 @@
 
 enum {
     DEADLINE_DEFAULT_MS = 5000,
-    DEADLINE_MAX_MS = 60000,
     OP_BYTES_MAX = 512 * 1024 * 1024, /* Of all operations of a node. */
 };
 
@@ -295,8 +294,8 @@ void coord_request(struct coord *coord, struct core *core, uint64_t client,
 {
     struct coord_op *op = op_new(coord, core, request);
     op->client = client;
-    uint32_t deadline_ms = request->deadline_ms == 0 ? DEADLINE_DEFAULT_MS
-                                                     : MIN(request->deadline_ms, DEADLINE_MAX_MS);
+    uint32_t asked_ms = request->deadline_ms == 0 ? DEADLINE_DEFAULT_MS : request->deadline_ms;
+    uint32_t deadline_ms = MIN(asked_ms, core->timing.deadline_ms);
     begin(core, op, deadline_ms);
 }
 
@@ -305,7 +304,7 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
 {
     uint64_t left_ms = MIN(
         core_left_ms(core, message->forward.deadline, request_writes(&message->forward.request)),
-        (uint64_t)DEADLINE_MAX_MS);
+        (uint64_t)core->timing.deadline_ms);
     if (left_ms == 0)
         return; /* Nobody waits for it any more. */
     if (RULE(FORWARD_ONCE) && request_writes(&message->forward.request)) {

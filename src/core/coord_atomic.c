@@ -324,10 +324,10 @@ void edit_stored(struct core *core, struct coord_op *op, const struct store_done
         refuse(core, op, done);
     else if (op->state == OP_STORING)
         applied(core, op, done);
-    else if (op->state == OP_MERGING && is_current(core, op))
+    else if (op->state == OP_MERGING && is_current(core, op) && op->stamp > core->floor_kept)
         store_edit(core, op);
     else if (op->state == OP_MERGING)
-        op_route(core, op);
+        op_route(core, op); /* Or its stamp has become too old to be given. */
 }
 
 /* ----------------------------------------------------------------------- What others say. */

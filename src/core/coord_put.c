@@ -195,6 +195,8 @@ static void send_write(struct core *core, struct coord_op *op, struct node_id no
     struct message *message = op_send(core, op, MESSAGE_WRITE, node, slot);
     message->write.object = buf_slice(&op->object);
     message->write.sync = op->request.dw > 0 || op->bucket.dw > 0;
+    /* An edit that changed nothing has others take in what is held here, however old. */
+    message->write.repair = op->request.method == METHOD_EDIT && !op->made;
     if (with_record) {
         message->write.has_record = true;
         message->write.record = *op_record(core, op);
@@ -478,6 +480,8 @@ void put_reply(struct core *core, struct coord_op *op, struct node_id from,
             send_write(core, op, from, message->reply.slot, true);
         return;
     }
+    if (message->reply.error == ERR_CLOCK_SKEW)
+        (void)core_hlc_seen(core, message->reply.hlc); /* What is put from now on is late enough. */
     bool counts = range_epoch_compare(&message->reply.range, record) == 0;
     if (message->reply.error < 0 || (RULE(ACKS_OF_ONE_EPOCH) && !counts) ||
         range_epoch_compare(&op->epoch, record) != 0)

@@ -15,8 +15,10 @@ const struct timing timing_default = {
     .repair_us = 50000,
     .hint_us = 1000000,
     .abort_us = 30000000,
+    .horizon_us = 60000000,
     .clock_skew_ms = CLOCK_SKEW_MS,
     .chunk_objects = 2000,
+    .deadline_ms = REQUEST_MS_MAX,
 };
 
 /* Tokens in the order of their log positions, one first-in first-out queue for each kind of wait:
@@ -281,4 +283,30 @@ bool core_hlc_seen(struct core *core, uint64_t hlc)
         return false;
     core->hlc = MAX(core->hlc, hlc);
     return true;
+}
+
+bool core_take(struct core *core, uint64_t stamp, uint8_t *ret_side)
+{
+    if (stamp <= core->floor_kept && RULE(FLOOR_TAKES_NOTHING))
+        return false;
+    *ret_side = core->taking_side;
+    core->taking[*ret_side]++;
+    return true;
+}
+
+struct meta horizon_cell(struct core *core, uint32_t range, uint64_t horizon, uint64_t stands)
+{
+    struct buf key = {0};
+    struct buf value = {0};
+    write_u8(&key, META_HORIZON);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        write_u8(&key, (uint8_t)(range >> shift));
+    if (horizon != 0) {
+        write_u64(&value, horizon);
+        write_u64(&value, stands);
+    }
+    struct meta meta = {core_copy(core, buf_slice(&key)), core_copy(core, buf_slice(&value))};
+    buf_done(&key);
+    buf_done(&value);
+    return meta;
 }

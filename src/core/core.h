@@ -24,8 +24,10 @@ struct timing {
     uint64_t repair_us;     /* Between looks for ranges to compare: 50 ms. */
     uint64_t hint_us;       /* Between looks for hints that can be delivered: 1 s. */
     uint64_t abort_us;      /* A transfer without progress is taken back after: 30 s. */
+    uint64_t horizon_us;    /* Between raises of a range's horizon: 60 s; 0: never. */
     uint32_t clock_skew_ms; /* 500 */
     uint32_t chunk_objects; /* Of a transfer's chunk, at most: 2000. */
+    uint32_t deadline_ms;   /* The longest that a request may have: 60,000. */
 };
 
 extern const struct timing timing_default;
@@ -46,6 +48,10 @@ enum signal_type {
     SIGNAL_PEER_UP,        /* The detector changed its mind about `node`. */
     SIGNAL_PEER_DOWN,
     SIGNAL_RANGE_READY, /* `range` may serve and vote here. */
+    SIGNAL_DROPPED,     /* The copy of `range` is deleted here, durably. */
+    SIGNAL_FLOOR,       /* A higher floor of our stamps is durable: others may hear of it. */
+    SIGNAL_STANDS,      /* The tree of `node` stands elsewhere than ours, in `range`. */
+    SIGNAL_RAISED,      /* A transfer brought a horizon for `range`, durably. */
 };
 
 struct signal {
@@ -67,6 +73,8 @@ struct holding {
     bool ready;        /* A majority of its voters has welcomed this life. */
     uint64_t leads_us; /* When, in this life, it installed the first record of an unbroken row under
                         * which it reads the lowest slot, if it does. */
+    uint64_t horizon;  /* Up to it dead versions are, or are being, collected; 0 none. */
+    uint64_t stands;   /* Up to it they all are: where the tree stands. At most `horizon`. */
 };
 
 struct node_counters {
@@ -82,7 +90,11 @@ struct node_counters {
     uint64_t transfers_done, transfers_aborted, chunks_in, chunks_out, bytes_in, bytes_out;
     uint64_t gossip_rounds, gossip_news;
     uint64_t in_flight;
+    uint64_t horizons_raised, horizons_refused; /* By this node as the lowest slot's reader. */
+    uint64_t collected;                         /* Keys that lost dead versions. */
 };
+
+struct load_table;
 
 struct core {
     struct node_id self;
@@ -94,6 +106,12 @@ struct core {
     struct peer_clocks peers; /* What it is judged by; kept by the detector. */
     uint64_t started_us;      /* Monotonic, of this life's first step. */
     uint64_t hlc;             /* Last stamp issued or seen. */
+    /* Nothing new is stamped at or below `floor_kept` here, or taken from whoever made it. `floor`
+     * is what others may hear: it is durable, and what was being taken in before is in the store. */
+    uint64_t floor;
+    uint64_t floor_kept;
+    uint32_t taking[2]; /* New versions on their way into the store, by the side they began on. */
+    uint8_t taking_side; /* Another with each floor. */
     struct prng prng;
     struct member_table members;
     struct setting_table settings;
@@ -121,7 +139,8 @@ struct core {
      * under NONCE, began, as far as it told this life of ours; 0 unknown. May be NULL. */
     uint64_t (*peer_position)(const struct core *core, struct node_id id, uint64_t generation,
                               uint64_t nonce);
-    void *detector; /* Borrowed: for these callbacks. */
+    void *detector;                 /* Borrowed: for these callbacks. */
+    const struct load_table *loads; /* Borrowed from gossip: what nodes last said of themselves. */
 };
 
 /* A timer that calls back within core_step. */
@@ -211,6 +230,18 @@ static inline uint64_t core_stamps_settle_us(const struct core *core)
  * have forgotten such a promise of an earlier one. */
 int core_edit_stamp(struct core *core, uint64_t stamp) CHECK_RESULT;
 
+/* A version stamped STAMP, new here, comes from whoever makes it. False: it is at or below the floor,
+ * and late: proofs may rest on nobody having it. Else it counts as being taken in until
+ * core_taken. */
+bool core_take(struct core *core, uint64_t stamp, uint8_t *ret_side) CHECK_RESULT;
+static inline void core_taken(struct core *core, uint8_t side)
+{
+    core->taking[side]--;
+}
+
+/* The cell of META_HORIZON for RANGE, in the effects' arena; HORIZON 0 deletes it. */
+struct meta horizon_cell(struct core *core, uint32_t range, uint64_t horizon, uint64_t stands);
+
 /* Completion tokens: top byte says whose it is. */
 enum owner {
     OWNER_COORD = 1,
@@ -221,6 +252,7 @@ enum owner {
     OWNER_NODE,
     OWNER_REPAIR,
     OWNER_HINTS,
+    OWNER_HORIZON,
 };
 static inline uint64_t token_of(enum owner owner, uint64_t value)
 {
@@ -242,6 +274,8 @@ enum meta_kind {
     META_VOTE = 'v',      /* + range: promised and accepted. */
     META_STAGING = 't',   /* + range: a transfer coming in: id, sequence, cursor. */
     META_CHOSEN = 'k',    /* + range: a chosen record of a range this node is no member of. */
+    META_HORIZON = 'z',   /* + range: its collection horizon, and where the tree stands. */
+    META_FLOOR = 'f',     /* The floor of this node's stamps. */
     META_HOST = 'h',      /* Of the host; the core passes it over. */
 };
 

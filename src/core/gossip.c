@@ -431,5 +431,6 @@ void gossip_set_load(struct gossip *gossip, struct core *core, const struct load
     int64_t skew_ms = core_skew_ms(core);
     own.ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX);
     own.behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX);
+    own.hlc_floor = core->floor;
     loads_merge(&gossip->loads, &own);
 }

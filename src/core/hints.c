@@ -15,6 +15,7 @@ struct hint_take {
     struct range_epoch range;
     uint8_t slot;
     bool sync;
+    uint8_t side; /* HINT: where it counts as being taken in. */
     uint64_t hlc;
 };
 
@@ -179,6 +180,8 @@ static void on_hint(struct hints *hints, struct core *core, struct hint_take *ta
     if (error == 0 && !id_equal(take->from, core->self))
         error = hinted_room(&core->hinted, take->range.range,
                             message->write.key.size + message->write.object.size);
+    if (error == 0 && !core_take(core, stamp.hlc, &take->side))
+        error = ERR_CLOCK_SKEW;
     if (error < 0) {
         refuse(core, take, error);
         return;
@@ -222,6 +225,8 @@ static void taken(struct hints *hints, struct core *core, uint64_t number,
 {
     struct hint_take *take = map_get(&hints->takes, number);
     ASSERT(take != NULL);
+    if (done->type == STORE_HINT_MERGE)
+        core_taken(core, take->side);
     if (done->error == 0 && done->type == STORE_HINT_MERGE) {
         if (RULE(HINT_ACKS_SYNCED))
             core_when_durable(core, done->position, take->sync, done->token);

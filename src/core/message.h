@@ -41,8 +41,11 @@ enum message_type {
     MESSAGE_COMPARE,
     MESSAGE_OBJECTS,
     MESSAGE_HINT,
+    MESSAGE_PROVE,
+    MESSAGE_PROVEN,
+    MESSAGE_HORIZON,
 };
-enum { MESSAGE_TYPES = MESSAGE_HINT + 1 };
+enum { MESSAGE_TYPES = MESSAGE_HORIZON + 1 };
 
 /* What all nodes of a cluster agree on from its creation. */
 struct cluster {
@@ -194,8 +197,9 @@ struct message {
             const struct entry *entries;
             uint32_t entries_count;
             bool last;
-            uint64_t count; /* COMPLETE: keys taken in. */
-        } chunk;            /* CHUNK, CHUNK_ACK, COMPLETE */
+            uint64_t count;   /* COMPLETE: keys taken in. */
+            uint64_t horizon; /* CHUNK: of the sender; the receiver takes it on with the last. */
+        } chunk;              /* CHUNK, CHUNK_ACK, COMPLETE */
         struct {
             uint64_t id;
             uint8_t hops;
@@ -263,8 +267,29 @@ struct message {
             uint64_t to; /* Last hash that the entries speak of. */
             const struct entry *entries;
             uint32_t entries_count;
-            bool reply; /* What the other side lacked; ends the exchange. */
-        } compare;      /* COMPARE, OBJECTS */
+            bool reply;       /* What the other side lacked; ends the exchange. */
+            uint64_t horizon; /* Where the sender's tree stands. */
+        } compare;            /* COMPARE, OBJECTS */
+        struct {
+            struct range_epoch range;
+            uint64_t nonce;      /* PROVE: new with each; PROVEN: of the question. */
+            uint64_t generation; /* PROVEN: of the sender's life. */
+            uint64_t horizon;    /* PROVE, HORIZON: T. PROVEN, HORIZON (reply): the sender's, */
+            uint64_t stands;     /* and where its tree stands. */
+            uint64_t drops;      /* Digest of all drop counts that the sender knows. */
+            bool refused;        /* PROVEN: the two do not stand at one place; see `horizon`. */
+            bool reply;          /* HORIZON */
+            uint8_t bits;        /* Depth of the nodes. */
+            uint8_t leaf_bits;   /* Depth of the sender's leaves. */
+            uint64_t from;       /* First hash that is spoken of. */
+            uint64_t to;         /* PROVEN: last one. */
+            /* PROVE: the sender's, none: tell once what you have is synced. PROVEN: those that
+             * differ. */
+            const struct tree_node *nodes;
+            uint32_t nodes_count;
+            const struct entry *entries; /* PROVEN: what is in leaves that differ. */
+            uint32_t entries_count;
+        } horizon; /* PROVE, PROVEN, HORIZON */
     };
 };
 

@@ -20,6 +20,16 @@ static void announce_departure(struct node *node)
     }
 }
 
+/* The floor goes out beside our load, which the host sets at other times. */
+static void tell_floor(struct node *node)
+{
+    struct load own = {0};
+    const struct load *known = loads_find(&node->gossip.loads, node->core.self);
+    if (known != NULL)
+        own = *known;
+    node_set_load(node, &own);
+}
+
 /* --------------------------------------------------------------------------------------- Signals.
  */
 
@@ -84,6 +94,18 @@ static void on_signal(struct node *node, const struct signal *signal)
     case SIGNAL_UNREADABLE:
         tenure_renew(core, signal->range, &node->registers.tenures_next);
         coord_renewed(&node->coord, core, signal->range);
+        break;
+    case SIGNAL_FLOOR:
+        tell_floor(node);
+        break;
+    case SIGNAL_STANDS:
+        horizons_differ(core, signal->range, signal->node);
+        break;
+    case SIGNAL_RAISED:
+        horizons_brought(&node->horizons, core, signal->range);
+        break;
+    case SIGNAL_DROPPED:
+        horizons_dropped(&node->horizons, core, signal->range);
         break;
     case SIGNAL_PEER_UP:
         repairs_peer_up(&node->repairs, core, signal->node);
@@ -207,6 +229,11 @@ static void on_message(struct node *node, struct node_id from, const struct mess
     case MESSAGE_OBJECTS:
         repairs_message(&node->repairs, core, from, message);
         break;
+    case MESSAGE_PROVE:
+    case MESSAGE_PROVEN:
+    case MESSAGE_HORIZON:
+        horizons_message(&node->horizons, core, from, message);
+        break;
     case MESSAGE_SCAN:
         replica_message(&node->replica, core, from, message);
         break;
@@ -263,6 +290,8 @@ static void on_store(struct node *node, const struct store_done *done)
         repairs_stored(&node->repairs, core, done);
     } else if (owner == OWNER_HINTS) {
         hints_stored(&node->hints, core, done);
+    } else if (owner == OWNER_HORIZON && done->type != STORE_META) {
+        horizons_stored(&node->horizons, core, done);
     } else if (done->error == 0) {
         core_when_durable(core, done->position, true, done->token);
     } else if (owner == OWNER_GOSSIP) {
@@ -298,6 +327,9 @@ static void on_durable(struct node *node)
             break;
         case OWNER_NODE:
             node_durable(node, token);
+            break;
+        case OWNER_HORIZON:
+            horizons_durable(&node->horizons, core, token);
             break;
         case OWNER_REPAIR: /* Waits for no sync. */
             break;
@@ -357,7 +389,7 @@ void node_step(struct node *node, struct moment now, const struct event *event, 
         break;
     case EVENT_STORE:
         on_store(node, event->store);
-        on_durable(node); /* What changed nothing may be on the disk already. */
+        on_durable(node); /* What it waits for may be on the disk since long ago. */
         break;
     case EVENT_DURABLE:
         core->written = MAX(core->written, event->durable.written);

@@ -116,6 +116,8 @@ static int restore_range(struct node *node, const struct meta *meta, enum meta_k
         range = range << 8 | meta->key.data[i];
     if (range >= ring_ranges(&node->core.ring))
         return ERR_CORRUPT;
+    if (kind == META_HORIZON)
+        return horizons_restore(&node->horizons, &node->core, range, meta->value);
     if (kind == META_STAGING)
         return transfers_restore(&node->transfers, range, meta->value);
     return registers_restore(&node->registers, &node->core, kind, range, meta->value,
@@ -129,9 +131,11 @@ static int restore_kind(struct node *node, const struct node_options *options, e
         const struct meta *meta = &options->metas[i];
         if (meta->key.size < 1 || meta->key.data[0] != kind || meta->value.size == 0)
             continue;
-        bool of_range = kind == META_RECORD || kind == META_VOTE || kind == META_STAGING;
-        int error = of_range ? restore_range(node, meta, kind)
-                             : gossip_restore(&node->gossip, &node->core, meta);
+        bool of_range = kind == META_RECORD || kind == META_VOTE || kind == META_STAGING ||
+                        kind == META_HORIZON;
+        int error = of_range             ? restore_range(node, meta, kind)
+                    : kind == META_FLOOR ? horizons_restore_floor(&node->core, meta->value)
+                                         : gossip_restore(&node->gossip, &node->core, meta);
         if (error < 0)
             return error;
     }
@@ -144,8 +148,9 @@ static int restore(struct node *node, const struct node_options *options,
     if (id_none(cluster->id))
         return 0;
     core_join(&node->core, cluster);
-    static const enum meta_kind kinds[] = {META_DEPARTURE, META_MEMBER, META_SETTING, META_CHOSEN,
-                                           META_RECORD,    META_VOTE,   META_STAGING};
+    static const enum meta_kind kinds[] = {META_DEPARTURE, META_MEMBER,  META_SETTING,
+                                           META_CHOSEN,    META_RECORD,  META_VOTE,
+                                           META_STAGING,   META_HORIZON, META_FLOOR};
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         int error = restore_kind(node, options, kinds[i]);
         if (error < 0)
@@ -175,6 +180,8 @@ static void init_machines(struct node *node, const struct node_options *options)
     hints_init(&node->hints, options->hints_max, &node->core);
     transfers_init(&node->transfers);
     repairs_init(&node->repairs);
+    horizons_init(&node->horizons);
+    node->core.loads = &node->gossip.loads;
 }
 
 static void drain_fire(struct core *core, void *machine, struct timer *timer);
@@ -241,6 +248,7 @@ void node_free(struct node *node)
     struct core *core = &node->core;
     transfers_done(&node->transfers, core);
     repairs_done(&node->repairs, core);
+    horizons_done(&node->horizons, core);
     coord_done(&node->coord, core);
     hints_done(&node->hints, core);
     replica_done(&node->replica);
@@ -267,6 +275,7 @@ static void enter_cluster(struct node *node)
     transfers_start(&node->transfers, core);
     repairs_start(&node->repairs, core);
     hints_start(&node->hints, core);
+    horizons_start(&node->horizons, core);
 }
 
 void node_durable(struct node *node, uint64_t token)

@@ -7,6 +7,7 @@
 #include "core/gossip.h"
 #include "core/handshake.h"
 #include "core/hints.h"
+#include "core/horizon.h"
 #include "core/node.h"
 #include "core/register.h"
 #include "core/repair.h"
@@ -25,6 +26,7 @@ struct node {
     struct hints hints;
     struct transfers transfers;
     struct repairs repairs;
+    struct horizons horizons;
     enum node_state state;
     struct cluster joining;  /* The cluster that is being written down; id none otherwise. */
     struct buf joining_name; /* Owned. */

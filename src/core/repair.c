@@ -37,7 +37,8 @@ static bool may_compare(const struct core *core, const struct range_epoch *range
     if (range->range >= ring_ranges(&core->ring))
         return false;
     const struct holding *holding = &core->holdings[range->range];
-    return holding->ready && range_epoch_compare(range, &holding->record) == 0 &&
+    return holding->ready && holding->stands == holding->horizon &&
+           range_epoch_compare(range, &holding->record) == 0 &&
            record_slot_read_by(&holding->record, core->self) != NULL &&
            record_slot_read_by(&holding->record, peer) != NULL;
 }
@@ -120,7 +121,9 @@ static bool begin(struct repairs *repairs, struct core *core, struct comparing *
     const struct range_record *record = &core->holdings[range].record;
     const struct slot *slot = record_slot(record, number);
     struct node_id peer = slot == NULL ? NODE_NONE : slot_reader(slot);
-    if (id_none(peer) || id_equal(peer, core->self) || !core_is_up(core, peer))
+    const struct holding *holding = &core->holdings[range];
+    if (id_none(peer) || id_equal(peer, core->self) || !core_is_up(core, peer) ||
+        holding->stands != holding->horizon)
         return false;
     *unused = (struct comparing){.peer = peer, .range = range, .touched_us = core->now.us};
     struct range_epoch epoch = range_epoch_of(record);
@@ -238,6 +241,14 @@ void repairs_message(struct repairs *repairs, struct core *core, struct node_id 
 {
     if (repairs->dirty == NULL || !may_compare(core, &message->compare.range, from))
         return;
+    const struct holding *holding = &core->holdings[message->compare.range.range];
+    if (message->compare.horizon != holding->stands) {
+        /* One of the two has collected what the other has not. */
+        struct signal *signal = core_signal(core, SIGNAL_STANDS);
+        signal->range = message->compare.range.range;
+        signal->node = from;
+        return;
+    }
     touch(repairs, core, message->compare.range.range, from);
     if (message->type == MESSAGE_COMPARE)
         repair_exchange_compare(repairs, core, from, message);

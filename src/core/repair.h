@@ -4,7 +4,8 @@
  * The reader of a range's lowest slot compares with each other reader: soon where writes are known
  * to be missing (a peer came back, an acknowledgement did not come), else in a slow round over all
  * ranges. Each message says all that its answer needs, so a lost one costs a comparison and a
- * repeated one merges what is merged already. At equal epochs only.
+ * repeated one merges what is merged already. At equal epochs only, and where both trees stand at
+ * one horizon: in the middle of a collection a replica compares with nobody.
  *
  *   COMPARE   nodes with digests -> COMPARE with the children of those that differ, and so on;
  *             a COMPARE without nodes says that all was equal

@@ -13,6 +13,8 @@ struct replica_pending {
     uint8_t slot;
     bool sync;
     bool digest;
+    bool taking; /* WRITE: a new version, counted on `side` until it is in the store. */
+    uint8_t side;
     enum message_type type;
     struct buf object; /* Owned. WRITE: the merged object where it says more than the one sent. */
     struct buf name;   /* Owned. READ: bucket + key, for the digest. */
@@ -130,6 +132,13 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     /* Only a fresh put is refused; what others hold already has to be everywhere. */
     if (error == 0 && !core_hlc_seen(core, stamp.hlc) && !message->write.repair)
         error = ERR_CLOCK_SKEW;
+    /* The highest stamp is that of what was put. What is not fresh and so stamped is held already,
+     * or was collected: the store keeps it away. */
+    bool late = stamp.hlc <= core->holdings[range->range].horizon;
+    bool fresh = !message->write.repair;
+    uint8_t side = 0;
+    if (error == 0 && fresh && (late || !core_take(core, stamp.hlc, &side)))
+        error = ERR_CLOCK_SKEW;
     if (error < 0) {
         refuse(core, from, message->write.id, range, message->write.slot, error, show);
         return;
@@ -140,6 +149,8 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
         pending_add(replica, from, message->write.id, range, MESSAGE_WRITE, &token);
     pending->slot = message->write.slot;
     pending->stamp = stamp;
+    pending->taking = fresh;
+    pending->side = side;
     pending->sync = acknowledges_synced(core, message);
     struct store_op *op = core_store(core, STORE_MERGE, token);
     op->range = range->range;
@@ -286,6 +297,9 @@ void replica_stored(struct replica *replica, struct core *core, const struct sto
     uint64_t value = done->token & 0x00ffffffffffffffu;
     struct replica_pending *pending = map_get(&replica->pendings, value);
     ASSERT(pending != NULL);
+    if (pending->taking)
+        core_taken(core, pending->side);
+    pending->taking = false;
     if (done->error < 0) {
         bool show =
             range_epoch_compare(&pending->range, &core->holdings[pending->range.range].record) < 0;

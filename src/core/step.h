@@ -43,6 +43,16 @@ enum store_op_type {
     STORE_HINT_SCAN,   /* Done: entries in order of their hashes, and entries_slots. */
     STORE_HINT_SETTLE, /* `slots` have it: forget them; and the hint, with the last of them, unless
                         * its object is another than that of `digest`. Done: `hint`. */
+    STORE_COLLECT,     /* Take dead versions from some keys of a range. Done: `earliest`, `more` and
+                        * `next`, position; for each key that changed two entries, what it was and
+                        * what is left of it. */
+};
+
+/* A bucket whose versions of a lower drop count are dead from a stamp on. */
+struct drop_line {
+    struct slice bucket;
+    uint32_t drops;
+    uint64_t dropped_at;
 };
 
 /* A durable cell of the core: votes, installed records, settings, tenures. Small. */
@@ -85,12 +95,22 @@ struct store_op {
             uint32_t metas_count;
             bool install; /* STORE_META: these install (range, fork, epoch): older data is refused
                            * from here on. */
-        } batch;          /* STORE_CHUNK (entries and metas), STORE_META (metas) */
+            uint64_t horizon; /* Not 0: from here on merges into the range take no version stamped
+                               * at or below it that is not held, until the range is dropped. */
+        } batch;              /* STORE_CHUNK (entries and metas), STORE_META (metas) */
         struct {
             const uint64_t *prefixes;
             uint32_t prefixes_count;
             uint32_t bits; /* Depth of the prefixes, at most that of the leaves. */
         } tree;            /* STORE_TREE */
+        struct {
+            uint64_t horizon;
+            const struct drop_line *drops; /* Sorted by bucket. */
+            uint32_t drops_count;
+            bool scan;          /* Look at all keys, not just those that the index names. */
+            uint64_t from;      /* `next` of the call before; the range's first hash to begin. */
+            uint32_t count_max; /* Keys to look at; 0: only tell `earliest`. */
+        } collect;              /* STORE_COLLECT */
     };
 };
 
@@ -130,10 +150,13 @@ struct store_done {
     struct slice object;
     const struct entry *entries;
     uint32_t entries_count;
-    bool more;                    /* STORE_SCAN, STORE_HINT_SCAN: stopped at a bound before `to`. */
+    bool more; /* STORE_SCAN, STORE_HINT_SCAN, STORE_COLLECT: stopped at a bound. */
     const uint8_t *entries_slots; /* STORE_HINT_SCAN: bits by slot number. */
     uint32_t bad;                 /* STORE_HINT_SCAN: records passed over, which cannot be read. */
     struct hint_change hint;
+    uint64_t next;     /* STORE_COLLECT: where to go on. */
+    uint64_t earliest; /* STORE_COLLECT: the earliest stamp from which a version of the range is
+                        * dead or will be; 0 unknown, UINT64_MAX never. */
     struct store_verified verified;
 };
 

@@ -208,6 +208,7 @@ void cleanup_durable(struct transfers *transfers, struct core *core,
                      const struct transfer_wait *wait)
 {
     if (wait->kind == WAIT_DROP) {
+        core_signal(core, SIGNAL_DROPPED)->range = wait->range;
         struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)wait->range + 1);
         if (cleanup == NULL)
             return;

@@ -141,6 +141,7 @@ void source_scanned(struct transfers *transfers, struct core *core,
     message->chunk.entries = done->entries;
     message->chunk.entries_count = done->entries_count;
     message->chunk.last = !done->more;
+    message->chunk.horizon = RULE(HORIZON_TRAVELS) ? core->holdings[wait->range].horizon : 0;
     size_t bytes = bytes_of(done->entries, done->entries_count);
     stream->keys += done->entries_count;
     stream->bytes += bytes;

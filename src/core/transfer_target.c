@@ -346,6 +346,25 @@ static void wait_cursor(struct transfer_wait *wait, const struct message *messag
     buf_append(&wait->key, key);
 }
 
+/* With the last chunk we have what the source has, and what it collected is to stay away from here
+ * too. Not before: all that comes in is new to us. The copy then collects what it took in before
+ * the source had collected it. */
+static void take_horizon(struct core *core, struct store_op *op, struct meta *meta,
+                         uint64_t horizon)
+{
+    struct holding *holding = &core->holdings[op->range];
+    if (horizon <= holding->horizon ||
+        hlc_ms(horizon) > core->now.wall_ms + core->timing.clock_skew_ms)
+        return;
+    if (holding->horizon == holding->stands)
+        core_signal(core, SIGNAL_RAISED)->range = op->range;
+    holding->horizon = horizon;
+    core->hlc = MAX(core->hlc, horizon);
+    meta[1] = horizon_cell(core, op->range, horizon, holding->stands);
+    op->batch.metas_count = 2;
+    op->batch.horizon = horizon;
+}
+
 void target_chunk(struct transfers *transfers, struct core *core, struct node_id from,
                   const struct message *message)
 {
@@ -380,8 +399,8 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     key[0] = META_STAGING;
     for (int i = 0; i < 4; i++)
         key[1 + i] = (uint8_t)(range >> (24 - 8 * i));
-    struct meta *meta = core_alloc(core, sizeof(*meta));
-    *meta = (struct meta){slice_of(key, 5), staging_encode(core, staging, wait)};
+    struct meta *meta = core_alloc(core, 2 * sizeof(*meta));
+    meta[0] = (struct meta){slice_of(key, 5), staging_encode(core, staging, wait)};
     struct store_op *op = core_store(core, STORE_CHUNK, token);
     op->range = range;
     op->fork = record->fork;
@@ -391,6 +410,8 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     op->batch.entries_count = message->chunk.entries_count;
     op->batch.metas = meta;
     op->batch.metas_count = 1;
+    if (wait->last)
+        take_horizon(core, op, meta, message->chunk.horizon);
 }
 
 void target_durable(struct transfers *transfers, struct core *core,

@@ -98,7 +98,7 @@ struct load {
     uint32_t p99_us;
     uint64_t hint_bytes;
     uint64_t hint_oldest; /* HLC, 0 none. */
-    uint64_t hlc_floor;   /* Synced; no fresh put of this node is stamped at or below it. */
+    uint64_t hlc_floor;   /* Synced; nothing new is stamped, or taken, there at or below it. */
     uint32_t ahead_ms;    /* Its clock's distance from its peers' median, one way or the other, */
     uint32_t behind_ms;   /* where that is past clock_skew_max; else 0. */
 };

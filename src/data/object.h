@@ -151,6 +151,27 @@ static inline bool stamp_after(struct stamp a, struct stamp b)
     return a.dot.actor != b.dot.actor ? a.dot.actor > b.dot.actor : a.dot.counter > b.dot.counter;
 }
 
+/* What may be collected of the objects of one bucket. */
+struct collection {
+    uint64_t horizon;
+    uint32_t drops;      /* The bucket's drop count, */
+    uint64_t dropped_at; /* and the stamp of its last drop. */
+};
+
+/* The earliest stamp from which a sibling is dead as a tombstone or by expiry; UINT64_MAX for none.
+ */
+uint64_t object_dead_from(struct slice object);
+/* Take from OBJECT the siblings that are dead from a stamp at or below the horizon; one stamped
+ * newest or lww takes all such lower ones along, for it hid them. True if any goes: then OUT gets
+ * what is left, nothing if nothing is. */
+bool object_collect(struct slice object, const struct collection *collection, struct buf *out);
+/* Take from MERGED, the merge of LOCAL with something that came in, the siblings stamped at or
+ * below HORIZON that LOCAL does not hold: they were collected. True if any goes: then OUT gets what
+ * is left, nothing if nothing is. */
+bool object_admit(struct slice local, struct slice merged, uint64_t horizon, struct buf *out);
+/* Is each version of OTHER stamped at or below HORIZON held by OBJECT, or covered by it? */
+bool object_has_all(struct slice object, struct slice other, uint64_t horizon);
+
 /* Is this sibling dead (tombstone, expired at NOW, or written before the bucket's last drop)? */
 bool sibling_dead(const struct sibling *sibling, uint64_t now_hlc, uint32_t drops);
 

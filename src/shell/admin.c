@@ -81,6 +81,7 @@ static const struct {
      BIT(PARAM_NODE), method_remove},
     {"bucket_create", BUCKET_PARAMS, BIT(PARAM_NAME), method_bucket_create},
     {"bucket_set", BUCKET_PARAMS, BIT(PARAM_NAME), method_bucket_set},
+    {"bucket_drop", BIT(PARAM_NAME) | BIT(PARAM_DRY_RUN), BIT(PARAM_NAME), method_bucket_drop},
     {"bucket_list", 0, 0, method_bucket_list},
     {"bucket_describe", BIT(PARAM_NAME), BIT(PARAM_NAME), method_bucket_describe},
     {"verify", BIT(PARAM_FROM) | BIT(PARAM_TO), 0, method_verify},

@@ -28,7 +28,7 @@ static void put_consistency(struct buf *out, const char *key, uint8_t value)
 static void bucket_write(struct buf *out, struct slice name, const struct bucket *bucket,
                          uint64_t counter)
 {
-    mp_write_map(out, 8);
+    mp_write_map(out, 9);
     put_slice(out, "name", name);
     put_text(out, "policy", policy_name(bucket->policy));
     put_consistency(out, "r", bucket->r);
@@ -36,6 +36,7 @@ static void bucket_write(struct buf *out, struct slice name, const struct bucket
     put_consistency(out, "dw", bucket->dw);
     put_uint(out, "ttl_ms", bucket->ttl_ms);
     put_text(out, "log_mode", bucket->log_mode == LOG_INTERVAL ? "interval" : "always");
+    put_uint(out, "drops", bucket->drops);
     put_uint(out, "counter", counter);
 }
 
@@ -142,8 +143,10 @@ bool method_bucket_create(struct admin_call *call)
     struct slice value = setting_value(&call->core->settings, setting_name_of(name, text));
     struct bucket dropped;
     bucket = bucket_default;
-    if (value.size > 0 && bucket_decode(value, &dropped) == 0)
+    if (value.size > 0 && bucket_decode(value, &dropped) == 0) {
         bucket.drops = dropped.drops; /* What was dropped must stay dead. */
+        bucket.dropped_at = dropped.dropped_at;
+    }
     return bucket_read(call, &bucket) && bucket_set(call, name, &bucket);
 }
 
@@ -164,6 +167,25 @@ bool method_bucket_set(struct admin_call *call)
     if ((call->params.given & ~(PARAM_BIT(PARAM_NAME) | PARAM_BIT(PARAM_DRY_RUN))) == 0)
         return admin_refuse(call, ERR_BAD_REQUEST, "nothing was given to change");
     return bucket_read(call, &bucket) && bucket_set(call, name, &bucket);
+}
+
+/* The name is free at once; what was written under it is dead wherever the setting has arrived, and
+ * the horizons collect it. */
+bool method_bucket_drop(struct admin_call *call)
+{
+    struct slice name;
+    struct bucket bucket;
+    if (!admin_joined(call) || !name_read(call, &name) || !bucket_known(call, name, &bucket))
+        return false;
+    if (slice_equal(name, slice_string("default")))
+        return admin_refuse(call, ERR_REFUSED,
+                            "the bucket \"default\" always exists; delete its keys instead");
+    if (bucket.drops == UINT32_MAX)
+        return admin_refuse(call, ERR_REFUSED, "this name was dropped as often as can be counted");
+    bucket.drops++;
+    bucket.dropped = true;
+    bucket.dropped_at = hlc_next(call->core->hlc, call->admin->wall_ms);
+    return bucket_set(call, name, &bucket);
 }
 
 bool method_bucket_describe(struct admin_call *call)

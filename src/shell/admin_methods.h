@@ -109,6 +109,8 @@ struct slice plan_name(void);
 bool plan_idle(struct admin_call *call, const struct plan_progress *progress);
 /* Write `moves: [[range, slot, from, to], ...]`. */
 void moves_write(struct buf *out, const struct plan_move *moves, uint32_t count);
+/* Write `horizon: {...}`. */
+void horizon_write(struct admin_call *call);
 /* Writes the map, without a key. */
 void plan_progress_write(struct buf *out, const struct plan_progress *progress);
 
@@ -155,6 +157,7 @@ bool method_leave(struct admin_call *call);
 bool method_remove(struct admin_call *call);
 bool method_bucket_create(struct admin_call *call);
 bool method_bucket_set(struct admin_call *call);
+bool method_bucket_drop(struct admin_call *call);
 bool method_bucket_list(struct admin_call *call);
 bool method_bucket_describe(struct admin_call *call);
 

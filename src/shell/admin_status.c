@@ -464,7 +464,7 @@ static void store_write(struct admin_call *call)
 static void picture_write(struct admin_call *call, const struct picture *picture)
 {
     struct buf *out = call->out;
-    mp_write_map(out, 11);
+    mp_write_map(out, 12);
     put_text(out, "verdict", verdict(call->core, picture));
     mp_write_text(out, "reasons");
     mp_write_array(out, picture->reasons_count);
@@ -477,6 +477,7 @@ static void picture_write(struct admin_call *call, const struct picture *picture
     members_write(call, picture);
     ranges_write(call, picture); /* Four fields. */
     store_write(call);
+    horizon_write(call); /* One. */
 }
 
 static void picture_take(struct admin_call *call, struct picture *ret_picture)

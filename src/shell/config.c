@@ -77,6 +77,13 @@ static const struct option_line lines[] = {
      "client connections; further ones are told BUSY"},
     {"max-requests", "limits", "max_requests", "N", KIND_NUMBER, AT(requests_max), "4096", 1,
      1000000, "requests in flight at this node; further ones are told BUSY"},
+    {"max-deadline", "limits", "max_deadline", "TIME", KIND_DURATION, AT(deadline_ms_max), "60s",
+     100, REQUEST_MS_MAX,
+     "longest deadline of a request; deletes are collected after three of them, the same on all "
+     "nodes"},
+    {"collect-interval", "store", "collect_interval", "TIME", KIND_DURATION,
+     AT(collect_interval_ms), "60s", 100, 3600000,
+     "how often dead versions are collected in each range"},
     {"max-value", "limits", "max_value", "BYTES", KIND_SIZE, AT(value_bytes_max), "1M", 1,
      VALUE_SIZE_MAX, "largest value that clients may put"},
     {"drain-timeout", "limits", "drain_timeout", "TIME", KIND_DURATION, AT(drain_timeout_ms), "10s",

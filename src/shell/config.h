@@ -41,6 +41,8 @@ struct config {
     uint64_t scrub_interval_ms;
     uint64_t clients_max;
     uint64_t requests_max;
+    uint64_t deadline_ms_max;
+    uint64_t collect_interval_ms;
     uint64_t value_bytes_max;
     uint64_t drain_timeout_ms;
     uint64_t sender_timeout_ms;

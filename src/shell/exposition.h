@@ -23,6 +23,7 @@ struct exposition {
     char zone[NAME_SIZE_MAX + 1];
     char cluster[NAME_SIZE_MAX + 1];
     uint64_t connections;
+    uint64_t horizon_age_us;
     uint64_t bytes_in, bytes_out; /* Of all connections. */
     uint64_t output_bytes, input_bytes;
     uint64_t hint_keys, hint_bytes, hint_bytes_max, hint_bad;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "core/horizon.h"
 #include "shell/admin_methods.h"
 #include "shell/exposition.h"
 #include "shell/host.h"
@@ -100,6 +101,9 @@ static struct exposition *collect(struct host *host)
     if (!id_none(core->cluster.id)) {
         figures->slots = ring_slots_of(&core->ring, core->self);
         figures->ranges = ring_ranges(&core->ring);
+        uint64_t at_ms = hlc_ms(horizon_allowed(core, NULL));
+        uint64_t now_ms = host->engine.now.wall_ms;
+        figures->horizon_age_us = at_ms != 0 && now_ms > at_ms ? (now_ms - at_ms) * 1000 : 0;
     }
     return figures;
 }

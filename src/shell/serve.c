@@ -284,6 +284,9 @@ static int found_node(struct server *server)
     const struct host_listeners *listeners = &server->host.listeners;
     struct slice seeds[SEEDS_MAX];
     struct cluster cluster = {0};
+    struct timing timing = timing_default;
+    timing.deadline_ms = (uint32_t)config->deadline_ms_max;
+    timing.horizon_us = config->collect_interval_ms * 1000;
     struct node_options options = {
         .self = random_id(),
         .peer = slice_string(listeners->peer),
@@ -293,7 +296,7 @@ static int found_node(struct server *server)
         .seeds = seeds,
         .seeds_count = config->seeds_count,
         .create = config->create,
-        .timing = timing_default,
+        .timing = timing,
         .requests_max = config->requests_max,
         .hints_max = hints_max(server),
         .metas = server->recovered.metas,

@@ -16,6 +16,8 @@ struct checks *checks_new(struct world *world)
     checks->lists = mem_zero(checks->ranges * sizeof(*checks->lists));
     checks->installs =
         mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->installs));
+    checks->horizons = mem_zero(checks->ranges * sizeof(*checks->horizons));
+    checks->horizons_sent = mem_zero(checks->ranges * sizeof(*checks->horizons_sent));
     checks->complete = mem_zero(checks->ranges * sizeof(struct slot_ack *));
     return checks;
 }
@@ -26,6 +28,11 @@ void checks_free(struct checks *checks)
         mem_free(checks->lists[i].records);
     mem_free(checks->lists);
     mem_free(checks->installs);
+    mem_free(checks->horizons);
+    mem_free(checks->horizons_sent);
+    map_done(&checks->shown);
+    map_done(&checks->questions);
+    map_done(&checks->gone);
     mem_free(checks->complete);
     map_done(&checks->versions);
     map_done(&checks->generations);
@@ -88,6 +95,20 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_PING:
     case MESSAGE_PONG:
         check_generation(world, from, message->ping.generation);
+        checks_floor(world, from, &message->ping.load);
+        break;
+    case MESSAGE_SYN:
+        for (uint32_t i = 0; i < message->syn.loads_count; i++)
+            checks_floor(world, from, &message->syn.loads[i]);
+        break;
+    case MESSAGE_ACK:
+        for (uint32_t i = 0; i < message->ack.loads_count; i++)
+            checks_floor(world, from, &message->ack.loads[i]);
+        break;
+    case MESSAGE_PROVE:
+    case MESSAGE_PROVEN:
+    case MESSAGE_HORIZON:
+        checks_horizon_message(world, from, message);
         break;
     case MESSAGE_WELCOME:
         check_generation(world, from, message->welcome.self.generation);
@@ -112,6 +133,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_CHUNK:
         checks_chunk(world, from, to, message);
         checks_chunk_sent(world, from, message);
+        checks_horizon_message(world, from, message);
         break;
     case MESSAGE_CHUNK_ACK:
         if (message->chunk.transfer == 0)
@@ -215,10 +237,12 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         check_install(world, host, op);
     if (op->type == STORE_DROP && op->range < checks->ranges)
         check_drop(world, host, op);
+    if (op->type == STORE_META && op->batch.horizon != 0)
+        checks_horizon_taken(world, host, op->range, op->batch.horizon);
     bool watched = op->type == STORE_UPDATE || op->type == STORE_DROP || op->type == STORE_MERGE ||
-                   op->type == STORE_CHUNK || op->type == STORE_HINT_UPDATE ||
-                   op->type == STORE_HINT_SETTLE || op->type == STORE_HINT_MERGE ||
-                   (op->type == STORE_META && op->batch.install);
+                   op->type == STORE_CHUNK || op->type == STORE_COLLECT ||
+                   op->type == STORE_HINT_UPDATE || op->type == STORE_HINT_SETTLE ||
+                   op->type == STORE_HINT_MERGE || (op->type == STORE_META && op->batch.install);
     if (!watched)
         return;
     bool makes = op->type == STORE_UPDATE || op->type == STORE_HINT_UPDATE;
@@ -239,6 +263,7 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
                       ? ledger_number(workload_ledger(world), op->update.value)
                       : 0,
         .key_hash = op->hash,
+        .horizon = op->type == STORE_COLLECT && op->collect.count_max > 0 ? op->collect.horizon : 0,
         .next = checks->flights[host],
     };
     checks->flights[host] = flight;
@@ -295,10 +320,16 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
         check_old_epoch(world, host, flight);
         install->dropped = 0;
     }
-    if (done->type == STORE_DROP)
+    if (done->type == STORE_DROP) {
         install->dropped = done->position;
+        checks_gone_forget(world, host, flight->range.range);
+    }
+    if (done->type == STORE_MERGE && done->changed)
+        checks_merged(world, host, flight, done->object);
     if (flight->handed)
         checks_handed(world, host, done->position);
+    if (done->type == STORE_COLLECT)
+        checks_collected(world, host, flight, done);
     if ((done->type != STORE_UPDATE || !done->changed) && !hint)
         return;
     checks_versions(world, flight->range.range, SLICE_NONE, SLICE_NONE, done->object);
@@ -332,6 +363,9 @@ void checks_start(struct world *world, uint32_t host)
     const struct core *core = node_core(host_node(world->hosts[host]));
     if (host_restored(world->hosts[host]))
         return;
+    if (core->floor < checks->floors[host])
+        world_violate(world, "HorizonSafe", "%s comes back without the floor that it promised",
+                      world_host_name(host));
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
         struct range_epoch now = {.range = range};
@@ -361,6 +395,7 @@ void checks_crash(struct world *world, uint32_t host)
         flight->next = checks->free_flights;
         checks->free_flights = flight;
     }
+    checks_gone_forget(world, host, UINT32_MAX);
     checks->handed[host].count = 0;
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);

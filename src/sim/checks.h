@@ -31,6 +31,9 @@
  *   CleanupSafe         who drops a range is no member of what it installed, and no reader or
  *                       owner in the newest chosen record; the reader that it handed its copy to
  *                       has all of that, synced before it said so
+ *   HorizonSafe         what is collected is dead at or below a horizon that was taken on, and no
+ *                       reader has a version left that it covers; nobody makes a version at or
+ *                       below a horizon that anybody took, or a floor that it promised
  *   GenerationFresh     a generation is spoken of in one life of a process only
  *   DropStays           what was deleted for good is not there again after a restart
  *   ScuttlebuttPrefix   a version of a member's record is one record, and no process goes back to
@@ -63,6 +66,13 @@ void checks_halt(struct world *world, uint32_t host, int error);
 /* A client was told that its write of this version is stored. */
 void checks_acknowledged(struct world *world, const struct answer *answer, bool strict,
                          struct slice bucket, struct slice key, struct dot dot);
+
+/* Was the version collected, or covered by one that was? Then nobody needs to have it. No dot: was
+ * any of the key? */
+bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot);
+/* Was it covered by one that was collected before the event BEGUN? Then nobody may have it. */
+bool checks_returns(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot,
+                    uint64_t begun);
 
 /* The newest record known to be chosen, NULL if none is. */
 const struct range_record *checks_newest(const struct world *world, uint32_t range);

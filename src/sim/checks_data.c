@@ -265,18 +265,24 @@ static const struct sibling *sibling_of(const struct object *object, struct dot 
     return NULL;
 }
 
+uint64_t checks_past_name(uint32_t range, uint64_t key_hash)
+{
+    return mix(5, range, key_hash);
+}
+
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,
                  struct slice bytes)
 {
     struct checks *checks = world->checks;
     struct object object;
-    uint64_t name = mix(5, flight->range.range, flight->key_hash);
+    uint64_t name = checks_past_name(flight->range.range, flight->key_hash);
     struct past *past = map_get(&checks->pasts, name);
     if (object_decode(bytes, &checks->arena, &object) < 0)
         return; /* Told already. */
     const struct sibling *made = sibling_of(&object, flight->dot);
     for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
-        if (at->dot.actor == flight->dot.actor && !covers(&object, at->dot))
+        if (at->dot.actor == flight->dot.actor && !covers(&object, at->dot) &&
+            !checks_gone(world, flight->range.range, flight->key_hash, at->dot))
             world_violate(world, "ActorHoldsItsPast",
                           "%s makes version %llu of a key of range %u, and does not know version "
                           "%llu of the same actor",
@@ -288,6 +294,8 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
                           "follows",
                           world_host_name(host), flight->range.range);
     }
+    if (made != NULL)
+        checks_stamped(world, host, flight->range.range, made->hlc);
     struct past *newest = arena_zero(&checks->arena, sizeof(*newest));
     *newest = (struct past){flight->dot, made == NULL ? 0 : made->hlc, past};
     map_put(&checks->pasts, name, newest);
@@ -307,7 +315,7 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
     }
     for (const struct owed *owed = mine->owed; owed != NULL; owed = owed->next) {
         ack = owed->ack;
-        if (covers(&object, ack->dot))
+        if (covers(&object, ack->dot) || checks_gone(world, ack->range, ack->key_hash, ack->dot))
             continue;
         world_violate(world, "ReadImpliesComplete",
                       "%s reads slot %u of range %u since epoch %llu, but lacks a version of "

@@ -32,6 +32,7 @@ struct flight {
     struct dot dot;    /* UPDATE */
     uint32_t number;   /* UPDATE of policy siblings: of the put, 0 for a delete. */
     uint64_t key_hash; /* UPDATE */
+    uint64_t horizon;  /* COLLECT */
     struct flight *next;
 };
 
@@ -94,6 +95,12 @@ struct checks {
     struct flight *flights[HOSTS_MAX];
     struct flight *free_flights;
     struct handed handed[HOSTS_MAX];
+    struct map gone;            /* (range, key) -> struct gone */
+    struct map shown;           /* (host, range) -> struct shown */
+    struct map questions;       /* (host, range, nonce): was answered. */
+    uint64_t *horizons_sent;    /* Owned, by range: the highest that a node spoke of as proven. */
+    uint64_t *horizons;         /* Owned, by range: the highest that a node took. */
+    uint64_t floors[HOSTS_MAX]; /* The highest that the node promised. */
 };
 
 static inline struct install *install_of(const struct checks *checks, uint32_t host, uint32_t range)
@@ -147,6 +154,25 @@ void checks_ordered(struct world *world, uint32_t speaker, const struct range_re
 
 /* checks_members.c */
 void checks_members(struct world *world, uint32_t host);
+
+/* Of the versions of a key, in `pasts`. */
+uint64_t checks_past_name(uint32_t range, uint64_t key_hash);
+
+/* checks_horizon.c */
+void checks_collected(struct world *world, uint32_t host, const struct flight *flight,
+                      const struct store_done *done);
+/* HOST is about to write down that it takes HORIZON on. */
+void checks_horizon_taken(struct world *world, uint32_t host, uint32_t range, uint64_t horizon);
+/* PROVE, PROVEN and HORIZON; a CHUNK. */
+void checks_horizon_message(struct world *world, uint32_t from, const struct message *message);
+/* HOST's copy of RANGE (UINT32_MAX: of any) may be another from now on. */
+void checks_gone_forget(struct world *world, uint32_t host, uint32_t range);
+/* HOST has merged into a key; OBJECT is what it has now. */
+void checks_merged(struct world *world, uint32_t host, const struct flight *flight,
+                   struct slice object);
+void checks_floor(struct world *world, uint32_t host, const struct load *load);
+/* HOST has made a version. */
+void checks_stamped(struct world *world, uint32_t host, uint32_t range, uint64_t hlc);
 
 /* checks_votes.c */
 void checks_vote(struct world *world, uint32_t from, const struct message *message);

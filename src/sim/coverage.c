@@ -59,6 +59,10 @@ static const char *name_of_meta(uint32_t index)
         return "staging";
     case META_CHOSEN:
         return "chosen";
+    case META_HORIZON:
+        return "horizon";
+    case META_FLOOR:
+        return "floor";
     default:
         return NULL;
     }
@@ -88,6 +92,12 @@ static const char *name_of_way(uint32_t index)
     static const char *const names[] = {"weak",         "with-context", "with-ttl",
                                         "batches",      "retries",      "refused-full",
                                         "expired-read", "sloppy",       "hints-settled"};
+    return names[index];
+}
+
+static const char *name_of_horizon(uint32_t index)
+{
+    static const char *const names[] = {"taken", "versions"};
     return names[index];
 }
 
@@ -140,6 +150,7 @@ static const struct kind {
     {"requests", offsetof(struct coverage, methods), METHODS, name_of_method},
     {"policies", offsetof(struct coverage, policies), 3, name_of_policy},
     {"ways", offsetof(struct coverage, weak), 9, name_of_way},
+    {"collected", offsetof(struct coverage, horizons), 2, name_of_horizon},
     {"slots", offsetof(struct coverage, moves_done), 8, name_of_change},
     {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
     {"edits", offsetof(struct coverage, edits), 3, name_of_edit},

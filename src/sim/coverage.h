@@ -10,7 +10,7 @@
 #include "core/step.h"
 #include "sim/options.h"
 
-enum { STORE_OPS = STORE_HINT_SETTLE + 1, METHODS = METHOD_SCAN + 1, META_LETTERS = 26 };
+enum { STORE_OPS = STORE_COLLECT + 1, METHODS = METHOD_SCAN + 1, META_LETTERS = 26 };
 
 /* Counters only: they are added up as one array. */
 struct coverage {
@@ -26,9 +26,10 @@ struct coverage {
     uint64_t policies[3];            /* The same, by the bucket's policy. */
     uint64_t weak, with_context, with_ttl, batches, retries;
     uint64_t refused_full;
-    uint64_t expired;       /* Versions that were read as dead for their age alone. */
-    uint64_t sloppy;        /* Answers that fallbacks were counted for. */
-    uint64_t hints_settled; /* Hints that their slots have. */
+    uint64_t expired;             /* Versions that were read as dead for their age alone. */
+    uint64_t sloppy;              /* Answers that fallbacks were counted for. */
+    uint64_t hints_settled;       /* Hints that their slots have. */
+    uint64_t horizons, collected; /* Taken on; versions that went for good. */
     uint64_t moves_done, moves_aborted, learns, drops, leaves, joins;
     uint64_t removals, rebuilds; /* Of nodes; of slots. */
     uint64_t operations, acknowledged, refused, unknown;

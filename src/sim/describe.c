@@ -16,6 +16,8 @@ static const char *const store_op_names[] = {
     [STORE_HINT_READ] = "HINT_READ",
     [STORE_HINT_SCAN] = "HINT_SCAN",
     [STORE_HINT_SETTLE] = "HINT_SETTLE",
+    [STORE_COLLECT] = "COLLECT",
+    [STORE_TREE] = "TREE",
 };
 
 enum message_type message_named(struct slice name)
@@ -203,6 +205,16 @@ void describe_message(const struct world *world, const struct message *message, 
         describe_range(&message->compare.range, out);
         buf_printf(out, " %u nodes at %u bits, %u keys", message->compare.nodes_count,
                    message->compare.bits, message->compare.entries_count);
+        break;
+    case MESSAGE_PROVE:
+    case MESSAGE_PROVEN:
+    case MESSAGE_HORIZON:
+        describe_range(&message->horizon.range, out);
+        if (message->type == MESSAGE_HORIZON)
+            buf_printf(out, "%s", message->horizon.reply ? " taken" : "");
+        else
+            buf_printf(out, " %u nodes, %u keys%s", message->horizon.nodes_count,
+                       message->horizon.entries_count, message->horizon.refused ? " refused" : "");
         break;
     default:
         break;

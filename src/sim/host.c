@@ -142,6 +142,8 @@ static void make_node(struct host *host, const struct store_recovered *recovered
     timing.repair_us = world->options.repair_us;
     timing.hint_us = world->options.gossip_us;
     timing.chunk_objects = world->options.chunk_objects;
+    timing.horizon_us = world->options.horizon_us;
+    timing.deadline_ms = world->options.deadline_ms;
     struct slice seeds[2] = {slice_string("n0"), slice_string("n1")};
     struct slice address = slice_string(host->address);
     bool fresh = recovered->metas_count == 0;

@@ -4,8 +4,10 @@
 #include "base/error.h"
 #include "data/hlc.h"
 #include "data/vector.h"
+#include "sim/checks.h"
 #include "sim/host.h"
 #include "sim/losses.h"
+#include "sim/workload.h"
 
 #include <stdio.h>
 
@@ -122,6 +124,28 @@ static bool higher(uint64_t hlc_a, struct dot a, uint64_t hlc_b, struct dot b)
     if (hlc_a != hlc_b)
         return hlc_a > hlc_b;
     return a.actor != b.actor ? a.actor > b.actor : a.counter > b.counter;
+}
+
+static uint64_t hash_of(const struct reading *reading)
+{
+    return key_hash(reading->world->cluster.hash_seed, ledger_bucket(reading->op->policy),
+                    workload_key(reading->world, reading->op->policy, reading->op->key));
+}
+
+/* Was WRITE's version collected, or what followed it? */
+static bool collected(const struct reading *reading, const struct entry_op *write)
+{
+    uint64_t hash = hash_of(reading);
+    return write->dot.counter > 0 &&
+           checks_gone(reading->world, range_of(hash, reading->world->options.range_bits), hash,
+                       write->dot);
+}
+
+static bool any_collected(const struct reading *reading)
+{
+    uint64_t hash = hash_of(reading);
+    uint32_t range = range_of(hash, reading->world->options.range_bits);
+    return checks_gone(reading->world, range, hash, (struct dot){0, 0});
 }
 
 /* Does what was read include WRITE, or what followed it? */
@@ -241,6 +265,8 @@ static const char *missing_of(const struct entry_op *op)
 static void check_included(const struct reading *reading, const struct entry_op *write)
 {
     const char *invariant = missing_of(reading->op);
+    if (collected(reading, write))
+        return; /* Nobody has it any more, nor what it had seen. */
     if (write->dot.counter > 0 && !includes(reading, write))
         say(reading, invariant, write, "missing is");
     else if (write->policy == POLICY_SIBLINGS && write->method == METHOD_PUT &&
@@ -260,6 +286,11 @@ static void check_included(const struct reading *reading, const struct entry_op 
 static void check_latest(const struct reading *reading, const struct entry_op *write)
 {
     const struct sibling *latest = shown(reading);
+    /* Of several tombstones in an answer nobody knows which was this one's; a put may have been
+     * overwritten when it was answered. */
+    bool unknown = write->dot.counter == 0;
+    if (latest == NULL && (collected(reading, write) || (unknown && any_collected(reading))))
+        return;
     if (latest == NULL) {
         say(reading, missing_of(reading->op), write, "not found, but written was");
         return;
@@ -303,10 +334,22 @@ static void check_dead(const struct reading *reading)
     }
 }
 
+/* What a collected version had overwritten never shows again. */
+static void check_returned(const struct reading *reading)
+{
+    uint64_t hash = hash_of(reading);
+    uint32_t range = range_of(hash, reading->world->options.range_bits);
+    for (uint32_t i = 0; i < reading->object.count; i++)
+        if (checks_returns(reading->world, range, hash, reading->object.siblings[i].dot,
+                           reading->op->begun))
+            say(reading, "NoResurrection", reading->op, "overwritten by what was collected, in");
+}
+
 void ledger_check_reading(const struct reading *reading)
 {
     check_invented(reading);
     check_dead(reading);
+    check_returned(reading);
     const struct entry_op *op = reading->op;
     if (op->policy == POLICY_LWW && reading->object.count > 1)
         say(reading, "LwwKeepsOne", op, "more than one version, read by");
@@ -423,12 +466,15 @@ void ledger_made(struct ledger *ledger, struct world *world, uint32_t host, uint
 {
     struct entry_op *op = ledger->ops[number - 1];
     uint32_t life = host_lives(world->hosts[host]);
-    uint64_t remembered_us = 2 * (uint64_t)op->deadline_ms * 1000;
+    /* A coordinator remembers for twice what was left of the deadline when it began. */
+    uint64_t deadline_us = op->begun_us + (uint64_t)op->deadline_ms * 1000;
+    uint64_t left_us = deadline_us > op->made_us ? deadline_us - op->made_us : 0;
     if (op->made_at == host + 1 && op->made_life == life &&
-        world->now_us < op->begun_us + remembered_us)
+        world->now_us < op->made_us + 2 * left_us)
         world_violate(world, "RetryOnce", "%s makes a second version of v%u", world_host_name(host),
                       number);
     op->made_at = host + 1;
+    op->made_us = world->now_us;
     op->made_life = life;
 }
 

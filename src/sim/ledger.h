@@ -10,6 +10,7 @@
  *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more; under
  *                      newest and lww only of what was answered before: a put that is not answered
  *                      yet may be written once more, above one whose writer saw its first self
+ *   NoResurrection     what a collected version had overwritten is never read again
  *   LwwKeepsOne        of versions stamped lww one is left
  *   NoInventedSibling  every version ever returned was sent, whole, for that key
  *   RefusedIsRefused   a write refused with any code but TIMEOUT never shows
@@ -49,7 +50,8 @@ struct entry_op {
     uint32_t deadline_ms; /* Of the first attempt. */
     bool retried;         /* After TIMEOUT: may be there twice, through two coordinators. */
     uint32_t made_at;     /* Host that made a version of it, + 1, */
-    uint32_t made_life;   /* and in which life. */
+    uint32_t made_life;   /* and in which life, */
+    uint64_t made_us;     /* and when. */
     struct dot dot;       /* Of the version made, as its answer shows it; counter 0: not known. */
     uint64_t hlc;
     uint64_t ttl_ms;      /* PUT: 0 for ever. */

@@ -271,6 +271,21 @@ static void draw_edits(struct prng *prng, struct sim_options *o)
     o->edits = any ? between32(prng, o->operations / 2, o->operations * 2) : 0;
 }
 
+/* Deletes are collected in two worlds of five, soon enough to be seen. From a stream of its own, so
+ * that the other worlds stay what they were. */
+static void draw_horizons(struct sim_options *o)
+{
+    struct prng prng;
+    prng_init(&prng, o->seed * PROFILE_COUNT + o->profile + 0x68726e7a00000000u);
+    o->deadline_ms = 3000;
+    if (!chance(&prng, 40))
+        return;
+    o->horizon_us = between(&prng, 50 * MS, 2 * SECOND);
+    o->deadline_ms = chance(&prng, 80) ? between32(&prng, 100, 500) : 3000;
+    o->operations *= 3;
+    o->delete_ppm = between32(&prng, 100000, 400000);
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -285,6 +300,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_losses(seed, ret_options);
     draw_hints(&prng, ret_options);
     draw_edits(&prng, ret_options);
+    draw_horizons(ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -324,6 +340,8 @@ void options_format(const struct sim_options *o, struct buf *out)
     buf_printf(out, " chunk=%u abort=%llums cleanup=%llums repair=%llums", o->chunk_objects,
                (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS,
                (unsigned long long)o->repair_us / MS);
+    buf_printf(out, " deadline=%ums horizon=%llums", o->deadline_ms,
+               (unsigned long long)o->horizon_us / MS);
     buf_printf(out, " admin=%llums faults=%llums", (unsigned long long)o->admin_interval_us / MS,
                (unsigned long long)o->fault_interval_us / MS);
     for (uint32_t i = 0; i < FAULT_COUNT && o->fault_interval_us > 0; i++)

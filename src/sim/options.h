@@ -89,6 +89,8 @@ struct sim_options {
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
     uint64_t abort_us, repair_us;
     uint32_t chunk_objects; /* Of a transfer's chunk. */
+    uint64_t horizon_us;    /* Between horizons; 0: nothing is collected. */
+    uint32_t deadline_ms;   /* The longest of a request: horizons lag three of them behind. */
 
     uint64_t safety_us_max;   /* The faults stop then, or when all operations were issued. */
     uint64_t liveness_us_max; /* All must have converged so long after healing. */

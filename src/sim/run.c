@@ -207,11 +207,29 @@ static bool hints_delivered(const struct world *world, struct buf *out)
     return none;
 }
 
+/* Is what was dead before the faults stopped collected, as far as the readers of the lowest slots
+ * know? They are the ones who have it collected. */
+static bool horizons_advanced(const struct world *world)
+{
+    uint64_t healed = hlc_at((uint64_t)WORLD_EPOCH_S * 1000 + world->healed_us / 1000);
+    for (uint32_t i = 0; world->options.horizon_us > 0 && i < world->options.hot_ranges; i++) {
+        uint32_t range = workload_range(world, i);
+        const struct range_record *record = checks_newest(world, range);
+        if (record == NULL)
+            continue; /* A node alone never spoke of it. */
+        int host = world_host_of(world, record->slots[0].owner);
+        if (host < 0 || host_store(world->hosts[host]) == NULL ||
+            store_dead_earliest(host_store(world->hosts[host]), range) <= healed)
+            return false;
+    }
+    return true;
+}
+
 static bool converged(struct world *world)
 {
-    return workload_idle(world) && edits_idle(world) && losses_over(world) &&
-           admin_settled(world) && rings_equal(world) && hints_delivered(world, NULL) &&
-           replicas_equal(world, NULL);
+    return horizons_advanced(world) && workload_idle(world) && edits_idle(world) &&
+           losses_over(world) && admin_settled(world) && rings_equal(world) &&
+           hints_delivered(world, NULL) && replicas_equal(world, NULL);
 }
 
 static bool read_all_done(struct world *world)
@@ -232,6 +250,7 @@ static void judge_convergence(struct world *world, const char *when)
                             : !edits_idle(world)             ? "RequestsAnswered"
                             : !hints_delivered(world, &text) ? "HintResolves"
                             : !replicas_equal(world, &text)  ? "ReplicasConverge"
+                            : !horizons_advanced(world)      ? "HorizonAdvances"
                                                              : "Available";
     world_violate(world, invariant, "%s, %llu s after healing:%.*s", when,
                   (unsigned long long)world->options.liveness_us_max / SECOND, (int)text.size,
@@ -261,6 +280,7 @@ static void live(struct world *world)
     if (world_broken(world))
         return;
     trace_phase(world, "liveness");
+    world->healed_us = world->now_us;
     workload_stop(world);
     edits_stop(world);
     admin_stop(world);

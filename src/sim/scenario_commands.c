@@ -368,6 +368,10 @@ static bool set_option(struct story *story, char **words, bool *ret_known)
         options->copies = number_in(story, words[1], SLOTS_MAX);
     else if (strcmp(words[0], "range") == 0)
         options->range = (int32_t)number_in(story, words[1], 63);
+    else if (strcmp(words[0], "horizon") == 0)
+        options->horizon_us = (uint64_t)number_in(story, words[1], 60000) * MS;
+    else if (strcmp(words[0], "deadline") == 0)
+        options->deadline_ms = number_in(story, words[1], 60000);
     else
         *ret_known = false;
     return story->error == NULL;

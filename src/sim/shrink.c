@@ -43,6 +43,7 @@ static const struct field {
     FIELD("scan", scan_ppm, 0),
     FIELD("batch", batch_ppm, 0),
     FIELD("sloppy", sloppy_ppm, 0),
+    FIELD("horizon", horizon_us, 0),
     FIELD("delete", delete_ppm, 0),
     FIELD("context", context_ppm, 0),
     FIELD("spares", spares, 0),

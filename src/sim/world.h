@@ -36,7 +36,8 @@ struct world {
     struct coverage coverage;
     struct host *hosts[HOSTS_MAX]; /* Owned. */
     uint32_t hosts_count;
-    bool calm; /* Healed: no faults any more, all must converge. */
+    uint64_t healed_us; /* When the faults stopped. */
+    bool calm;          /* Healed: no faults any more, all must converge. */
     struct cluster cluster;
     struct network *network;   /* Owned. */
     struct faults *faults;     /* Owned. */

@@ -168,6 +168,9 @@ void store_forget(struct store *store, uint32_t range, uint64_t position)
     store->bytes -= state->stat.bytes;
     state->dropped = position;
     damage_forget(store, range);
+    dead_clear(&state->dead, &store->dead_entries);
+    if (state->horizon != 0)
+        store_set_horizon(store, range, 0);
     if (position > store->checkpoint.mark.drops) {
         tree_clear_range(&store->tree, range, store->range_bits);
         state->stat = (struct range_stat){0};
@@ -196,6 +199,18 @@ void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t 
     store_u32(key + 2, range);
     write_u32(&value, fork);
     write_u64(&value, epoch);
+    metas_set(&store->metas, slice_of(key, sizeof(key)), buf_slice(&value), true);
+    buf_done(&value);
+}
+
+void store_set_horizon(struct store *store, uint32_t range, uint64_t horizon)
+{
+    store->ranges[range].horizon = horizon;
+    struct buf value = {0};
+    uint8_t key[6] = {0, META_OWN_HORIZON};
+    store_u32(key + 2, range);
+    if (horizon != 0)
+        write_u64(&value, horizon);
     metas_set(&store->metas, slice_of(key, sizeof(key)), buf_slice(&value), true);
     buf_done(&value);
 }

@@ -183,9 +183,16 @@ int state_own_meta(struct store *store, struct slice key, struct slice value)
     }
     if (key.size > 1 && key.data[1] == META_OWN_DAMAGE)
         return damage_restore(store, key, value);
-    if (key.size != 6 || key.data[1] != META_OWN_EPOCH)
+    if (key.size != 6 || (key.data[1] != META_OWN_EPOCH && key.data[1] != META_OWN_HORIZON))
         return ERR_CORRUPT;
     uint32_t range = load_u32(key.data + 2);
+    if (key.data[1] == META_OWN_HORIZON) {
+        uint64_t horizon = value.size == 0 ? 0 : read_u64(&reader);
+        if (reader.bad || range >= store_ranges_count(store))
+            return ERR_CORRUPT;
+        store->ranges[range].horizon = horizon;
+        return 0;
+    }
     uint32_t fork = read_u32(&reader);
     uint64_t epoch = read_u64(&reader);
     if (reader.bad || range >= store_ranges_count(store))

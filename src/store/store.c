@@ -8,7 +8,7 @@
 
 #include "base/rule.h"
 
-static void finish(struct store *store, const struct store_op *op, struct store_done *done)
+void store_finish(struct store *store, const struct store_op *op, struct store_done *done)
 {
     done->type = op->type;
     done->range = op->range;
@@ -19,21 +19,14 @@ static void finish(struct store *store, const struct store_op *op, struct store_
 static void finish_error(struct store *store, const struct store_op *op, int error)
 {
     struct store_done done = {.error = error};
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 /* ------------------------------------------------------------------------ Building a record. */
 
-/* A record of an object being built in the log's buffer; offsets, for the buffer may move. */
-struct draft {
-    struct buf *bytes;
-    size_t payload;
-    size_t object;
-};
-
 enum { PAYLOAD_FIXED = 12 }; /* Digest delta, size before. */
 
-static struct draft draft_begin(struct store *store, struct slice path)
+struct draft draft_begin(struct store *store, struct slice path)
 {
     struct draft draft = {.bytes = log_begin(&store->log)};
     draft.payload = draft.bytes->size;
@@ -45,15 +38,13 @@ static struct draft draft_begin(struct store *store, struct slice path)
     return draft;
 }
 
-static struct slice draft_object(const struct draft *draft)
+struct slice draft_object(const struct draft *draft)
 {
     return slice_of(draft->bytes->data + draft->object, draft->bytes->size - draft->object);
 }
 
-/* Write the record and put the object in the memtable. */
-static struct cell *draft_commit(struct store *store, struct draft *draft,
-                                 const struct found *found, uint64_t digest, uint64_t delta,
-                                 bool more, bool sync)
+struct cell *draft_commit(struct store *store, struct draft *draft, const struct found *found,
+                          uint64_t digest, uint64_t delta, bool more, bool sync)
 {
     uint8_t *at = draft->bytes->data + draft->payload;
     uint8_t *body = at + PAYLOAD_FIXED;
@@ -69,6 +60,9 @@ static struct cell *draft_commit(struct store *store, struct draft *draft,
     cell->position = log_commit(&store->log, RECORD_OBJECT, more, sync);
     store_account(store, cell->hash, delta, found->bytes, cell_bytes(cell));
     store_place(store->active, cell);
+    uint64_t dead = object_dead_from(cell_object(cell)); /* The log's buffer has moved on. */
+    if (dead != UINT64_MAX)
+        dead_put(&store_range_of(store, cell->hash)->dead, &store->dead_entries, dead, cell->hash);
     return cell;
 }
 
@@ -119,7 +113,7 @@ static int refuse_write(struct store *store, const struct store_op *op)
 }
 
 /* Reads may leave the epoch open (0). */
-static int refuse_read(const struct store *store, const struct store_op *op)
+int store_refuse_read(const struct store *store, const struct store_op *op)
 {
     if (store->range_bits == 0)
         return ERR_NOT_READY;
@@ -233,7 +227,7 @@ static void do_update(struct store *store, const struct store_op *op)
     if (done.error == 0 && found_unreadable(&found) && !may_update(&found, op))
         done.error = ERR_UNREADABLE;
     if (done.error) {
-        finish(store, op, &done);
+        store_finish(store, op, &done);
         return;
     }
     struct draft draft = draft_begin(store, path);
@@ -242,13 +236,36 @@ static void do_update(struct store *store, const struct store_op *op)
         log_cancel(&store->log);
         done.object = found.object;
         done.position = found.position;
-        finish(store, op, &done);
+        store_finish(store, op, &done);
         return;
     }
     struct entry entry = {op->hash, op->bucket, op->key, SLICE_NONE};
     struct manner manner = {.sync = op->sync};
     draft_end(store, &draft, &found, &entry, &manner, &done);
-    finish(store, op, &done);
+    store_finish(store, op, &done);
+}
+
+/* Take out of what DRAFT has merged what the horizon keeps away. A damaged key may have held
+ * anything: over one all is taken, but for what this replica would have collected. True if what is
+ * left is what was there before. */
+static bool keep_away(struct store *store, const struct entry *entry, const struct found *found,
+                      struct draft *draft)
+{
+    uint64_t horizon = store_range_of(store, entry->hash)->horizon;
+    if (horizon == 0 || !RULE(HORIZON_KEEPS_AWAY))
+        return false;
+    struct buf left = {0};
+    struct slice merged = draft_object(draft);
+    bool damaged = found_unreadable(found);
+    bool any = damaged ? object_collect(merged, &(struct collection){.horizon = horizon}, &left)
+                       : object_admit(found->object, merged, horizon, &left);
+    bool same = any && slice_equal(buf_slice(&left), found->object) && !damaged;
+    if (any) {
+        draft->bytes->size = draft->object;
+        buf_append(draft->bytes, buf_slice(&left));
+    }
+    buf_done(&left);
+    return same;
 }
 
 /* Merge ENTRY into what is there. A damaged key that is healed by nothing was nowhere else: it
@@ -272,6 +289,8 @@ static void merge_one(struct store *store, const struct entry *entry, const stru
         buf_append(draft.bytes, entry->object);
     else if (!same)
         same = object_merge(found.object, entry->object, draft.bytes) & MERGE_SAME_A;
+    if (!same && !gone)
+        same = keep_away(store, entry, &found, &draft);
     if (!same) {
         draft_end(store, &draft, &found, entry, manner, ret);
         return;
@@ -290,12 +309,12 @@ static void do_merge(struct store *store, const struct store_op *op)
     struct manner manner = {.sync = op->sync, .heals = op->heals, .alone = op->alone};
     if (done.error == 0)
         merge_one(store, &entry, &manner, &done);
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 static void do_read(struct store *store, const struct store_op *op)
 {
-    struct store_done done = {.error = refuse_read(store, op)};
+    struct store_done done = {.error = store_refuse_read(store, op)};
     struct found found;
     if (done.error == 0)
         done.error =
@@ -306,15 +325,15 @@ static void do_read(struct store *store, const struct store_op *op)
         done.object = unreadable ? SLICE_NONE : found.object;
         done.position = found.position;
     }
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 /* A damaged record ends a scan before it; if it comes first, the scan is UNREADABLE. */
 static void do_scan(struct store *store, const struct store_op *op)
 {
-    struct store_done done = {.error = refuse_read(store, op)};
+    struct store_done done = {.error = store_refuse_read(store, op)};
     if (done.error) {
-        finish(store, op, &done);
+        store_finish(store, op, &done);
         return;
     }
     struct slice after = SLICE_NONE;
@@ -354,16 +373,19 @@ static void do_scan(struct store *store, const struct store_op *op)
     if (walk.error)
         done = (struct store_done){.error = walk.error};
     done.entries = entries;
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 static uint64_t log_metas(struct store *store, const struct store_op *op, bool install)
 {
     struct buf *bytes = log_begin(&store->log);
-    write_u8(bytes, install);
+    bool horizon = op->batch.horizon != 0;
+    write_u8(bytes, (uint8_t)((install ? METAS_INSTALL : 0) | (horizon ? METAS_HORIZON : 0)));
     write_u32(bytes, op->range);
     write_u32(bytes, op->fork);
     write_u64(bytes, op->epoch);
+    if (horizon)
+        write_u64(bytes, op->batch.horizon);
     for (uint32_t i = 0; i < op->batch.metas_count; i++) {
         write_string(bytes, op->batch.metas[i].key);
         write_string(bytes, op->batch.metas[i].value);
@@ -379,6 +401,9 @@ static uint64_t log_metas(struct store *store, const struct store_op *op, bool i
     }
     if (install)
         store_install(store, op->range, op->fork, op->epoch);
+    if (horizon)
+        store_set_horizon(store, op->range,
+                          MAX(op->batch.horizon, store->ranges[op->range].horizon));
     return log_commit(&store->log, RECORD_METAS, false, true);
 }
 
@@ -387,7 +412,7 @@ static void do_chunk(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
     if (done.error) {
-        finish(store, op, &done);
+        store_finish(store, op, &done);
         return;
     }
     int error = 0;
@@ -399,33 +424,37 @@ static void do_chunk(struct store *store, const struct store_op *op)
     }
     /* The group has to end even when an object failed; then without the metas. */
     struct store_op metas = *op;
-    if (error)
+    if (error) {
         metas.batch.metas_count = 0;
+        metas.batch.horizon = 0;
+    }
     done.position = log_metas(store, &metas, false);
     if (done.position == 0 && error == 0) {
         metas.batch.metas_count = 0;
+        metas.batch.horizon = 0;
         error = ERR_TOO_LARGE;
         log_metas(store, &metas, false);
     }
     done.error = error;
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 static void do_meta(struct store *store, const struct store_op *op)
 {
     struct store_done done = {0};
-    if (op->batch.install && op->range >= store_ranges_count(store))
+    bool of_range = op->batch.install || op->batch.horizon != 0;
+    if (of_range && op->range >= store_ranges_count(store))
         done.error = ERR_NOT_READY;
     if (done.error == 0) {
         done.position = log_metas(store, op, op->batch.install);
         done.error = done.position == 0 ? ERR_TOO_LARGE : 0;
     }
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 static void do_drop(struct store *store, const struct store_op *op)
 {
-    struct store_done done = {.error = refuse_read(store, op)};
+    struct store_done done = {.error = store_refuse_read(store, op)};
     if (done.error == 0) {
         ASSERT(op->range < store_ranges_count(store));
         struct buf *bytes = log_begin(&store->log);
@@ -435,14 +464,14 @@ static void do_drop(struct store *store, const struct store_op *op)
         store_forget(store, op->range, done.position);
         store->checkpoint.wanted = true;
     }
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 static void do_verify(struct store *store, const struct store_op *op)
 {
-    struct store_done done = {.error = refuse_read(store, op)};
+    struct store_done done = {.error = store_refuse_read(store, op)};
     if (done.error) {
-        finish(store, op, &done);
+        store_finish(store, op, &done);
         return;
     }
     ASSERT(op->range < store_ranges_count(store));
@@ -467,7 +496,7 @@ static void do_verify(struct store *store, const struct store_op *op)
     verified->digest_tree = tree_digest(&store->tree, op->range, store->range_bits);
     tree_done(&tree);
     done.error = walk.error;
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 static void do_tree(struct store *store, const struct store_op *op)
@@ -480,8 +509,8 @@ static void do_tree(struct store *store, const struct store_op *op)
     write_u64(&digests, store->tree.bits);
     for (uint32_t i = 0; i < op->tree.prefixes_count; i++)
         write_u64(&digests, tree_digest(&store->tree, op->tree.prefixes[i], op->tree.bits));
-    struct store_done done = {.object = buf_slice(&digests)};
-    finish(store, op, &done);
+    struct store_done done = {.object = buf_slice(&digests), .position = store->log.position};
+    store_finish(store, op, &done);
     buf_done(&digests);
 }
 
@@ -532,6 +561,9 @@ void store_submit(struct store *store, const struct store_op *op)
     case STORE_HINT_SCAN:
     case STORE_HINT_SETTLE:
         do_hint(store, op);
+        break;
+    case STORE_COLLECT:
+        collect_do(store, op);
         break;
     }
     if (store->reading)

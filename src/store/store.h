@@ -97,11 +97,15 @@ struct store_stats {
     uint64_t scrub_percent; /* and how far this one has come. */
     uint64_t file_bytes, disk_free_bytes, disk_total_bytes;
     uint64_t reads_memory, reads_disk, stalls_us;
+    uint64_t dead_entries; /* Of the index of dead and expiring versions. */
+    uint64_t collected_keys, collected_bytes;
     bool full; /* Writes are refused: DISK_FULL. */
 };
 
 void store_stats(const struct store *store, struct store_stats *ret_stats);
 struct range_stat store_range_stat(const struct store *store, uint32_t range);
+/* From which stamp the earliest dead or expiring version of RANGE is; 0: not known. */
+uint64_t store_dead_earliest(const struct store *store, uint32_t range);
 const struct tree *store_tree(const struct store *store);
 
 #endif

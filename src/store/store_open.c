@@ -37,10 +37,13 @@ static int replay_object(struct store *store, const struct record *record)
 static int replay_metas(struct store *store, const struct record *record)
 {
     struct reader reader = reader_of(record->payload);
-    bool install = read_u8(&reader) != 0;
+    uint8_t purpose = read_u8(&reader);
+    bool install = (purpose & METAS_INSTALL) != 0;
+    bool raise = (purpose & METAS_HORIZON) != 0;
     uint32_t range = read_u32(&reader);
     uint32_t fork = read_u32(&reader);
     uint64_t epoch = read_u64(&reader);
+    uint64_t horizon = raise ? read_u64(&reader) : 0;
     while (!reader.bad && reader_left(&reader) > 0) {
         struct slice key = read_string(&reader);
         struct slice value = read_string(&reader);
@@ -50,10 +53,12 @@ static int replay_metas(struct store *store, const struct record *record)
         if (key.data[0] == 0 && state_own_meta(store, key, value) != 0)
             return ERR_CORRUPT;
     }
-    if (reader.bad || (install && range >= store_ranges_count(store)))
+    if (reader.bad || ((install || raise) && range >= store_ranges_count(store)))
         return ERR_CORRUPT;
     if (install)
         store_install(store, range, fork, epoch);
+    if (raise)
+        store_set_horizon(store, range, MAX(horizon, store->ranges[range].horizon));
     return 0;
 }
 
@@ -222,6 +227,8 @@ void store_close(struct store *store)
     tree_done(&store->tree);
     tree_done(&store->tree_stored);
     checkpoint_done(&store->checkpoint);
+    for (uint32_t i = 0; i < store_ranges_count(store); i++)
+        dead_clear(&store->ranges[i].dead, &store->dead_entries);
     buf_done(&store->path);
     arena_done(&store->arena);
     arena_done(&store->metas_arena);

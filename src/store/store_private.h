@@ -5,6 +5,7 @@
  *   store_open.c  recovery              walk.c        all records of an interval, in order
  *   checkpoint.c  memtable to engine    damage.c      keys whose record is damaged
  *   scrub.c       looks for damage      hint_table.c  hints, beside all other data
+ *   collect.c     taking dead versions out
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
  * dropped hides what lies in the frozen table and the engine from before, until a checkpoint has
@@ -17,6 +18,7 @@
 
 #include "base/rule.h"
 #include "store/damage.h"
+#include "store/dead.h"
 #include "store/log.h"
 #include "store/memtable.h"
 #include "store/metas.h"
@@ -29,6 +31,8 @@ struct range_state {
     bool drop_due;            /* The checkpoint under way has to delete it from the engine. */
     uint64_t epoch;           /* Installed. */
     uint32_t fork;
+    uint64_t horizon; /* Merges take nothing in that is stamped at or below it and not held. */
+    struct dead_index dead;
 };
 
 enum checkpoint_state {
@@ -137,6 +141,8 @@ struct store {
     uint64_t hold_until_us; /* Flow control: `durable` is not told before. */
     uint64_t hold_bytes;    /* log.bytes when it was told last. */
     uint64_t reads_memory, reads_disk, stalls_us;
+    uint64_t dead_entries; /* In the indexes of all ranges. */
+    uint64_t collected_keys, collected_bytes;
 };
 
 static inline uint32_t store_ranges_count(const struct store *store)
@@ -223,6 +229,33 @@ void store_forget(struct store *store, uint32_t range, uint64_t position);
 void tree_clear_range(struct tree *tree, uint32_t range, uint32_t range_bits);
 /* Take in that (RANGE, FORK, EPOCH) is installed, if newer. */
 void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t epoch);
+/* Merges into RANGE take no version stamped at or below HORIZON that is not held; 0: all again. */
+void store_set_horizon(struct store *store, uint32_t range, uint64_t horizon);
+
+/* ------------------------------------------------------------------------------ store.c */
+
+/* A record of an object being built in the log's buffer; offsets, for the buffer may move. */
+struct draft {
+    struct buf *bytes;
+    size_t payload;
+    size_t object;
+};
+
+/* Begin the record of PATH: append the object to draft.bytes, or nothing, for a key that goes. Then
+ * draft_commit, or log_cancel. */
+struct draft draft_begin(struct store *store, struct slice path);
+struct slice draft_object(const struct draft *draft);
+/* Write the record and put the object in the memtable. */
+struct cell *draft_commit(struct store *store, struct draft *draft, const struct found *found,
+                          uint64_t digest, uint64_t delta, bool more, bool sync);
+/* Complete OP. */
+void store_finish(struct store *store, const struct store_op *op, struct store_done *done);
+/* An operation that names no epoch is never refused for it. */
+int store_refuse_read(const struct store *store, const struct store_op *op);
+
+/* ---------------------------------------------------------------------------- collect.c */
+
+void collect_do(struct store *store, const struct store_op *op);
 
 /* ------------------------------------------------------------------------------ walk.c */
 
@@ -348,7 +381,7 @@ struct disk_item state_meta_item(const struct meta *meta, struct arena *arena);
 int state_load(struct store *store, bool *ret_found, struct buf *error_text) CHECK_RESULT;
 
 /* Keys of the store's own metas. */
-enum { META_OWN_BITS = 'b', META_OWN_EPOCH = 'e', META_OWN_DAMAGE = 'x' };
+enum { META_OWN_BITS = 'b', META_OWN_EPOCH = 'e', META_OWN_DAMAGE = 'x', META_OWN_HORIZON = 'h' };
 /* Set one, in a record of its own; returns the record's position. */
 uint64_t state_log_own(struct store *store, struct slice key, struct slice value, bool more,
                        bool sync);

@@ -184,8 +184,16 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
         .reads_memory = store->reads_memory,
         .reads_disk = store->reads_disk,
         .stalls_us = store->stalls_us,
+        .dead_entries = store->dead_entries,
+        .collected_keys = store->collected_keys,
+        .collected_bytes = store->collected_bytes,
         .full = store->full,
     };
+}
+
+uint64_t store_dead_earliest(const struct store *store, uint32_t range)
+{
+    return range < store_ranges_count(store) ? dead_earliest(&store->ranges[range].dead) : 0;
 }
 
 struct range_stat store_range_stat(const struct store *store, uint32_t range)

@@ -179,6 +179,7 @@ static const struct field chunk[] = {
     ENTRIES(chunk.entries, chunk.entries_count),
     PLAIN(MESSAGE, chunk.last),
     PLAIN(MESSAGE, chunk.count),
+    PLAIN(MESSAGE, chunk.horizon),
 };
 static const struct field compare[] = {
     RANGE_EPOCH(MESSAGE, compare.range),
@@ -188,6 +189,23 @@ static const struct field compare[] = {
     PLAIN(MESSAGE, compare.to),
     ENTRIES(compare.entries, compare.entries_count),
     PLAIN(MESSAGE, compare.reply),
+    PLAIN(MESSAGE, compare.horizon),
+};
+static const struct field horizon[] = {
+    RANGE_EPOCH(MESSAGE, horizon.range),
+    PLAIN(MESSAGE, horizon.nonce),
+    PLAIN(MESSAGE, horizon.generation),
+    PLAIN(MESSAGE, horizon.horizon),
+    PLAIN(MESSAGE, horizon.stands),
+    PLAIN(MESSAGE, horizon.drops),
+    PLAIN(MESSAGE, horizon.refused),
+    PLAIN(MESSAGE, horizon.reply),
+    BOUNDED(MESSAGE, horizon.bits, 0, 63),
+    BOUNDED(MESSAGE, horizon.leaf_bits, 0, 63),
+    PLAIN(MESSAGE, horizon.from),
+    PLAIN(MESSAGE, horizon.to),
+    LIST(MESSAGE, horizon.nodes, horizon.nodes_count, LINES_MAX, &node_shape),
+    ENTRIES(horizon.entries, horizon.entries_count),
 };
 
 /* -------------------------------------------------------------------------- Requests. */
@@ -294,4 +312,6 @@ const struct shape *const message_shapes[MESSAGE_TYPES] = {
     [MESSAGE_READ] = GROUP(write),      [MESSAGE_SCAN] = GROUP(scan),
     [MESSAGE_REPLY] = GROUP(reply),     [MESSAGE_COMPARE] = GROUP(compare),
     [MESSAGE_OBJECTS] = GROUP(compare), [MESSAGE_HINT] = GROUP(write),
+    [MESSAGE_PROVE] = GROUP(horizon),   [MESSAGE_PROVEN] = GROUP(horizon),
+    [MESSAGE_HORIZON] = GROUP(horizon),
 };

@@ -41,6 +41,7 @@ int verify_command(struct cli *cli);
 /* bucket.c */
 int bucket_create_command(struct cli *cli);
 int bucket_set_command(struct cli *cli);
+int bucket_drop_command(struct cli *cli);
 int bucket_list_command(struct cli *cli);
 int bucket_describe_command(struct cli *cli);
 

@@ -1,4 +1,4 @@
-/* `bucket create|set|list|describe`. */
+/* `bucket create|set|drop|list|describe`. */
 #include "cli/table.h"
 #include "kvadmin/admin.h"
 
@@ -119,6 +119,32 @@ int bucket_create_command(struct cli *cli)
 int bucket_set_command(struct cli *cli)
 {
     return bucket_change(cli, "bucket_set");
+}
+
+int bucket_drop_command(struct cli *cli)
+{
+    bool dry_run = cli_given(cli, "dry-run");
+    char question[128];
+    snprintf(question, sizeof(question),
+             "Drop bucket %.64s with everything in it? Nothing brings it back.", cli->arguments[0]);
+    int exit = dry_run ? 0 : ask(cli, question);
+    if (exit != 0)
+        return exit;
+    json_t *result = NULL;
+    json_t *params = json_pack("{s:s, s:b}", "name", cli->arguments[0], "dry_run", dry_run);
+    if (cli_call(cli, "bucket_drop", params, false, &result) != 0)
+        return cli_fail_client(cli);
+    if (cli->json) {
+        cli_print_json(json_incref(json_object_get(result, "bucket")));
+    } else if (dry_run) {
+        cli_note(cli, "nothing was changed (--dry-run): bucket %s would be dropped",
+                 cli->arguments[0]);
+    } else {
+        printf("dropped %s; its space comes free in the background, as fast as horizons rise\n",
+               cli->arguments[0]);
+    }
+    json_decref(result);
+    return 0;
 }
 
 int bucket_describe_command(struct cli *cli)

@@ -111,6 +111,24 @@ static void head_print(const json_t *status, FILE *to)
         fprintf(to, "  insecure: listens beyond this host without TLS (--insecure)\n");
 }
 
+/* How far back deletes are not collected yet, and who holds that back. */
+static void horizon_print(const json_t *horizon, FILE *to)
+{
+    if (field_u64(horizon, "at_ms") == 0) {
+        fprintf(to, " | no horizon yet");
+    } else {
+        uint64_t s = field_u64(horizon, "age_ms") / 1000;
+        if (s < 120)
+            fprintf(to, " | horizon %llus", (unsigned long long)s);
+        else if (s < 7200)
+            fprintf(to, " | horizon %llum", (unsigned long long)s / 60);
+        else
+            fprintf(to, " | horizon %lluh", (unsigned long long)s / 3600);
+    }
+    if (field_text(horizon, "held_by")[0] != '\0')
+        fprintf(to, ", held by %s", field_text(horizon, "held_by"));
+}
+
 static void copies_print(const json_t *status, FILE *to)
 {
     const json_t *copies = field_array(status, "copies");
@@ -140,6 +158,7 @@ static void copies_print(const json_t *status, FILE *to)
                 (unsigned long long)field_u64(store, "lost"));
     if (field_u64(store, "scrub_percent") < 100 && field_u64(store, "scrub_rounds") == 0)
         fprintf(to, " | scrub %llu %%", (unsigned long long)field_u64(store, "scrub_percent"));
+    horizon_print(json_object_get(status, "horizon"), to);
     fprintf(to, "\n");
 }
 

@@ -1,0 +1,122 @@
+"""Deletes with one replica down: the tombstones stay until it is back and all is proven, then keys
+and bytes are gone, and no restart in any order brings a key back. A dropped bucket goes the same
+way."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
+from harness import *
+
+KEYS = 120
+OPTIONS = ("--map-size", "4G", "--ranges", "64", "--max-deadline", "1s", "--collect-interval",
+           "500ms")
+
+
+class Horizon(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.a = self.cluster.add("a", *OPTIONS, create=True)
+        self.b = self.cluster.add("b", *OPTIONS)
+        self.c = self.cluster.add("c", *OPTIONS)
+        self.wait_members(3)
+        self.admin("rebalance", "--yes", "--wait")
+        self.wait_copies(3)
+
+    def ask(self, node, method, **params):
+        """Until it is done: what is unknown or unavailable for a moment is asked again."""
+        def done():
+            try:
+                with node.rpc() as rpc:
+                    return [rpc.call(method, **params)]
+            except RpcError as error:
+                if error.code in ("TIMEOUT", "UNAVAILABLE", "BUSY", "NOT_READY"):
+                    return None
+                if error.code in ("NOT_FOUND", "DELETED"):
+                    return [None]
+                raise
+
+        return wait_for(f"{method} to succeed", done)[0]
+
+    def put(self, count, bucket="default"):
+        for i in range(count):
+            self.ask(self.a, "put", bucket=bucket, key=b"key%d" % i, value=b"x" * 200)
+
+    def keys(self, node):
+        return node.metric("kvring_store_keys")
+
+    def wait_keys(self, count):
+        for node in self.cluster.nodes:
+            wait_for(f"{node.name} to have {count} keys", lambda: self.keys(node) == count)
+
+    def assert_left(self, left):
+        """Only every other key is there, whoever is asked."""
+        for node in self.cluster.nodes:
+            for i in range(KEYS):
+                answer = self.ask(node, "get", bucket="default", key=b"key%d" % i)
+                self.assertEqual(answer is not None, i in left, f"key{i} at {node.name}")
+
+    def test_collected_by_proof(self):
+        self.put(KEYS)
+        self.wait_keys(KEYS)
+        full = self.a.metric("kvring_store_bytes")
+        self.c.kill()
+        left = set(range(0, KEYS, 2))
+        for i in set(range(KEYS)) - left:
+            self.ask(self.a, "delete", key=b"key%d" % i, bucket="default")
+        held = wait_for("c to hold the horizon", lambda: self.status(self.a)["horizon"]["held_by"])
+        self.assertEqual(held, "c")
+        first = self.status(self.a)["horizon"]
+        # Much later than they would go if nobody held them.
+        wait_for("the horizon to be old", lambda: self.status(self.a)["horizon"]["age_ms"] >
+                 first["age_ms"] + 8000)
+        self.assertEqual(self.status(self.a)["horizon"]["at_ms"], first["at_ms"])
+        for node in (self.a, self.b):
+            self.assertEqual(self.keys(node), KEYS, "a tombstone went while c was down")
+        self.assertIn(b", held by c", self.admin("status", nodes=[self.a]))
+
+        self.c.start()
+        self.wait_keys(KEYS // 2)
+        self.assertLess(self.a.metric("kvring_store_bytes"), full * 0.6)
+        risen = self.status(self.a)["horizon"]
+        self.assertGreater(risen["at_ms"], first["at_ms"])
+        self.assertTrue(all(stands <= horizon for _, horizon, stands, _ in risen["ranges"]))
+        self.assert_left(left)
+
+        for order in ((self.a, self.b, self.c), (self.c, self.a, self.b), (self.b, self.c, self.a)):
+            for node in order:
+                node.kill()
+            for node in order:
+                node.start(ready=False)
+            for node in order:
+                node.wait_ready()
+        self.wait_members(3)
+        self.assert_left(left)
+        self.wait_keys(KEYS // 2)
+        self.admin("repair", "--wait")
+        self.wait_keys(KEYS // 2)
+
+    def test_dropped_bucket(self):
+        self.admin("bucket", "create", "logs")
+        self.put(KEYS, "logs")
+        self.put(3)
+        self.wait_keys(KEYS + 3)
+        self.admin("bucket", "drop", "logs", code=5)  # Nobody said yes.
+        self.admin("bucket", "drop", "default", "--yes", code=5)
+        self.admin("bucket", "drop", "logs", "--dry-run")
+        self.wait_keys(KEYS + 3)
+        self.admin("bucket", "drop", "logs", "--yes")
+        self.admin("bucket", "create", "logs")
+        self.wait_gossip()
+        for node in self.cluster.nodes:
+            self.assertIsNone(self.ask(node, "get", bucket="logs", key=b"key1"))
+        self.ask(self.a, "put", bucket="logs", key=b"key1", value=b"new")
+        self.wait_keys(4)
+        answer = self.ask(self.b, "get", bucket="logs", key=b"key1")
+        self.assertIsNotNone(answer)
+        described = json.loads(self.admin("bucket", "describe", "logs", "--json"))
+        self.assertEqual(described["drops"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
