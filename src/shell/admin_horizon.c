@@ -30,7 +30,7 @@ void horizon_write(struct admin_call *call)
     const struct core *core = call->core;
     struct buf *out = call->out;
     struct node_id holder = NODE_NONE;
-    uint64_t allowed = core->ring.bits == 0 ? 0 : horizon_allowed(core, &holder);
+    uint64_t allowed = core->holdings == NULL ? 0 : horizon_allowed(core, &holder);
     uint64_t allowed_ms = stamp_ms(allowed);
     uint64_t now_ms = call->admin->wall_ms;
     char text[NODE_ID_TEXT];
@@ -44,7 +44,7 @@ void horizon_write(struct admin_call *call)
         put_slice(out, "held_by", admin_name(core, holder, text));
     struct buf rows = {0};
     uint32_t count = 0;
-    for (uint32_t range = 0; core->ring.bits != 0 && range < ring_ranges(&core->ring); range++) {
+    for (uint32_t range = 0; core->holdings != NULL && range < ring_ranges(&core->ring); range++) {
         const struct holding *holding = &core->holdings[range];
         if (holding->horizon == 0 || record_slot_read_by(&holding->record, core->self) == NULL)
             continue;
