@@ -51,7 +51,7 @@ static int find_hash(struct store *store, struct collecting *work, uint64_t hash
 {
     struct walk walk;
     struct walk_item item;
-    walk_start(&walk, store, &store->arena, hash, SLICE_NONE, hash);
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, hash, SLICE_NONE, hash);
     while (walk_next(&walk, &item))
         if (!item.bad && !item.lacking)
             candidate_add(store, work, &item);
@@ -83,7 +83,7 @@ static int find_scanned(struct store *store, struct collecting *work)
     struct walk_item item;
     uint64_t bytes = 0;
     uint32_t looked = 0;
-    walk_start(&walk, store, &store->arena, op->collect.from, SLICE_NONE,
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, op->collect.from, SLICE_NONE,
                range_last(op->range, store->range_bits));
     uint64_t hash = op->collect.from;
     while (walk_next(&walk, &item)) {

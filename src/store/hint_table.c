@@ -76,7 +76,7 @@ static void place(struct store *store, struct cell *cell)
 }
 
 /* Begin the record of PATH: what is appended after it becomes the value. Returns where it began. */
-static size_t draft_begin(struct store *store, struct slice path, struct buf **ret_bytes)
+static size_t hint_begin(struct store *store, struct slice path, struct buf **ret_bytes)
 {
     struct buf *bytes = log_begin(&store->log);
     size_t start = bytes->size;
@@ -87,7 +87,7 @@ static size_t draft_begin(struct store *store, struct slice path, struct buf **r
     return start;
 }
 
-static uint64_t draft_commit(struct store *store, struct buf *bytes, size_t start, bool sync)
+static uint64_t hint_commit(struct store *store, struct buf *bytes, size_t start, bool sync)
 {
     uint8_t *body = bytes->data + start;
     struct slice path = slice_of(body + 4, load_u32(body));
@@ -145,7 +145,7 @@ static void change(struct store *store, const struct store_op *op, struct store_
         return;
     done->hint = (struct hint_change){hint.bytes, hint.bytes, hint.slots, hint.slots};
     struct buf *bytes;
-    size_t start = draft_begin(store, path, &bytes);
+    size_t start = hint_begin(store, path, &bytes);
     write_u8(bytes, hint.slots | op->slots);
     size_t object = bytes->size;
     append_new(op, &hint, bytes, done);
@@ -159,7 +159,7 @@ static void change(struct store *store, const struct store_op *op, struct store_
     }
     done->hint.slots = hint.slots | op->slots;
     done->hint.bytes = (uint32_t)(path.size + bytes->size - object);
-    done->position = draft_commit(store, bytes, start, op->sync);
+    done->position = hint_commit(store, bytes, start, op->sync);
     struct cell *cell = memtable_find(store->hints.active, op->hash, path);
     struct slice value = cell_object(cell);
     done->object = slice_of(value.data + 1, value.size - 1);
@@ -183,7 +183,7 @@ static void settle(struct store *store, const struct store_op *op, struct store_
     arena_reset(&store->arena); /* The cell that it lies in goes. */
     done->object = arena_copy(&store->arena, hint.object);
     struct buf *bytes;
-    size_t start = draft_begin(store, path, &bytes);
+    size_t start = hint_begin(store, path, &bytes);
     if (left != 0) {
         write_u8(bytes, left);
         buf_append(bytes, hint.object);
@@ -191,7 +191,7 @@ static void settle(struct store *store, const struct store_op *op, struct store_
     done->changed = true;
     done->hint.slots = left;
     done->hint.bytes = left == 0 ? 0 : hint.bytes;
-    done->position = draft_commit(store, bytes, start, op->sync);
+    done->position = hint_commit(store, bytes, start, op->sync);
 }
 
 /* ----------------------------------------------------------------------------------- Reading. */

@@ -518,7 +518,7 @@ static void do_hint(struct store *store, const struct store_op *op)
 {
     struct store_done done = {0};
     hint_table_submit(store, op, &done);
-    finish(store, op, &done);
+    store_finish(store, op, &done);
 }
 
 void store_submit(struct store *store, const struct store_op *op)
