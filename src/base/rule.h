@@ -105,6 +105,7 @@
     X(HORIZON_STABLE)                                                                              \
     X(HORIZON_PROVED)                                                                              \
     X(HORIZON_PROVED_TWICE)                                                                        \
+    X(HORIZON_HELD_BY_ALL)                                                                         \
     X(HORIZON_SYNCED)                                                                              \
     X(HORIZON_ONE_LIFE)                                                                            \
     X(HORIZON_TRAVELS)                                                                             \

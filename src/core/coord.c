@@ -4,6 +4,8 @@
 
 enum {
     DEADLINE_DEFAULT_MS = 5000,
+    FORWARD_KEPT_MS =
+        60000, /* A node that cannot judge its clock may take one for alive so long. */
     OP_BYTES_MAX = 512 * 1024 * 1024, /* Of all operations of a node. */
 };
 
@@ -258,8 +260,15 @@ static void refuse(struct core *core, struct coord_op *op)
                         (const char *)op->request.bucket.data));
 }
 
+static uint32_t asked_ms(const struct core *core, const struct request *request)
+{
+    uint32_t asked = request->deadline_ms == 0 ? DEADLINE_DEFAULT_MS : request->deadline_ms;
+    return MIN(asked, core->timing.deadline_ms);
+}
+
 static void begin(struct core *core, struct coord_op *op, uint64_t left_ms)
 {
+    op->given_us = (uint64_t)asked_ms(core, &op->request) * 1000;
     op->deadline = hlc_at(core->now.wall_ms + left_ms);
     op->deadline_us = core->now.us + left_ms * 1000;
     op->retry_at_us = core->now.us + core->timing.retry_us;
@@ -294,9 +303,7 @@ void coord_request(struct coord *coord, struct core *core, uint64_t client,
 {
     struct coord_op *op = op_new(coord, core, request);
     op->client = client;
-    uint32_t asked_ms = request->deadline_ms == 0 ? DEADLINE_DEFAULT_MS : request->deadline_ms;
-    uint32_t deadline_ms = MIN(asked_ms, core->timing.deadline_ms);
-    begin(core, op, deadline_ms);
+    begin(core, op, asked_ms(core, request));
 }
 
 static void on_forward(struct coord *coord, struct core *core, struct node_id from,
@@ -314,7 +321,7 @@ static void on_forward(struct coord *coord, struct core *core, struct node_id fr
         if (recent_find(&coord->forwarded, entry, message->forward.id) != NULL)
             return;
         recent_add(&coord->forwarded, entry, message->forward.id, 0, core->now.us,
-                   core->now.us + (uint64_t)DEADLINE_MAX_MS * 1000);
+                   core->now.us + (uint64_t)FORWARD_KEPT_MS * 1000);
     }
     struct coord_op *op = op_new(coord, core, &message->forward.request);
     op->remote = true;

@@ -67,6 +67,7 @@ struct coord_op {
     struct range_epoch epoch; /* Of the record that is counted. */
     uint64_t deadline;        /* HLC */
     uint64_t deadline_us;
+    uint64_t given_us; /* How long its client gave it, whatever the clocks say is left of that. */
     uint64_t retry_at_us;
     uint64_t hedge_at_us; /* 0: none, or done. */
     struct timer timer;

@@ -106,7 +106,7 @@ void put_start(struct core *core, struct coord_op *op)
     if (op->request.client != 0 &&
         recent_find(&op->coord->recent, op->request.client, op->request.sequence) == NULL)
         recent_add(&op->coord->recent, op->request.client, op->request.sequence, op->id,
-                   core->now.us, core->now.us + 2 * (op->deadline_us - core->now.us));
+                   core->now.us, core->now.us + 2 * op->given_us);
     op->state = OP_STORING;
     op_schedule(core, op);
     update(core, op, op->request.context);

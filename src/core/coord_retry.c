@@ -14,8 +14,7 @@ bool put_is_retry(struct core *core, struct coord_op *op)
     if (put == NULL || put->op == op->id)
         return false;
     /* Another retry may follow this one, as long after it as this one after the first. */
-    uint64_t left_us = op->deadline_us > core->now.us ? op->deadline_us - core->now.us : 0;
-    put->expires_us = MAX(put->expires_us, core->now.us + 2 * left_us);
+    put->expires_us = MAX(put->expires_us, core->now.us + 2 * op->given_us);
     if (put->op == 0) {
         op->needed = put->needed;
         struct answer *out = op_answer(core, op, 0);

@@ -1,6 +1,8 @@
 /* The shared part of the core: timers, the way out, stamps, and waiting for durability. */
 #include "core/core.h"
 
+#include "base/rule.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 

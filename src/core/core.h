@@ -107,10 +107,11 @@ struct core {
     uint64_t started_us;      /* Monotonic, of this life's first step. */
     uint64_t hlc;             /* Last stamp issued or seen. */
     /* Nothing new is stamped at or below `floor_kept` here, or taken from whoever made it. `floor`
-     * is what others may hear: it is durable, and what was being taken in before is in the store. */
+     * is what others may hear: it is durable, and what was being taken in before is in the store.
+     */
     uint64_t floor;
     uint64_t floor_kept;
-    uint32_t taking[2]; /* New versions on their way into the store, by the side they began on. */
+    uint32_t taking[2];  /* New versions on their way into the store, by the side they began on. */
     uint8_t taking_side; /* Another with each floor. */
     struct prng prng;
     struct member_table members;
@@ -230,8 +231,8 @@ static inline uint64_t core_stamps_settle_us(const struct core *core)
  * have forgotten such a promise of an earlier one. */
 int core_edit_stamp(struct core *core, uint64_t stamp) CHECK_RESULT;
 
-/* A version stamped STAMP, new here, comes from whoever makes it. False: it is at or below the floor,
- * and late: proofs may rest on nobody having it. Else it counts as being taken in until
+/* A version stamped STAMP, new here, comes from whoever makes it. False: it is at or below the
+ * floor, and late: proofs may rest on nobody having it. Else it counts as being taken in until
  * core_taken. */
 bool core_take(struct core *core, uint64_t stamp, uint8_t *ret_side) CHECK_RESULT;
 static inline void core_taken(struct core *core, uint8_t side)

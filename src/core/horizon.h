@@ -7,10 +7,11 @@
  *      stamped at or below T, and a floor of T or more: from then on it stamps nothing at or below
  *      the floor, and takes nothing so stamped, as a replica or as a hint, from whoever has just
  *      made it. So however long a coordinator goes on sending, and however wrong clocks are, from
- *      then on versions up to T only pass between nodes that have them. The floor is a durable cell.
+ *      then on versions up to T only pass between nodes that have them. The floor is a durable
+ * cell.
  *   2. Proof. With all slots STABLE at one epoch and no former member, it compares its tree with
  *      each other reader's, leaves that differ down to keys (PROVE, PROVEN): of the versions
- *      stamped at or below T none may be held by one and neither held nor covered by the other.
+ *      stamped at or below T none may be held by one and not by the other.
  *      Twice: after the first round it has all that anybody has, so after the second everybody has.
  *      Then each says that it has synced what it had, and that it is still the process that it was.
  *   3. HORIZON goes to all readers, again and again until each has said that it has it.
@@ -23,18 +24,20 @@
  *
  * Faults, step by step:
  *
- *   floor          A crash before the cell is synced: nobody was told. After it: the next life
- * stamps above it. A load that is lost or old holds T back, no more. PROVE, PROVEN  A lost one is
- * asked again under a new nonce; late and repeated answers have an old nonce. A reader that
- * restarts in between has another generation: it may have forgotten what it showed, so the raise is
- * given up. A raiser that restarts has forgotten it. Whatever changes the record ends it: each
- * message is under an epoch. HORIZON        Lost: sent again; if the raiser dies, the next raise
- * finds a reader that stands elsewhere, and hands the higher horizon on (PROVEN, refused). Repeated
- * or lower: answered, and nothing else. Under another epoch: ignored. record         The cell and
- * the store's own are one log record. A crash before it is synced: as if lost. After: the pass
- * begins (again). pass           A crash: begins again, and finds collected what it had collected.
- * Meanwhile the tree stands nowhere, and nobody compares with it or raises past it. end A crash
- * before it is synced: the pass is made again. */
+ * - floor: a crash before the cell is synced: nobody was told. After it: the next life stamps above
+ *   it, and takes nothing below. A load that is lost or old holds T back, no more.
+ * - PROVE, PROVEN: a lost one is asked again under a new nonce; late and repeated answers have an
+ *   old nonce. A reader that restarts in between has another generation: it may have forgotten what
+ *   it showed, so the raise is given up. A raiser that restarts has forgotten it. Whatever changes
+ *   the record ends it: each message is under an epoch.
+ * - HORIZON: lost: sent again; if the raiser dies, the next raise finds a reader that stands
+ *   elsewhere, and hands the higher horizon on (PROVEN, refused). Repeated or lower: answered, and
+ *   nothing else. Under another epoch: ignored.
+ * - record: the cell and the store's own are one log record. A crash before it is synced: as if
+ *   lost. After it: the pass begins (again).
+ * - pass: a crash: it begins again, and finds collected what it had collected. Meanwhile the tree
+ *   stands nowhere, and nobody compares with it or raises past it.
+ * - end: a crash before it is synced: the pass is made again. */
 #ifndef HORIZON_H
 #define HORIZON_H
 
@@ -78,7 +81,7 @@ struct horizons {
     uint64_t allowed_us; /* to be worked out again then. */
     struct map waits;    /* token value -> struct horizon_wait. Owned. */
     uint64_t waits_next;
-    uint64_t floor_us; /* When the floor is to rise next. */
+    uint64_t floor_us;  /* When the floor is to rise next. */
     uint64_t floor_due; /* The one that is not said yet, 0 none; */
     bool floor_synced;  /* is it on the disk? */
     /* The pass under way, one at a time. */

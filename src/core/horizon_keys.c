@@ -1,5 +1,8 @@
-/* The keys of leaves that differ: kept while our own are read, then both lists are walked at once. */
+/* The keys of leaves that differ: kept while our own are read, then both lists are walked at once.
+ */
 #include "core/horizon_state.h"
+
+#include "base/rule.h"
 
 void keys_write(struct buf *out, const struct entry *entries, uint32_t count)
 {
@@ -30,10 +33,14 @@ int keys_compare(const struct entry *a, const struct entry *b)
     return order != 0 ? order : slice_compare(a->key, b->key);
 }
 
-/* Does each side have what the other has, stamped at or below the horizon? */
+/* Does each side hold what the other holds, stamped at or below the horizon? That one covers what
+ * the other holds is not enough: what covers it may be stamped above the horizon, and a third
+ * reader may have neither. Comparing replicas makes them equal soon, and then the proof is made. */
 static bool both_have(uint64_t horizon, struct slice ours, struct slice theirs)
 {
-    return object_has_all(ours, theirs, horizon) && object_has_all(theirs, ours, horizon);
+    if (!RULE(HORIZON_HELD_BY_ALL))
+        return object_has_all(ours, theirs, horizon) && object_has_all(theirs, ours, horizon);
+    return object_holds_all(ours, theirs, horizon) && object_holds_all(theirs, ours, horizon);
 }
 
 static bool in_leaves(const struct horizon_wait *wait, uint64_t hash)

@@ -169,6 +169,8 @@ bool object_collect(struct slice object, const struct collection *collection, st
  * below HORIZON that LOCAL does not hold: they were collected. True if any goes: then OUT gets what
  * is left, nothing if nothing is. */
 bool object_admit(struct slice local, struct slice merged, uint64_t horizon, struct buf *out);
+/* Does OBJECT hold each sibling of OTHER that is stamped at or below HORIZON? */
+bool object_holds_all(struct slice object, struct slice other, uint64_t horizon);
 /* Is each version of OTHER stamped at or below HORIZON held by OBJECT, or covered by it? */
 bool object_has_all(struct slice object, struct slice other, uint64_t horizon);
 

@@ -117,6 +117,22 @@ bool object_admit(struct slice local, struct slice merged, uint64_t horizon, str
     return any;
 }
 
+bool object_holds_all(struct slice object, struct slice other, uint64_t horizon)
+{
+    struct versions mine;
+    struct versions theirs;
+    take_apart(object, &mine);
+    take_apart(other, &theirs);
+    bool all = true;
+    for (uint32_t i = 0; all && i < theirs.count; i++) {
+        const struct sibling *sibling = &theirs.items[i].sibling;
+        all = sibling->hlc > horizon || holds(&mine, sibling->dot);
+    }
+    versions_done(&mine);
+    versions_done(&theirs);
+    return all;
+}
+
 bool object_has_all(struct slice object, struct slice other, uint64_t horizon)
 {
     struct versions mine;

@@ -70,6 +70,9 @@ void checks_acknowledged(struct world *world, const struct answer *answer, bool 
 /* Was the version collected, or covered by one that was? Then nobody needs to have it. No dot: was
  * any of the key? */
 bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot);
+/* Was one with the value of put NUMBER? */
+bool checks_gone_value(const struct world *world, uint32_t range, uint64_t key_hash,
+                       uint32_t number);
 /* Was it covered by one that was collected before the event BEGUN? Then nobody may have it. */
 bool checks_returns(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot,
                     uint64_t begun);

@@ -1,4 +1,5 @@
 /* Clean-up: what a former member deletes must be held by the reader that it handed it to. */
+#include "data/vector.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
 
@@ -37,20 +38,33 @@ static void scan(struct world *world, uint32_t host, uint32_t range,
     (void)host_probe(world->hosts[host], &probe->probe, &op);
 }
 
-/* Is each version that HERE lacks of THERE one that was collected? */
+static bool held(const struct object *object, struct dot dot)
+{
+    bool has = vector_covers(object->history, dot);
+    for (uint32_t i = 0; i < object->count && !has; i++) {
+        const struct sibling *sibling = &object->siblings[i];
+        has = (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter) ||
+              vector_covers(sibling->context, dot);
+    }
+    return has;
+}
+
+/* Is each version that HERE lacks of what MINE has one that was collected? */
 static bool lacks_collected_only(const struct world *world, const struct kept_probe *mine,
                                  struct slice here)
 {
     struct checks *checks = world->checks;
     struct object object;
+    struct object kept;
     uint64_t hash = key_hash(world->cluster.hash_seed, mine->bucket, mine->key);
-    if (object_decode(mine->object, &checks->arena, &object) < 0)
+    if (object_decode(mine->object, &checks->arena, &object) < 0 ||
+        object_decode(here, &checks->arena, &kept) < 0)
         return false;
-    if (object_has_all(here, mine->object, UINT64_MAX))
-        return true;
-    for (uint32_t i = 0; i < object.count; i++)
-        if (!checks_gone(world, mine->range, hash, object.siblings[i].dot))
+    for (uint32_t i = 0; i < object.count; i++) {
+        struct dot dot = object.siblings[i].dot;
+        if (!held(&kept, dot) && !checks_gone(world, mine->range, hash, dot))
             return false;
+    }
     return true;
 }
 

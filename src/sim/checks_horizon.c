@@ -7,11 +7,14 @@
 #include "data/vector.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
+#include "sim/ledger.h"
+#include "sim/workload.h"
 
 struct gone {
     uint32_t range;
     uint32_t hosts; /* Bits: who has collected it, and has it no more. */
     struct dot dot;
+    uint32_t number;      /* Of the put whose value it had; 0 a delete. */
     struct slice context; /* In the arena. */
     uint64_t lww_hlc;     /* Its stamp if it was stamped lww; 0 else. */
     uint64_t event;       /* When it was collected. */
@@ -61,6 +64,16 @@ bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, s
     for (; gone != NULL; gone = gone->next)
         if (dot.counter == 0 || same_dot(gone->dot, dot) || vector_covers(gone->context, dot) ||
             hlc <= gone->lww_hlc)
+            return true;
+    return false;
+}
+
+bool checks_gone_value(const struct world *world, uint32_t range, uint64_t key_hash,
+                       uint32_t number)
+{
+    const struct gone *gone = map_get(&world->checks->gone, key_name(range, key_hash));
+    for (; gone != NULL; gone = gone->next)
+        if (gone->number == number)
             return true;
     return false;
 }
@@ -163,13 +176,15 @@ static void remember(struct world *world, uint32_t host, uint32_t range, const s
         return;
     }
     struct gone *gone = arena_zero(&checks->arena, sizeof(*gone));
-    *gone = (struct gone){.range = range,
-                          .hosts = 1u << host,
-                          .dot = sibling->dot,
-                          .context = arena_copy(&checks->arena, sibling->context),
-                          .lww_hlc = sibling->policy == POLICY_LWW ? sibling->hlc : 0,
-                          .event = world->coverage.events,
-                          .next = first};
+    *gone = (struct gone){
+        .range = range,
+        .hosts = 1u << host,
+        .dot = sibling->dot,
+        .context = arena_copy(&checks->arena, sibling->context),
+        .number = sibling->tombstone ? 0 : ledger_number(workload_ledger(world), sibling->value),
+        .lww_hlc = sibling->policy == POLICY_LWW ? sibling->hlc : 0,
+        .event = world->coverage.events,
+        .next = first};
     map_put(&checks->gone, name, gone);
     world->coverage.collected++;
     look_elsewhere(world, host, range, entry, gone);

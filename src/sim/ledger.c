@@ -141,6 +141,14 @@ static bool collected(const struct reading *reading, const struct entry_op *writ
                        write->dot);
 }
 
+/* The same where its answer did not say which version it made: the answer to a retry. */
+static bool value_collected(const struct reading *reading, const struct entry_op *write)
+{
+    uint64_t hash = hash_of(reading);
+    uint32_t range = range_of(hash, reading->world->options.range_bits);
+    return checks_gone_value(reading->world, range, hash, write->number);
+}
+
 static bool any_collected(const struct reading *reading)
 {
     uint64_t hash = hash_of(reading);
@@ -270,7 +278,8 @@ static void check_included(const struct reading *reading, const struct entry_op 
     if (write->dot.counter > 0 && !includes(reading, write))
         say(reading, invariant, write, "missing is");
     else if (write->policy == POLICY_SIBLINGS && write->method == METHOD_PUT &&
-             !has_value_of(reading, write->number) && !superseded(reading, write))
+             !has_value_of(reading, write->number) && !superseded(reading, write) &&
+             !value_collected(reading, write))
         say(reading, invariant, write, "nobody had seen");
     for (uint32_t i = 0; i < write->seen_count; i++) {
         const struct entry_op *gone = reading->ledger->ops[write->seen[i] - 1];
@@ -466,15 +475,12 @@ void ledger_made(struct ledger *ledger, struct world *world, uint32_t host, uint
 {
     struct entry_op *op = ledger->ops[number - 1];
     uint32_t life = host_lives(world->hosts[host]);
-    /* A coordinator remembers for twice what was left of the deadline when it began. */
-    uint64_t deadline_us = op->begun_us + (uint64_t)op->deadline_ms * 1000;
-    uint64_t left_us = deadline_us > op->made_us ? deadline_us - op->made_us : 0;
+    uint64_t remembered_us = 2 * (uint64_t)op->deadline_ms * 1000;
     if (op->made_at == host + 1 && op->made_life == life &&
-        world->now_us < op->made_us + 2 * left_us)
+        world->now_us < op->begun_us + remembered_us)
         world_violate(world, "RetryOnce", "%s makes a second version of v%u", world_host_name(host),
                       number);
     op->made_at = host + 1;
-    op->made_us = world->now_us;
     op->made_life = life;
 }
 

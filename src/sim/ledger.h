@@ -50,8 +50,7 @@ struct entry_op {
     uint32_t deadline_ms; /* Of the first attempt. */
     bool retried;         /* After TIMEOUT: may be there twice, through two coordinators. */
     uint32_t made_at;     /* Host that made a version of it, + 1, */
-    uint32_t made_life;   /* and in which life, */
-    uint64_t made_us;     /* and when. */
+    uint32_t made_life;   /* and in which life. */
     struct dot dot;       /* Of the version made, as its answer shows it; counter 0: not known. */
     uint64_t hlc;
     uint64_t ttl_ms;      /* PUT: 0 for ever. */

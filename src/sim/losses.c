@@ -21,6 +21,7 @@ struct losses {
     uint32_t copied;      /* The host that was backed up last, */
     uint64_t copied_mark; /* and a position that the copy is not past; 0: not known yet. */
     uint64_t copied_generation;
+    bool ran; /* Removed, it ran at the last look. */
     uint64_t last;
 };
 
@@ -227,11 +228,23 @@ static bool owns(const struct world *world, uint32_t victim)
     return false;
 }
 
+/* A removed node that has not heard of it still takes what is written with fewer copies. */
+static void note_removed(struct world *world)
+{
+    struct losses *losses = world->losses;
+    bool runs =
+        admin_removed(world, losses->victim) && host_node(world->hosts[losses->victim]) != NULL;
+    if (runs || losses->ran)
+        losses->last = world->coverage.events;
+    losses->ran = runs;
+}
+
 static void tick(struct world *world, struct world_event *event)
 {
     struct losses *losses = world->losses;
     world_at(world, event, world->now_us + 20 * MS + world_pause(world, 400 * MS));
     mark_copy(world);
+    note_removed(world);
     switch (losses->state) {
     case LOSS_NONE:
         if (losses->left > 0 && !world->calm)

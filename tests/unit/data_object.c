@@ -1,5 +1,6 @@
 /* The bytes of objects and contexts: layout, bounds, hostile input. Merging as such is tested by
  * data_causality.c. */
+#include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/limits.h"
