@@ -144,8 +144,8 @@ static const struct cli_command commands[] = {
     {"bucket create", "NAME", "create a bucket", NULL, bucket_options, 1, 1, bucket_create_command},
     {"bucket set", "NAME", "change a bucket", NULL, bucket_options, 1, 1, bucket_set_command},
     {"bucket drop", "NAME", "delete a bucket with everything in it",
-     "Its keys are gone at once; the space follows. A bucket made again under the same name is\n"
-     "empty.",
+     "Its keys are gone at once. A bucket made again under the same name is empty. The space\n"
+     "comes free in the background where nodes collect (kvnode serve --collect-interval).",
      change_options, 1, 1, bucket_drop_command},
     {"bucket list", "", "all buckets", NULL, NULL, 0, 0, bucket_list_command},
     {"bucket describe", "NAME", "one bucket", NULL, NULL, 1, 1, bucket_describe_command},

@@ -17,7 +17,6 @@ const struct timing timing_default = {
     .repair_us = 50000,
     .hint_us = 1000000,
     .abort_us = 30000000,
-    .horizon_us = 60000000,
     .clock_skew_ms = CLOCK_SKEW_MS,
     .chunk_objects = 2000,
     .deadline_ms = REQUEST_MS_MAX,
@@ -289,7 +288,7 @@ bool core_hlc_seen(struct core *core, uint64_t hlc)
 
 bool core_take(struct core *core, uint64_t stamp, uint8_t *ret_side)
 {
-    if (stamp <= core->floor_kept && RULE(FLOOR_TAKES_NOTHING))
+    if (core->floor_kept != 0 && stamp <= core->floor_kept && RULE(FLOOR_TAKES_NOTHING))
         return false;
     *ret_side = core->taking_side;
     core->taking[*ret_side]++;

@@ -129,7 +129,9 @@ int horizons_restore_floor(struct core *core, struct slice value)
         return ERR_CORRUPT;
     if (!RULE(FLOOR_KEPT))
         return 0;
-    core->floor = core->floor_kept = floor;
+    core->floor_kept =
+        floor; /* A promise stands; but where collection is off nobody builds on it. */
+    core->floor = horizons_raise(core) ? floor : 0;
     core->hlc = MAX(core->hlc, floor);
     return 0;
 }
@@ -269,22 +271,27 @@ void horizons_differ(struct core *core, uint32_t range, struct node_id node)
 
 void horizon_schedule(struct horizons *horizons, struct core *core)
 {
-    if (!horizons->started || core->timing.horizon_us == 0)
+    if (!horizons->started)
         return;
-    uint64_t wake = MIN(horizons->floor_us, raises_wake_us(horizons, core));
+    uint64_t wake = UINT64_MAX;
+    if (horizons_raise(core))
+        wake = MIN(horizons->floor_us, raises_wake_us(horizons, core));
     if (horizons->open > 0 && !horizons->pass_waits && !horizons->pass_ended)
         wake = MIN(wake, horizons->pass_us);
-    core_timer_set(core, &horizons->timer, MAX(wake, core->now.us));
+    if (wake != UINT64_MAX)
+        core_timer_set(core, &horizons->timer, MAX(wake, core->now.us));
 }
 
 static void tick(struct core *core, void *machine, struct timer *timer)
 {
     (void)timer;
     struct horizons *horizons = machine;
-    floor_tell(horizons, core);
-    if (core->now.us >= horizons->floor_us)
-        floor_raise(horizons, core);
-    raises_tick(horizons, core);
+    if (horizons_raise(core)) {
+        floor_tell(horizons, core);
+        if (core->now.us >= horizons->floor_us)
+            floor_raise(horizons, core);
+        raises_tick(horizons, core);
+    }
     pass_tick(horizons, core);
     horizon_schedule(horizons, core);
 }

@@ -98,6 +98,14 @@ struct horizons {
     struct timer timer;
 };
 
+/* Does this node raise floors and horizons? Where not, nobody else can either, for want of its
+ * floor: what no horizon was ever raised for stays. One that was is still taken on and carried out,
+ * since replicas that stand elsewhere cannot be compared. */
+static inline bool horizons_raise(const struct core *core)
+{
+    return core->timing.horizon_us != 0;
+}
+
 void horizons_init(struct horizons *horizons);
 void horizons_done(struct horizons *horizons, struct core *core);
 void horizons_start(struct horizons *horizons, struct core *core);

@@ -134,7 +134,8 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
         error = ERR_CLOCK_SKEW;
     /* The highest stamp is that of what was put. What is not fresh and so stamped is held already,
      * or was collected: the store keeps it away. */
-    bool late = stamp.hlc <= core->holdings[range->range].horizon;
+    uint64_t horizon = core->holdings[range->range].horizon;
+    bool late = horizon != 0 && stamp.hlc <= horizon;
     bool fresh = !message->write.repair;
     uint8_t side = 0;
     if (error == 0 && fresh && (late || !core_take(core, stamp.hlc, &side)))

@@ -1,5 +1,6 @@
 /* Methods of buckets: settings `bucket/NAME` (core/buckets.h). */
 #include "core/buckets.h"
+#include "core/horizon.h"
 #include "shell/admin_methods.h"
 
 static const char *policy_name(enum policy policy)
@@ -106,10 +107,13 @@ static bool bucket_read(struct admin_call *call, struct bucket *bucket)
     return true;
 }
 
+/* A drop says, too, whether this node collects what it leaves behind. */
 static void bucket_answer(struct admin_call *call, struct slice name, const struct bucket *bucket,
                           uint64_t counter)
 {
-    mp_write_map(call->out, 1);
+    mp_write_map(call->out, bucket->dropped ? 2 : 1);
+    if (bucket->dropped)
+        put_bool(call->out, "collecting", horizons_raise(call->core));
     mp_write_text(call->out, "bucket");
     bucket_write(call->out, name, bucket, counter);
 }
@@ -169,8 +173,8 @@ bool method_bucket_set(struct admin_call *call)
     return bucket_read(call, &bucket) && bucket_set(call, name, &bucket);
 }
 
-/* The name is free at once; what was written under it is dead wherever the setting has arrived, and
- * the horizons collect it. */
+/* The name is free at once; what was written under it is dead wherever the setting has arrived.
+ * Its space comes free with the horizons, if they rise. */
 bool method_bucket_drop(struct admin_call *call)
 {
     struct slice name;

@@ -1,6 +1,7 @@
 /* `status` and `members`: the whole picture, judged.
  *
  * The verdict rests on which readers of each range are believed up from here. */
+#include "core/horizon.h"
 #include "shell/admin_methods.h"
 
 #include <stdarg.h>
@@ -464,7 +465,8 @@ static void store_write(struct admin_call *call)
 static void picture_write(struct admin_call *call, const struct picture *picture)
 {
     struct buf *out = call->out;
-    mp_write_map(out, 12);
+    bool collecting = horizons_raise(call->core);
+    mp_write_map(out, collecting ? 12 : 11);
     put_text(out, "verdict", verdict(call->core, picture));
     mp_write_text(out, "reasons");
     mp_write_array(out, picture->reasons_count);
@@ -477,7 +479,8 @@ static void picture_write(struct admin_call *call, const struct picture *picture
     members_write(call, picture);
     ranges_write(call, picture); /* Four fields. */
     store_write(call);
-    horizon_write(call); /* One. */
+    if (collecting)
+        horizon_write(call); /* One. */
 }
 
 static void picture_take(struct admin_call *call, struct picture *ret_picture)

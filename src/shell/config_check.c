@@ -6,6 +6,8 @@
 #include "shell/address.h"
 #include "shell/config.h"
 
+enum { COLLECT_MS_MIN = 100 };
+
 static int check_address(const struct config *config, const char *option, const char *text,
                          uint16_t port, struct buf *error)
 {
@@ -83,6 +85,11 @@ int config_check(const struct config *config, struct buf *error)
         (address_parse(slice_string(config->advertise), 1, &address) < 0 ||
          address_scope(address.host) == SCOPE_WILDCARD || address.port != 1)) {
         buf_printf(error, "advertise: `%s` is not a host without port", config->advertise);
+        return ERR_BAD_REQUEST;
+    }
+    if (config->collect_interval_ms > 0 && config->collect_interval_ms < COLLECT_MS_MIN) {
+        buf_printf(error, "collect-interval: it is 0 (never) or at least %u milliseconds",
+                   (unsigned)COLLECT_MS_MIN);
         return ERR_BAD_REQUEST;
     }
     if (check_address(config, "peer", config->peer, PORT_PEER, error) < 0 ||

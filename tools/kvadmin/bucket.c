@@ -140,8 +140,10 @@ int bucket_drop_command(struct cli *cli)
         cli_note(cli, "nothing was changed (--dry-run): bucket %s would be dropped",
                  cli->arguments[0]);
     } else {
-        printf("dropped %s; its space comes free in the background, as fast as horizons rise\n",
-               cli->arguments[0]);
+        bool collecting = json_is_true(json_object_get(result, "collecting"));
+        printf("dropped %s; its space %s\n", cli->arguments[0],
+               collecting ? "comes free in the background, as fast as horizons rise"
+                          : "stays taken: nothing is collected here (--collect-interval is 0)");
     }
     json_decref(result);
     return 0;

@@ -158,7 +158,9 @@ static void copies_print(const json_t *status, FILE *to)
                 (unsigned long long)field_u64(store, "lost"));
     if (field_u64(store, "scrub_percent") < 100 && field_u64(store, "scrub_rounds") == 0)
         fprintf(to, " | scrub %llu %%", (unsigned long long)field_u64(store, "scrub_percent"));
-    horizon_print(json_object_get(status, "horizon"), to);
+    const json_t *horizon = json_object_get(status, "horizon");
+    if (horizon != NULL) /* Else nothing is collected. */
+        horizon_print(horizon, to);
     fprintf(to, "\n");
 }
 
