@@ -1,6 +1,7 @@
 """Deletes with one replica down: the tombstones stay until it is back and all is proven, then keys
 and bytes are gone, and no restart in any order brings a key back. A dropped bucket goes the same
-way."""
+way. Where nobody asked for collection nothing is collected, and a dropped bucket is empty all the
+same."""
 
 import os
 import sys
@@ -9,16 +10,18 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import *
 
 KEYS = 120
-OPTIONS = ("--map-size", "4G", "--ranges", "64", "--max-deadline", "1s", "--collect-interval",
-           "500ms")
+OPTIONS = ("--map-size", "4G", "--ranges", "64", "--max-deadline", "1s")
 
 
-class Horizon(ClusterTest):
+class HorizonTest(ClusterTest):
+    collect = ()
+
     def setUp(self):
         super().setUp()
-        self.a = self.cluster.add("a", *OPTIONS, create=True)
-        self.b = self.cluster.add("b", *OPTIONS)
-        self.c = self.cluster.add("c", *OPTIONS)
+        options = OPTIONS + self.collect
+        self.a = self.cluster.add("a", *options, create=True)
+        self.b = self.cluster.add("b", *options)
+        self.c = self.cluster.add("c", *options)
         self.wait_members(3)
         self.admin("rebalance", "--yes", "--wait")
         self.wait_copies(3)
@@ -49,12 +52,28 @@ class Horizon(ClusterTest):
         for node in self.cluster.nodes:
             wait_for(f"{node.name} to have {count} keys", lambda: self.keys(node) == count)
 
+    def drop_and_create(self, says):
+        self.put(KEYS, "logs")
+        self.put(3)
+        self.wait_keys(KEYS + 3)
+        self.assertIn(says, self.admin("bucket", "drop", "logs", "--yes"))
+        self.admin("bucket", "create", "logs")
+        self.wait_gossip()
+        for node in self.cluster.nodes:
+            self.assertIsNone(self.ask(node, "get", bucket="logs", key=b"key1"))
+        self.ask(self.a, "put", bucket="logs", key=b"key1", value=b"new")
+        self.assertIsNotNone(self.ask(self.b, "get", bucket="logs", key=b"key1"))
+
     def assert_left(self, left):
         """Only every other key is there, whoever is asked."""
         for node in self.cluster.nodes:
             for i in range(KEYS):
                 answer = self.ask(node, "get", bucket="default", key=b"key%d" % i)
                 self.assertEqual(answer is not None, i in left, f"key{i} at {node.name}")
+
+
+class Horizon(HorizonTest):
+    collect = ("--collect-interval", "500ms")
 
     def test_collected_by_proof(self):
         self.put(KEYS)
@@ -98,24 +117,47 @@ class Horizon(ClusterTest):
 
     def test_dropped_bucket(self):
         self.admin("bucket", "create", "logs")
-        self.put(KEYS, "logs")
-        self.put(3)
-        self.wait_keys(KEYS + 3)
+        self.put(1, "logs")
+        self.wait_keys(1)
         self.admin("bucket", "drop", "logs", code=5)  # Nobody said yes.
         self.admin("bucket", "drop", "default", "--yes", code=5)
         self.admin("bucket", "drop", "logs", "--dry-run")
-        self.wait_keys(KEYS + 3)
-        self.admin("bucket", "drop", "logs", "--yes")
-        self.admin("bucket", "create", "logs")
-        self.wait_gossip()
-        for node in self.cluster.nodes:
-            self.assertIsNone(self.ask(node, "get", bucket="logs", key=b"key1"))
-        self.ask(self.a, "put", bucket="logs", key=b"key1", value=b"new")
+        self.assertIsNotNone(self.ask(self.b, "get", bucket="logs", key=b"key0"))
+        self.drop_and_create(b"comes free")
         self.wait_keys(4)
-        answer = self.ask(self.b, "get", bucket="logs", key=b"key1")
-        self.assertIsNotNone(answer)
         described = json.loads(self.admin("bucket", "describe", "logs", "--json"))
         self.assertEqual(described["drops"], 1)
+
+
+class HorizonOff(HorizonTest):
+    def test_nothing_is_collected(self):
+        self.admin("bucket", "create", "logs")
+        self.put(KEYS)
+        left = set(range(0, KEYS, 2))
+        for i in set(range(KEYS)) - left:
+            self.ask(self.a, "delete", key=b"key%d" % i, bucket="default")
+        self.wait_keys(KEYS)
+        self.assert_left(left)
+
+    def test_a_dropped_bucket_is_empty_and_keeps_its_space(self):
+        self.admin("bucket", "create", "logs")
+        self.drop_and_create(b"stays taken")
+        for node in self.cluster.nodes:
+            node.kill()
+        for node in self.cluster.nodes:
+            node.start(ready=False)
+        for node in self.cluster.nodes:
+            node.wait_ready()
+        self.wait_members(3)
+        for node in self.cluster.nodes:
+            self.assertIsNone(self.ask(node, "get", bucket="logs", key=b"key2"))
+            self.assertIsNotNone(self.ask(node, "get", bucket="logs", key=b"key1"))
+        self.wait_keys(KEYS + 3)
+        for node in self.cluster.nodes:
+            self.assertNotIn("horizon", self.status(node))
+            self.assertEqual(node.metric("kvring_horizons_raised_total"), 0)
+            self.assertEqual(node.metric("kvring_horizon_age_seconds"), 0)
+        self.assertNotIn(b"horizon", self.admin("status"))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ Test(config, defaults)
     cr_assert_eq(config.capacity, 100);
     cr_assert_eq(config.memory_bytes, 256u << 20);
     cr_assert_eq(config.drain_timeout_ms, 10000);
+    cr_assert_eq(config.collect_interval_ms, 0);
     cr_assert_not(config.create);
     config_done(&config);
 }
@@ -108,6 +109,7 @@ Test(config, arguments_are_refused)
     expect_refused(READ("--data", "/d", "--copies", "8"), "from 1 to 7");
     expect_refused(READ("--data", "/d", "--copies", "-1"), "from 1 to 7");
     expect_refused(READ("--data", "/d", "--name", "two words"), "space");
+    expect_refused(READ("--data", "/d", "--collect-interval", "99ms"), "at least 100");
     expect_refused(READ("--data", "/d", "--log-level", "loud"), "debug, info, warning, error");
     expect_refused(READ("--data", "/d", "--seed", "a:b"), "not HOST:PORT");
     expect_refused(READ("--data", "/d", "--peer", "h:70000"), "not HOST:PORT");
