@@ -108,6 +108,7 @@
     X(HORIZON_HELD_BY_ALL)                                                                         \
     X(HORIZON_SYNCED)                                                                              \
     X(HORIZON_ONE_LIFE)                                                                            \
+    X(FORGOTTEN_REFUSED)                                                                           \
     X(HORIZON_TRAVELS)                                                                             \
     X(HORIZON_KEEPS_AWAY)                                                                          \
     X(COLLECTS_DEAD_ONLY)                                                                          \

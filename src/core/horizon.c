@@ -1,6 +1,7 @@
 /* What every node does: its floor, its cells, the horizons that it takes on. */
 #include "core/horizon_state.h"
 
+#include "base/checksum.h"
 #include "base/rule.h"
 #include "core/buckets.h"
 #include "core/loads.h"
@@ -182,6 +183,18 @@ const struct range_record *horizon_record(const struct core *core, const struct 
         if (!member_departed(&core->members, record->former[i]))
             return NULL;
     return record;
+}
+
+uint64_t horizon_lives(const struct core *core, const struct range_record *record)
+{
+    uint64_t digest = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        const struct member *member = member_find(&core->members, reader);
+        uint64_t generation = member == NULL ? 0 : member->generation;
+        digest = checksum_pair(digest, checksum_pair(reader.hi ^ reader.lo, generation));
+    }
+    return digest;
 }
 
 void horizon_take(struct horizons *horizons, struct core *core, const struct range_epoch *range,

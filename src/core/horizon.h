@@ -24,20 +24,24 @@
  *
  * Faults, step by step:
  *
- * - floor: a crash before the cell is synced: nobody was told. After it: the next life stamps above
- *   it, and takes nothing below. A load that is lost or old holds T back, no more.
+ * - A floor: a crash before the cell is synced, and nobody was told; after it, the next life stamps
+ *   above it. A load that is lost or old holds T back, no more.
  * - PROVE, PROVEN: a lost one is asked again under a new nonce; late and repeated answers have an
  *   old nonce. A reader that restarts in between has another generation: it may have forgotten what
  *   it showed, so the raise is given up. A raiser that restarts has forgotten it. Whatever changes
  *   the record ends it: each message is under an epoch.
- * - HORIZON: lost: sent again; if the raiser dies, the next raise finds a reader that stands
- *   elsewhere, and hands the higher horizon on (PROVEN, refused). Repeated or lower: answered, and
- *   nothing else. Under another epoch: ignored.
- * - record: the cell and the store's own are one log record. A crash before it is synced: as if
- *   lost. After it: the pass begins (again).
- * - pass: a crash: it begins again, and finds collected what it had collected. Meanwhile the tree
- *   stands nowhere, and nobody compares with it or raises past it.
- * - end: a crash before it is synced: the pass is made again. */
+ * - A version that comes late, from a life that died before it had synced it, so that nobody shows
+ *   it any more: both sides of a PROVE know the same lives of all readers, and repair takes nothing
+ *   of an earlier life than the one that is known. Requests have deadlines, which T is past, and
+ *   the chunks of a transfer its id.
+ * - HORIZON: lost, it is sent again; if the raiser dies, the next raise finds a reader that stands
+ *   elsewhere, and hands the higher horizon on (PROVEN, refused). Repeated or lower: answered,
+ *   and nothing else. Under another epoch: ignored.
+ * - The record of it: the cell and the store's own are one log record. A crash before it is synced:
+ *   as if lost. After: the pass begins (again).
+ * - The pass: after a crash it begins again, and finds collected what it had collected. Meanwhile
+ *   the tree stands nowhere, and nobody compares with it or raises past it.
+ * - Its end: a crash before it is synced, and the pass is made again. */
 #ifndef HORIZON_H
 #define HORIZON_H
 

@@ -40,7 +40,9 @@ void prove_asked(struct horizons *horizons, struct core *core, struct node_id fr
 {
     const struct range_epoch *range = &message->horizon.range;
     const struct range_record *record = horizon_record(core, range);
-    if (record == NULL || record_slot_read_by(record, from) == NULL || !nodes_fit(core, message))
+    /* Until gossip has brought the same lives to both: the raiser asks again. */
+    bool same_lives = record != NULL && message->horizon.lives == horizon_lives(core, record);
+    if (!same_lives || record_slot_read_by(record, from) == NULL || !nodes_fit(core, message))
         return;
     const struct holding *holding = &core->holdings[range->range];
     bool equal = holding->horizon == holding->stands && message->horizon.stands == holding->stands;

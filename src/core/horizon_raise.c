@@ -78,6 +78,7 @@ static struct message *question(struct core *core, const struct raise *raise)
     message->horizon.horizon = raise->horizon;
     message->horizon.stands = core->holdings[raise->range.range].stands;
     message->horizon.drops = buckets_drops_digest(&core->settings);
+    message->horizon.lives = horizon_lives(core, record);
     message->horizon.bits = (uint8_t)core->ring.bits;
     message->horizon.leaf_bits = (uint8_t)core->ring.bits;
     return message;

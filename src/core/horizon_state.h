@@ -47,6 +47,8 @@ void horizon_wait_free(struct horizon_wait *wait);
 /* The record of RANGE that this node has installed, if the two are at one epoch, it reads the
  * range, all slots are STABLE and nobody has a copy left to clean up; else NULL. */
 const struct range_record *horizon_record(const struct core *core, const struct range_epoch *range);
+/* A digest of the lives of RECORD's readers, as this node knows them. */
+uint64_t horizon_lives(const struct core *core, const struct range_record *record);
 /* Take HORIZON on for RANGE; PEER, if any, is told once it is durable. */
 void horizon_take(struct horizons *horizons, struct core *core, const struct range_epoch *range,
                   uint64_t horizon, struct node_id peer);

@@ -267,9 +267,10 @@ struct message {
             uint64_t to; /* Last hash that the entries speak of. */
             const struct entry *entries;
             uint32_t entries_count;
-            bool reply;       /* What the other side lacked; ends the exchange. */
-            uint64_t horizon; /* Where the sender's tree stands. */
-        } compare;            /* COMPARE, OBJECTS */
+            bool reply;          /* What the other side lacked; ends the exchange. */
+            uint64_t horizon;    /* Where the sender's tree stands. */
+            uint64_t generation; /* Of the sender's life. */
+        } compare;               /* COMPARE, OBJECTS */
         struct {
             struct range_epoch range;
             uint64_t nonce;      /* PROVE: new with each; PROVEN: of the question. */
@@ -277,6 +278,7 @@ struct message {
             uint64_t horizon;    /* PROVE, HORIZON: T. PROVEN, HORIZON (reply): the sender's, */
             uint64_t stands;     /* and where its tree stands. */
             uint64_t drops;      /* Digest of all drop counts that the sender knows. */
+            uint64_t lives;      /* PROVE: digest of the generations of all readers. */
             bool refused;        /* PROVEN: the two do not stand at one place; see `horizon`. */
             bool reply;          /* HORIZON */
             uint8_t bits;        /* Depth of the nodes. */

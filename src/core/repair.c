@@ -1,5 +1,7 @@
 #include "core/repair_state.h"
 
+#include "base/rule.h"
+
 enum {
     SLOWER = 10,       /* Comparisons of the slow round are so many times further apart. */
     LOOKS_MAX = 1024,  /* At ranges, in one go. */
@@ -236,10 +238,19 @@ static void touch(struct repairs *repairs, struct core *core, uint32_t range, st
 
 /* ------------------------------------------------------------------------------------- Events. */
 
+/* From an earlier life of NODE, which may have died before what it sends was on its disk: nobody
+ * answers for it any more. */
+static bool is_forgotten(const struct core *core, struct node_id node, uint64_t generation)
+{
+    const struct member *member = member_find(&core->members, node);
+    return member != NULL && generation < member->generation && RULE(FORGOTTEN_REFUSED);
+}
+
 void repairs_message(struct repairs *repairs, struct core *core, struct node_id from,
                      const struct message *message)
 {
-    if (repairs->dirty == NULL || !may_compare(core, &message->compare.range, from))
+    if (repairs->dirty == NULL || !may_compare(core, &message->compare.range, from) ||
+        is_forgotten(core, from, message->compare.generation))
         return;
     const struct holding *holding = &core->holdings[message->compare.range.range];
     if (message->compare.horizon != holding->stands) {

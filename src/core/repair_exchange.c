@@ -22,6 +22,7 @@ static struct message *send(struct core *core, const struct repair_wait *wait,
     struct message *message = core_send(core, wait->peer, type);
     message->compare.range = wait->range;
     message->compare.horizon = core->holdings[wait->range.range].stands;
+    message->compare.generation = core->generation;
     return message;
 }
 

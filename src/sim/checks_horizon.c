@@ -16,6 +16,7 @@ struct gone {
     struct dot dot;
     uint32_t number;      /* Of the put whose value it had; 0 a delete. */
     struct slice context; /* In the arena. */
+    struct slice history; /* In the arena: what the object had seen besides. */
     uint64_t lww_hlc;     /* Its stamp if it was stamped lww; 0 else. */
     uint64_t event;       /* When it was collected. */
     struct gone *next;    /* Of the same key. */
@@ -63,7 +64,7 @@ bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, s
     const struct gone *gone = map_get(&world->checks->gone, key_name(range, key_hash));
     for (; gone != NULL; gone = gone->next)
         if (dot.counter == 0 || same_dot(gone->dot, dot) || vector_covers(gone->context, dot) ||
-            hlc <= gone->lww_hlc)
+            vector_covers(gone->history, dot) || hlc <= gone->lww_hlc)
             return true;
     return false;
 }
@@ -163,7 +164,7 @@ static bool may_go(const struct object *before, const struct sibling *sibling, u
 }
 
 static void remember(struct world *world, uint32_t host, uint32_t range, const struct entry *entry,
-                     const struct sibling *sibling)
+                     const struct object *before, const struct sibling *sibling)
 {
     struct checks *checks = world->checks;
     uint64_t name = key_name(range, entry->hash);
@@ -181,6 +182,7 @@ static void remember(struct world *world, uint32_t host, uint32_t range, const s
         .hosts = 1u << host,
         .dot = sibling->dot,
         .context = arena_copy(&checks->arena, sibling->context),
+        .history = arena_copy(&checks->arena, before->history),
         .number = sibling->tombstone ? 0 : ledger_number(workload_ledger(world), sibling->value),
         .lww_hlc = sibling->policy == POLICY_LWW ? sibling->hlc : 0,
         .event = world->coverage.events,
@@ -214,7 +216,7 @@ void checks_collected(struct world *world, uint32_t host, const struct flight *f
             if (!may_go(&before, sibling, flight->horizon))
                 world_violate(world, "HorizonSafe", "%s collects a version of range %u that lives",
                               world_host_name(host), range);
-            remember(world, host, range, &done->entries[i], sibling);
+            remember(world, host, range, &done->entries[i], &before, sibling);
         }
     }
 }

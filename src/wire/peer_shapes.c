@@ -190,6 +190,7 @@ static const struct field compare[] = {
     ENTRIES(compare.entries, compare.entries_count),
     PLAIN(MESSAGE, compare.reply),
     PLAIN(MESSAGE, compare.horizon),
+    PLAIN(MESSAGE, compare.generation),
 };
 static const struct field horizon[] = {
     RANGE_EPOCH(MESSAGE, horizon.range),
@@ -198,6 +199,7 @@ static const struct field horizon[] = {
     PLAIN(MESSAGE, horizon.horizon),
     PLAIN(MESSAGE, horizon.stands),
     PLAIN(MESSAGE, horizon.drops),
+    PLAIN(MESSAGE, horizon.lives),
     PLAIN(MESSAGE, horizon.refused),
     PLAIN(MESSAGE, horizon.reply),
     BOUNDED(MESSAGE, horizon.bits, 0, 63),
