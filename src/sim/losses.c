@@ -21,7 +21,7 @@ struct losses {
     uint32_t copied;      /* The host that was backed up last, */
     uint64_t copied_mark; /* and a position that the copy is not past; 0: not known yet. */
     uint64_t copied_generation;
-    bool ran; /* Removed, it ran at the last look. */
+    bool ran;         /* Removed, it ran at the last look. */
     uint64_t last;
 };
 
@@ -164,15 +164,28 @@ static void remove_victim(struct world *world)
     admin_join_one(world); /* Perhaps on the very machine. */
 }
 
-/* Does anybody who stays know that the victim was removed? Who was told may have left itself. */
-static bool is_known(const struct world *world)
+/* Does anybody who stays know that VICTIM was removed? Who was told may have left, or be lost. */
+static bool is_known(const struct world *world, uint32_t host_removed)
 {
-    struct node_id victim = host_id(world->hosts[world->losses->victim]);
+    struct node_id victim = host_id(world->hosts[host_removed]);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         const struct host *host = world->hosts[i];
         if (takes_part(world, i) && host_node(host) != NULL &&
             member_departed(&node_core(host_node(host))->members, victim))
             return true;
+    }
+    return false;
+}
+
+/* Somebody who was removed, and only those knew who have been lost since: as far as the others know
+ * it is a member that is down. */
+static bool forgotten(const struct world *world, uint32_t *ret_host)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        if (!admin_removed(world, i) || is_known(world, i))
+            continue;
+        *ret_host = i;
+        return true;
     }
     return false;
 }
@@ -247,7 +260,9 @@ static void tick(struct world *world, struct world_event *event)
     note_removed(world);
     switch (losses->state) {
     case LOSS_NONE:
-        if (losses->left > 0 && !world->calm)
+        if (forgotten(world, &losses->victim))
+            losses->state = LOSS_REMOVED;
+        else if (losses->left > 0 && !world->calm)
             maybe_strike(world);
         break;
     case LOSS_RESTORED:
@@ -258,9 +273,9 @@ static void tick(struct world *world, struct world_event *event)
         remove_victim(world);
         break;
     case LOSS_REMOVED:
-        if (admin_idle(world) && !is_known(world))
+        if (!is_known(world, losses->victim) && admin_idle(world))
             remove_victim(world);
-        else if (!owns(world, losses->victim))
+        else if (is_known(world, losses->victim) && !owns(world, losses->victim))
             losses->state = LOSS_NONE;
         else if (world->calm || world_chance(world, 700000))
             admin_plan_rebuilds(world);
