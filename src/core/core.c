@@ -17,6 +17,7 @@ const struct timing timing_default = {
     .repair_us = 50000,
     .hint_us = 1000000,
     .abort_us = 30000000,
+    .horizon_us = 60000000,
     .clock_skew_ms = CLOCK_SKEW_MS,
     .chunk_objects = 2000,
     .deadline_ms = REQUEST_MS_MAX,

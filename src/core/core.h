@@ -24,7 +24,7 @@ struct timing {
     uint64_t repair_us;     /* Between looks for ranges to compare: 50 ms. */
     uint64_t hint_us;       /* Between looks for hints that can be delivered: 1 s. */
     uint64_t abort_us;      /* A transfer without progress is taken back after: 30 s. */
-    uint64_t horizon_us;    /* Between raises of a range's horizon; 0: never. */
+    uint64_t horizon_us;    /* Between raises of a range's horizon: 60 s; 0: never. */
     uint32_t clock_skew_ms; /* 500 */
     uint32_t chunk_objects; /* Of a transfer's chunk, at most: 2000. */
     uint32_t deadline_ms;   /* The longest that a request may have: 60,000. */

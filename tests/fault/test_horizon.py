@@ -1,6 +1,6 @@
 """Deletes with one replica down: the tombstones stay until it is back and all is proven, then keys
 and bytes are gone, and no restart in any order brings a key back. A dropped bucket goes the same
-way. Where nobody asked for collection nothing is collected, and a dropped bucket is empty all the
+way. Where collection is switched off nothing is collected, and a dropped bucket is empty all the
 same."""
 
 import os
@@ -130,6 +130,8 @@ class Horizon(HorizonTest):
 
 
 class HorizonOff(HorizonTest):
+    collect = ("--collect-interval", "0")
+
     def test_nothing_is_collected(self):
         self.admin("bucket", "create", "logs")
         self.put(KEYS)

@@ -57,7 +57,7 @@ Test(config, defaults)
     cr_assert_eq(config.capacity, 100);
     cr_assert_eq(config.memory_bytes, 256u << 20);
     cr_assert_eq(config.drain_timeout_ms, 10000);
-    cr_assert_eq(config.collect_interval_ms, 0);
+    cr_assert_eq(config.collect_interval_ms, 60000);
     cr_assert_not(config.create);
     config_done(&config);
 }
