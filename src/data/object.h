@@ -171,7 +171,8 @@ bool object_collect(struct slice object, const struct collection *collection, st
 bool object_admit(struct slice local, struct slice merged, uint64_t horizon, struct buf *out);
 /* Does OBJECT hold each sibling of OTHER that is stamped at or below HORIZON? */
 bool object_holds_all(struct slice object, struct slice other, uint64_t horizon);
-/* Is each version of OTHER stamped at or below HORIZON held by OBJECT, or covered by it? */
+/* Is each version of OTHER stamped at or below HORIZON held by OBJECT, or covered or replaced by
+ * what it holds? */
 bool object_has_all(struct slice object, struct slice other, uint64_t horizon);
 
 /* Is this sibling dead (tombstone, expired at NOW, or written before the bucket's last drop)? */

@@ -133,6 +133,17 @@ bool object_holds_all(struct slice object, struct slice other, uint64_t horizon)
     return all;
 }
 
+/* Has one of VERSIONS taken the place of SIBLING, as among those stamped lww the later one does? */
+static bool replaces(const struct versions *versions, const struct sibling *sibling)
+{
+    for (uint32_t i = 0; sibling->policy == POLICY_LWW && i < versions->count; i++) {
+        const struct sibling *other = &versions->items[i].sibling;
+        if (other->policy == POLICY_LWW && stamp_compare(other, sibling) > 0)
+            return true;
+    }
+    return false;
+}
+
 bool object_has_all(struct slice object, struct slice other, uint64_t horizon)
 {
     struct versions mine;
@@ -147,7 +158,7 @@ bool object_has_all(struct slice object, struct slice other, uint64_t horizon)
     for (uint32_t i = 0; all && i < theirs.count; i++) {
         const struct sibling *sibling = &theirs.items[i].sibling;
         all = sibling->hlc > horizon || holds(&mine, sibling->dot) ||
-              history_covers(&known, sibling->dot);
+              history_covers(&known, sibling->dot) || replaces(&mine, sibling);
     }
     history_done(&known);
     versions_done(&mine);
