@@ -92,7 +92,8 @@ void checks_write_sent(struct world *world, uint32_t from, uint32_t to,
                       world_host_name(from));
         return;
     }
-    for (uint32_t i = 0; i < object.count && i < SIBLINGS_MAX; i++)
+    sent->dots = arena_alloc(&checks->arena, (object.count + 1) * sizeof(*sent->dots));
+    for (uint32_t i = 0; i < object.count; i++)
         sent->dots[sent->dots_count++] = object.siblings[i].dot;
 }
 

@@ -69,7 +69,7 @@ struct slot_ack {
 /* A WRITE on its way: what the REPLY to it will acknowledge; no bucket: it is a READ. */
 struct write_sent {
     struct slice bucket, key;
-    struct dot dots[SIBLINGS_MAX];
+    struct dot *dots; /* In the arena. */
     uint32_t dots_count;
     uint32_t hinted; /* Bits by host: that it was sent to as a HINT, or that was asked for one; */
     uint32_t owned;  /* and that it was sent to as an owner. */
