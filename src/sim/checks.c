@@ -18,6 +18,7 @@ struct checks *checks_new(struct world *world)
         mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->installs));
     checks->horizons = mem_zero(checks->ranges * sizeof(*checks->horizons));
     checks->horizons_sent = mem_zero(checks->ranges * sizeof(*checks->horizons_sent));
+    checks->asked = mem_zero(checks->ranges * sizeof(*checks->asked));
     checks->complete = mem_zero(checks->ranges * sizeof(struct slot_ack *));
     return checks;
 }
@@ -30,6 +31,7 @@ void checks_free(struct checks *checks)
     mem_free(checks->installs);
     mem_free(checks->horizons);
     mem_free(checks->horizons_sent);
+    mem_free(checks->asked);
     map_done(&checks->shown);
     map_done(&checks->questions);
     map_done(&checks->gone);
@@ -267,6 +269,8 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         .next = checks->flights[host],
     };
     checks->flights[host] = flight;
+    if (op->type == STORE_HINT_MERGE)
+        checks_hint_brought(world, op, flight);
 }
 
 static struct flight *take_flight(struct checks *checks, uint32_t host,
@@ -312,7 +316,7 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
     if (done->type == STORE_HINT_SETTLE)
         checks_hint_settled(world, host, done);
     if (done->type == STORE_HINT_MERGE || done->type == STORE_HINT_UPDATE)
-        checks_hint_taken(world, host, done);
+        checks_hint_taken(world, host, flight, done);
     if (done->type == STORE_HINT_SETTLE || done->type == STORE_HINT_MERGE)
         return;
     bool hint = done->type == STORE_HINT_UPDATE;

@@ -46,8 +46,6 @@ void checks_hint_settled(struct world *world, uint32_t host, const struct store_
     struct checks *checks = world->checks;
     struct object object;
     uint8_t gone = done->hint.slots_before & (uint8_t)~done->hint.slots;
-    /* What was there already counts from where it was: it may be settled, and taken in again,
-     * before it is acknowledged. */
     if (object_decode(done->object, &checks->arena, &object) < 0)
         return;
     world->coverage.hints_settled++;
@@ -74,19 +72,49 @@ static uint64_t taken_name(const struct world *world, uint32_t host, uint32_t ra
     return checksum_pair(checksum_pair(life, range), checksum_pair(dot.actor, dot.counter));
 }
 
-void checks_hint_taken(struct world *world, uint32_t host, const struct store_done *done)
+void checks_hint_brought(struct world *world, const struct store_op *op, struct flight *flight)
 {
     struct checks *checks = world->checks;
     struct object object;
-    /* What was there already counts from where it was: it may be settled, and taken in again,
-     * before it is acknowledged. */
+    if (object_decode(op->object, &checks->arena, &object) < 0)
+        return;
+    struct dot *dots = arena_alloc(&checks->arena, (object.count + 1) * sizeof(*dots));
+    for (uint32_t i = 0; i < object.count; i++)
+        dots[i] = object.siblings[i].dot;
+    flight->dots = dots;
+    flight->dots_count = object.count;
+}
+
+/* Remember where DOT was taken first, unless that is known. */
+static void take_at(struct world *world, uint32_t host, uint32_t range, struct dot dot,
+                    uint64_t position)
+{
+    struct checks *checks = world->checks;
+    uint64_t name = taken_name(world, host, range, dot);
+    if (map_get(&checks->hints_taken, name) == NULL)
+        map_put(&checks->hints_taken, name, (void *)(uintptr_t)MAX(position, (uint64_t)1));
+}
+
+/* A version that the hint covers already is taken with what covers it. It may come again when the
+ * hint is delivered and gone, and is written then: the first acknowledgement is not of that. */
+void checks_hint_taken(struct world *world, uint32_t host, const struct flight *flight,
+                       const struct store_done *done)
+{
+    struct checks *checks = world->checks;
+    struct object object;
     if (object_decode(done->object, &checks->arena, &object) < 0)
         return;
+    uint64_t position = done->changed ? done->position : 0;
     for (uint32_t i = 0; i < object.count; i++) {
-        uint64_t name = taken_name(world, host, done->range, object.siblings[i].dot);
-        if (map_get(&checks->hints_taken, name) == NULL)
-            map_put(&checks->hints_taken, name, (void *)(uintptr_t)done->position);
+        struct dot dot = object.siblings[i].dot;
+        uint64_t name = taken_name(world, host, done->range, dot);
+        if (done->changed)
+            take_at(world, host, done->range, dot, position);
+        else
+            position = MAX(position, (uintptr_t)map_get(&checks->hints_taken, name));
     }
+    for (uint32_t i = 0; i < flight->dots_count; i++)
+        take_at(world, host, done->range, flight->dots[i], position);
 }
 
 void checks_hint_acknowledged(struct world *world, uint32_t host, uint32_t range,

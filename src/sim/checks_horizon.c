@@ -440,11 +440,15 @@ void checks_horizon_message(struct world *world, uint32_t from, const struct mes
                           world_host_name(from), range);
         return;
     }
+    uint64_t nonce = message->horizon.nonce;
+    if (message->type == MESSAGE_PROVE)
+        checks->asked[range] = nonce;
     bool shows = message->type == MESSAGE_PROVE
                      ? message->horizon.nodes_count > 0
-                     : message->type == MESSAGE_PROVEN && message->horizon.to != 0;
+                     : message->type == MESSAGE_PROVEN && message->horizon.to != 0 &&
+                           nonce == checks->asked[range]; /* Else nobody takes note. */
     if (shows)
-        show(world, from, range, message->horizon.nonce);
+        show(world, from, range, nonce);
     uint64_t horizon = message->horizon.horizon;
     if (message->type != MESSAGE_HORIZON || message->horizon.reply ||
         horizon <= checks->horizons_sent[range])

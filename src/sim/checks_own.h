@@ -29,10 +29,12 @@ struct flight {
     bool install;
     bool handed; /* CHUNK: of a former member's copy. */
     struct range_epoch range;
-    struct dot dot;    /* UPDATE */
-    uint32_t number;   /* UPDATE of policy siblings: of the put, 0 for a delete. */
-    uint64_t key_hash; /* UPDATE */
-    uint64_t horizon;  /* COLLECT */
+    struct dot dot;         /* UPDATE */
+    uint32_t number;        /* UPDATE of policy siblings: of the put, 0 for a delete. */
+    uint64_t key_hash;      /* UPDATE */
+    uint64_t horizon;       /* COLLECT */
+    const struct dot *dots; /* HINT_MERGE: of what is to be taken in. Borrowed from the arena. */
+    uint32_t dots_count;
     struct flight *next;
 };
 
@@ -99,6 +101,7 @@ struct checks {
     struct map shown;           /* (host, range) -> struct shown */
     struct map questions;       /* (host, range, nonce): was answered. */
     uint64_t *horizons_sent;    /* Owned, by range: the highest that a node spoke of as proven. */
+    uint64_t *asked;            /* Owned, by range: the last question of a proof. */
     uint64_t *horizons;         /* Owned, by range: the highest that a node took. */
     uint64_t floors[HOSTS_MAX]; /* The highest that the node promised. */
 };
@@ -116,8 +119,11 @@ int checks_compare(const struct range_epoch *a, const struct range_epoch *b);
 /* checks_hints.c */
 /* A hint was forgotten, or some of the slots that it is for. */
 void checks_hint_settled(struct world *world, uint32_t host, const struct store_done *done);
+/* HOST is to take the hint of OP. */
+void checks_hint_brought(struct world *world, const struct store_op *op, struct flight *flight);
 /* A hint is in HOST's log. */
-void checks_hint_taken(struct world *world, uint32_t host, const struct store_done *done);
+void checks_hint_taken(struct world *world, uint32_t host, const struct flight *flight,
+                       const struct store_done *done);
 void checks_hint_acknowledged(struct world *world, uint32_t host, uint32_t range,
                               const struct write_sent *sent);
 void checks_hints_bounded(struct world *world, uint32_t host);
