@@ -22,11 +22,14 @@ struct ballot_box {
     uint64_t number_seen;         /* The highest ballot number met. */
     bool outbid;                  /* A voter has promised a higher ballot than ours. */
     bool zero_used;               /* Ballot 0 has carried a value: never another one. */
+    uint32_t prepares;            /* Ballots of ours so far, but 0. */
     struct timer retry;
 };
 
 /* Ballots of one life of a node before they could be taken for those of its next one. */
 enum { BALLOT_LIFE_BITS = 20 };
+
+enum { RETRY_DOUBLINGS_MAX = 4 };
 
 /* A message that may leave once its state is synced. */
 struct pending {
@@ -314,9 +317,12 @@ static struct ballot_box *box_get(struct registers *registers, struct core *core
     return box;
 }
 
+/* The pause doubles with each ballot: several proposers, on disks that take longer to sync a promise
+ * than they wait for it, would outbid each other for ever. */
 static void schedule_retry(struct core *core, struct ballot_box *box)
 {
-    uint64_t base = core->timing.retry_us;
+    uint32_t further = box->prepares > 0 ? box->prepares - 1 : 0;
+    uint64_t base = core->timing.retry_us << MIN(further, (uint32_t)RETRY_DOUBLINGS_MAX);
     core_timer_set(core, &box->retry, core->now.us + base / 2 + prng_below(&core->prng, base));
 }
 
@@ -340,6 +346,7 @@ static void broadcast(struct core *core, struct ballot_box *box)
 static void prepare(struct core *core, struct ballot_box *box)
 {
     box->phase = PHASE_PREPARE;
+    box->prepares++;
     /* Above all numbers of earlier lives of this node: what they proposed may still be under way,
      * and was not noted down here before it left. */
     uint64_t least = RULE(BALLOT_ABOVE_LIVES) ? core->generation << BALLOT_LIFE_BITS : 0;
