@@ -317,8 +317,8 @@ static struct ballot_box *box_get(struct registers *registers, struct core *core
     return box;
 }
 
-/* The pause doubles with each ballot: several proposers, on disks that take longer to sync a promise
- * than they wait for it, would outbid each other for ever. */
+/* The pause doubles with each ballot: several proposers, on disks that take longer to sync a
+ * promise than they wait for it, would outbid each other for ever. */
 static void schedule_retry(struct core *core, struct ballot_box *box)
 {
     uint32_t further = box->prepares > 0 ? box->prepares - 1 : 0;

@@ -132,13 +132,12 @@ static uint64_t hash_of(const struct reading *reading)
                     workload_key(reading->world, reading->op->policy, reading->op->key));
 }
 
-/* Was WRITE's version collected, or what followed it? */
-static bool collected(const struct reading *reading, const struct entry_op *write)
+/* Was the version DOT collected, or what followed it? Of none: was any of the key? */
+static bool collected(const struct reading *reading, struct dot dot)
 {
     uint64_t hash = hash_of(reading);
-    return write->dot.counter > 0 &&
-           checks_gone(reading->world, range_of(hash, reading->world->options.range_bits), hash,
-                       write->dot);
+    uint32_t range = range_of(hash, reading->world->options.range_bits);
+    return checks_gone(reading->world, range, hash, dot);
 }
 
 /* The same where its answer did not say which version it made: the answer to a retry. */
@@ -147,13 +146,6 @@ static bool value_collected(const struct reading *reading, const struct entry_op
     uint64_t hash = hash_of(reading);
     uint32_t range = range_of(hash, reading->world->options.range_bits);
     return checks_gone_value(reading->world, range, hash, write->number);
-}
-
-static bool any_collected(const struct reading *reading)
-{
-    uint64_t hash = hash_of(reading);
-    uint32_t range = range_of(hash, reading->world->options.range_bits);
-    return checks_gone(reading->world, range, hash, (struct dot){0, 0});
 }
 
 /* Does what was read include WRITE, or what followed it? */
@@ -273,7 +265,7 @@ static const char *missing_of(const struct entry_op *op)
 static void check_included(const struct reading *reading, const struct entry_op *write)
 {
     const char *invariant = missing_of(reading->op);
-    if (collected(reading, write))
+    if (write->dot.counter > 0 && collected(reading, write->dot))
         return; /* Nobody has it any more, nor what it had seen. */
     if (write->dot.counter > 0 && !includes(reading, write))
         say(reading, invariant, write, "missing is");
@@ -297,8 +289,7 @@ static void check_latest(const struct reading *reading, const struct entry_op *w
     const struct sibling *latest = shown(reading);
     /* Of several tombstones in an answer nobody knows which was this one's; a put may have been
      * overwritten when it was answered. */
-    bool unknown = write->dot.counter == 0;
-    if (latest == NULL && (collected(reading, write) || (unknown && any_collected(reading))))
+    if (latest == NULL && collected(reading, write->dot))
         return;
     if (latest == NULL) {
         say(reading, missing_of(reading->op), write, "not found, but written was");

@@ -21,7 +21,7 @@ struct losses {
     uint32_t copied;      /* The host that was backed up last, */
     uint64_t copied_mark; /* and a position that the copy is not past; 0: not known yet. */
     uint64_t copied_generation;
-    bool ran;         /* Removed, it ran at the last look. */
+    bool ran; /* Removed, it ran at the last look. */
     uint64_t last;
 };
 

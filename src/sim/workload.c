@@ -296,8 +296,7 @@ static void ask(struct world *world, struct client *client, uint32_t host)
         op->ttl_ms = world_draw(world, 1, world->options.ttl_ms_max);
     world->coverage.with_ttl += op->ttl_ms > 0;
     world->coverage.with_context += !blind;
-    op->deadline_ms =
-        (uint32_t)world_draw(world, world->options.deadline_ms / 6, world->options.deadline_ms);
+    op->deadline_ms = world->options.deadline_ms / (uint32_t)world_draw(world, 1, 6);
     trace_request(world, client, op, host, blind);
     send_request(world, client, host);
 }

@@ -9,6 +9,7 @@
  * another replica, less what was collected. */
 #include <stdlib.h>
 
+#include "base/rule.h"
 #include "store/store_private.h"
 
 enum { COLLECT_BYTES_MAX = 1 << 20 };
@@ -188,4 +189,27 @@ void collect_do(struct store *store, const struct store_op *op)
     if (work.done.error == 0)
         work.done.earliest = dead_earliest(&store->ranges[op->range].dead);
     store_finish(store, op, &work.done);
+}
+
+/* Take out of what DRAFT has merged what the horizon keeps away. A damaged key may have held
+ * anything: over one all is taken, but for what this replica would have collected. True if what is
+ * left is what was there before. */
+bool collect_keep_away(struct store *store, const struct entry *entry, const struct found *found,
+                       struct draft *draft)
+{
+    uint64_t horizon = store_range_of(store, entry->hash)->horizon;
+    if (horizon == 0 || !RULE(HORIZON_KEEPS_AWAY))
+        return false;
+    struct buf left = {0};
+    struct slice merged = draft_object(draft);
+    bool damaged = found_unreadable(found);
+    bool any = damaged ? object_collect(merged, &(struct collection){.horizon = horizon}, &left)
+                       : object_admit(found->object, merged, horizon, &left);
+    bool same = any && slice_equal(buf_slice(&left), found->object) && !damaged;
+    if (any) {
+        draft->bytes->size = draft->object;
+        buf_append(draft->bytes, buf_slice(&left));
+    }
+    buf_done(&left);
+    return same;
 }

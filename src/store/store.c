@@ -245,29 +245,6 @@ static void do_update(struct store *store, const struct store_op *op)
     store_finish(store, op, &done);
 }
 
-/* Take out of what DRAFT has merged what the horizon keeps away. A damaged key may have held
- * anything: over one all is taken, but for what this replica would have collected. True if what is
- * left is what was there before. */
-static bool keep_away(struct store *store, const struct entry *entry, const struct found *found,
-                      struct draft *draft)
-{
-    uint64_t horizon = store_range_of(store, entry->hash)->horizon;
-    if (horizon == 0 || !RULE(HORIZON_KEEPS_AWAY))
-        return false;
-    struct buf left = {0};
-    struct slice merged = draft_object(draft);
-    bool damaged = found_unreadable(found);
-    bool any = damaged ? object_collect(merged, &(struct collection){.horizon = horizon}, &left)
-                       : object_admit(found->object, merged, horizon, &left);
-    bool same = any && slice_equal(buf_slice(&left), found->object) && !damaged;
-    if (any) {
-        draft->bytes->size = draft->object;
-        buf_append(draft->bytes, buf_slice(&left));
-    }
-    buf_done(&left);
-    return same;
-}
-
 /* Merge ENTRY into what is there. A damaged key that is healed by nothing was nowhere else: it
  * goes, as it would have with the whole disk. Fills in RET's error, position, changed and object.
  */
@@ -290,7 +267,7 @@ static void merge_one(struct store *store, const struct entry *entry, const stru
     else if (!same)
         same = object_merge(found.object, entry->object, draft.bytes) & MERGE_SAME_A;
     if (!same && !gone)
-        same = keep_away(store, entry, &found, &draft);
+        same = collect_keep_away(store, entry, &found, &draft);
     if (!same) {
         draft_end(store, &draft, &found, entry, manner, ret);
         return;

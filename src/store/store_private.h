@@ -256,6 +256,8 @@ int store_refuse_read(const struct store *store, const struct store_op *op);
 /* ---------------------------------------------------------------------------- collect.c */
 
 void collect_do(struct store *store, const struct store_op *op);
+bool collect_keep_away(struct store *store, const struct entry *entry, const struct found *found,
+                       struct draft *draft);
 
 /* ------------------------------------------------------------------------------ walk.c */
 
