@@ -76,8 +76,6 @@ void write_string(struct buf *buf, struct slice bytes)
 
 void write_u64_be(struct buf *buf, uint64_t value)
 {
-    uint8_t *at = buf_reserve(buf, 8);
-    for (size_t i = 0; i < 8; i++)
-        at[i] = (uint8_t)(value >> (56 - 8 * i));
+    store_u64_be(buf_reserve(buf, 8), value);
     buf->size += 8;
 }

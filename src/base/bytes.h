@@ -54,6 +54,18 @@ static inline uint64_t load_u64_be(const uint8_t *at)
            (uint64_t)at[6] << 8 | at[7];
 }
 
+static inline void store_u64_be(uint8_t *at, uint64_t value)
+{
+    at[0] = (uint8_t)(value >> 56);
+    at[1] = (uint8_t)(value >> 48);
+    at[2] = (uint8_t)(value >> 40);
+    at[3] = (uint8_t)(value >> 32);
+    at[4] = (uint8_t)(value >> 24);
+    at[5] = (uint8_t)(value >> 16);
+    at[6] = (uint8_t)(value >> 8);
+    at[7] = (uint8_t)value;
+}
+
 struct reader reader_of(struct slice bytes);
 static inline size_t reader_left(const struct reader *reader)
 {

@@ -14,7 +14,7 @@ static struct kvr_bytes bytes_of(struct slice slice)
     return (struct kvr_bytes){slice.data, slice.size};
 }
 
-static uint32_t read_u32(struct mp_reader *reader)
+static uint32_t take_u32(struct mp_reader *reader)
 {
     uint64_t value = mp_read_uint(reader);
     return value <= UINT32_MAX ? (uint32_t)value : UINT32_MAX;
@@ -59,13 +59,13 @@ static void error_field(struct mp_reader *reader, struct slice key, struct kvr_e
     } else if (is_key(key, "node")) {
         copy_text(error->node, sizeof(error->node), mp_read_bytes(reader));
     } else if (is_key(key, "needed")) {
-        error->needed = read_u32(reader);
+        error->needed = take_u32(reader);
     } else if (is_key(key, "got")) {
-        error->got = read_u32(reader);
+        error->got = take_u32(reader);
     } else if (is_key(key, "slots")) {
-        error->slots = read_u32(reader);
+        error->slots = take_u32(reader);
     } else if (is_key(key, "copies")) {
-        error->copies = read_u32(reader);
+        error->copies = take_u32(reader);
     } else {
         mp_skip(reader);
     }
@@ -141,15 +141,15 @@ static void answer_field(struct mp_reader *reader, struct slice key, struct aren
     } else if (is_key(key, "hlc")) {
         answer->hlc = mp_read_uint(reader);
     } else if (is_key(key, "siblings_count")) {
-        answer->versions = read_u32(reader);
+        answer->versions = take_u32(reader);
     } else if (is_key(key, "needed")) {
-        answer->needed = read_u32(reader);
+        answer->needed = take_u32(reader);
     } else if (is_key(key, "got")) {
-        answer->got = read_u32(reader);
+        answer->got = take_u32(reader);
     } else if (is_key(key, "slots")) {
-        answer->slots = read_u32(reader);
+        answer->slots = take_u32(reader);
     } else if (is_key(key, "copies")) {
-        answer->copies = read_u32(reader);
+        answer->copies = take_u32(reader);
     } else if (is_key(key, "sloppy")) {
         answer->sloppy = mp_read_bool(reader);
     } else {

@@ -15,7 +15,7 @@ static void put_u32(uint8_t *to, uint32_t value)
 }
 
 /* A number of fixed width, to be set later; returns where its four bytes are. */
-static size_t write_u32(struct buf *out)
+static size_t write_fixed_u32(struct buf *out)
 {
     static const uint8_t empty[5] = {BYTES_UINT32};
     buf_append(out, slice_of(empty, sizeof(empty)));
@@ -47,7 +47,7 @@ static struct params request_begin(struct kvr_client *client, enum kind kind, co
         .bytes = *out, .kind = kind, .repeatable = repeatable, .deadline_ms = DEADLINE_MS};
     buf_append_byte(out, BYTES_REQUEST);
     mp_write_uint(out, 0);
-    write_u32(out);
+    write_fixed_u32(out);
     mp_write_text(out, method);
     buf_append_byte(out, BYTES_MAP);
     return (struct params){.out = out, .at = out->size - 1};
@@ -127,7 +127,7 @@ static int param_common(struct kvr_client *client, struct params *params,
         mp_write_bool(params->out, true);
     }
     param(params, "deadline_ms");
-    client->request.deadline_at = write_u32(params->out);
+    client->request.deadline_at = write_fixed_u32(params->out);
     return set_deadline(client, options);
 }
 

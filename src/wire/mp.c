@@ -1,7 +1,6 @@
 /* One table of headers serves the scan and the cursor: what a first byte says about the value. */
 #include "wire/mp.h"
 
-#include "base/bytes.h"
 #include "base/error.h"
 
 /* A value's header, decoded: `size` bytes of header, then `body` bytes, then `values` values. */
@@ -242,16 +241,13 @@ bool mp_take_nil(struct mp_reader *reader)
     return true;
 }
 
-bool mp_read_bool(struct mp_reader *reader)
+bool mp_read_bool_any(struct mp_reader *reader)
 {
     return take(reader, MP_BOOL).number != 0;
 }
 
-uint64_t mp_read_uint(struct mp_reader *reader)
+uint64_t mp_read_uint_any(struct mp_reader *reader)
 {
-    /* Most numbers are small: spare them the table. */
-    if (!reader->bad && reader->at < reader->end && *reader->at < 0x80)
-        return *reader->at++;
     return take(reader, MP_UINT).number;
 }
 
@@ -296,7 +292,7 @@ static inline uint32_t short_header(const struct mp_reader *reader, uint32_t *re
     return *ret_size <= left - header ? header : 0;
 }
 
-struct slice mp_read_bytes(struct mp_reader *reader)
+struct slice mp_read_bytes_any(struct mp_reader *reader)
 {
     uint32_t size = 0;
     uint32_t short_size = short_header(reader, &size);
@@ -347,45 +343,28 @@ bool mp_finished(const struct mp_reader *reader)
 
 /* ----------------------------------------------------------------------------- Writer. */
 
-/* Append FIRST and NUMBER in WIDTH big-endian bytes. */
-static void put(struct buf *buf, uint8_t first, uint64_t number, uint32_t width)
+/* Append FIRST and NUMBER in WIDTH big-endian bytes, with one store. */
+static inline void put(struct buf *buf, uint8_t first, uint64_t number, uint32_t width)
 {
     uint8_t *at = buf_reserve(buf, 9);
-    *at++ = first;
-    for (uint32_t i = width; i > 0; i--, number >>= 8)
-        at[i - 1] = (uint8_t)number;
+    *at = first;
+    store_u64_be(at + 1, number << (64 - 8 * width));
     buf->size += 1 + width;
 }
 
 /* A number in the narrowest of 1, 2, 4 and 8 bytes, whose first bytes follow one another. */
-static void put_narrowest(struct buf *buf, uint8_t first_of_1, uint64_t number)
+static inline void put_narrowest(struct buf *buf, uint8_t first_of_1, uint64_t number)
 {
-    if (number <= UINT8_MAX)
-        put(buf, first_of_1, number, 1);
-    else if (number <= UINT16_MAX)
-        put(buf, (uint8_t)(first_of_1 + 1), number, 2);
-    else if (number <= UINT32_MAX)
-        put(buf, (uint8_t)(first_of_1 + 2), number, 4);
-    else
-        put(buf, (uint8_t)(first_of_1 + 3), number, 8);
+    uint32_t log = number <= UINT8_MAX    ? 0
+                   : number <= UINT16_MAX ? 1
+                   : number <= UINT32_MAX ? 2
+                                          : 3;
+    put(buf, (uint8_t)(first_of_1 + log), number, 1u << log);
 }
 
-void mp_write_nil(struct buf *buf)
+void mp_write_uint_wide(struct buf *buf, uint64_t value)
 {
-    buf_append_byte(buf, 0xc0);
-}
-
-void mp_write_bool(struct buf *buf, bool value)
-{
-    buf_append_byte(buf, value ? 0xc3 : 0xc2);
-}
-
-void mp_write_uint(struct buf *buf, uint64_t value)
-{
-    if (value < 0x80)
-        buf_append_byte(buf, (uint8_t)value);
-    else
-        put_narrowest(buf, 0xcc, value);
+    put_narrowest(buf, 0xcc, value);
 }
 
 void mp_write_int(struct buf *buf, int64_t value)
@@ -445,9 +424,13 @@ void mp_binary_end(struct buf *buf, size_t start)
         buf_reserve(buf, shift);
         memmove(buf->data + start + shift, buf->data + start, size);
     }
-    buf->size = start - 2;
-    put_narrowest(buf, 0xc4, size);
-    buf->size += size;
+    /* The body stands behind the header already: not a byte more than the header is written. */
+    uint8_t *header = buf->data + start - 2;
+    uint32_t log = shift == 3 ? 2 : (uint32_t)shift;
+    header[0] = (uint8_t)(0xc4 + log);
+    for (uint32_t i = 0; i < 1u << log; i++)
+        header[1 + i] = (uint8_t)(size >> (8 * ((1u << log) - 1 - i)));
+    buf->size += shift;
 }
 
 static void put_container(struct buf *buf, uint8_t first_short, uint8_t first_of_2, uint32_t count)

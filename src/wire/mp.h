@@ -7,7 +7,7 @@
 #ifndef MP_H
 #define MP_H
 
-#include "base/buf.h"
+#include "base/bytes.h"
 
 enum { MP_DEPTH_MAX = 16 };
 
@@ -60,13 +60,12 @@ struct mp_reader mp_reader_of(struct slice bytes);
 enum mp_type mp_peek(const struct mp_reader *reader);
 /* Take a nil if one is next; otherwise leave all as it is. */
 bool mp_take_nil(struct mp_reader *reader);
-bool mp_read_bool(struct mp_reader *reader);
-uint64_t mp_read_uint(struct mp_reader *reader);
+bool mp_read_bool_any(struct mp_reader *reader);
+uint64_t mp_read_uint_any(struct mp_reader *reader);
 int64_t mp_read_int(struct mp_reader *reader);
 /* A float of either width, or an integer. */
 double mp_read_double(struct mp_reader *reader);
-/* String or binary, borrowed from what is read. */
-struct slice mp_read_bytes(struct mp_reader *reader);
+struct slice mp_read_bytes_any(struct mp_reader *reader);
 struct slice mp_read_extension(struct mp_reader *reader, int8_t *ret_type);
 /* The number of values (of a map: of pairs) that follow; never more than bytes are left. */
 uint32_t mp_read_array(struct mp_reader *reader);
@@ -80,9 +79,58 @@ static inline size_t mp_left(const struct mp_reader *reader)
     return (size_t)(reader->end - reader->at);
 }
 
-void mp_write_nil(struct buf *buf);
-void mp_write_bool(struct buf *buf, bool value);
-void mp_write_uint(struct buf *buf, uint64_t value);
+/* What most values look like is read in place; `any` reads all that there is. */
+static inline bool mp_read_bool(struct mp_reader *reader)
+{
+    if (reader->at < reader->end && !reader->bad && (*reader->at & 0xfe) == 0xc2)
+        return *reader->at++ & 1;
+    return mp_read_bool_any(reader);
+}
+
+static inline uint64_t mp_read_uint(struct mp_reader *reader)
+{
+    if (reader->at < reader->end && !reader->bad) {
+        if (*reader->at < 0x80)
+            return *reader->at++;
+        if (*reader->at == 0xcf && mp_left(reader) >= 9) {
+            reader->at += 9;
+            return load_u64_be(reader->at - 8);
+        }
+    }
+    return mp_read_uint_any(reader);
+}
+
+/* String or binary, borrowed from what is read. */
+static inline struct slice mp_read_bytes(struct mp_reader *reader)
+{
+    size_t left = mp_left(reader);
+    if (left >= 2 && !reader->bad && *reader->at == 0xc4 && reader->at[1] <= left - 2) {
+        struct slice bytes = slice_of(reader->at + 2, reader->at[1]);
+        reader->at += 2 + bytes.size;
+        return bytes;
+    }
+    return mp_read_bytes_any(reader);
+}
+
+void mp_write_uint_wide(struct buf *buf, uint64_t value);
+static inline void mp_write_uint(struct buf *buf, uint64_t value)
+{
+    if (value < 0x80)
+        buf_append_byte(buf, (uint8_t)value);
+    else
+        mp_write_uint_wide(buf, value);
+}
+
+static inline void mp_write_nil(struct buf *buf)
+{
+    buf_append_byte(buf, 0xc0);
+}
+
+static inline void mp_write_bool(struct buf *buf, bool value)
+{
+    buf_append_byte(buf, value ? 0xc3 : 0xc2);
+}
+
 void mp_write_int(struct buf *buf, int64_t value);
 void mp_write_double(struct buf *buf, double value);
 /* BYTES is at most UINT32_MAX long, as everything that limits.h bounds. */

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "wire/frame.h"
+#include "wire/peer_hot.h"
 #include "wire/peer_shapes.h"
 
 int message_encode(const struct message *message, struct buf *out)
@@ -10,6 +11,8 @@ int message_encode(const struct message *message, struct buf *out)
     ASSERT((uint32_t)message->type < MESSAGE_TYPES && message_shapes[message->type] != NULL);
     const struct shape *shape = message_shapes[message->type];
     size_t start = frame_begin(out);
+    if (hot_write(message, out))
+        return frame_end(out, start);
     mp_write_array(out, 1 + shape->count);
     mp_write_uint(out, message->type);
     int status = shape_write(shape, message, out);
@@ -67,6 +70,8 @@ static bool message_check(const struct message *message)
 int message_decode(struct slice payload, struct arena *arena, uint32_t ranges_max,
                    struct message *ret_message)
 {
+    if (hot_read(payload, ranges_max, ret_message))
+        return message_check(ret_message) ? OK : ERR_CORRUPT;
     struct shape_reader reader = {mp_reader_of(payload), arena, ranges_max};
     uint32_t count = mp_read_array(&reader.in);
     uint64_t type = mp_read_uint(&reader.in);
