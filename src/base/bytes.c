@@ -19,17 +19,18 @@ uint16_t read_u16(struct reader *reader)
 
 uint64_t read_varint_long(struct reader *reader)
 {
+    size_t size = reader->bad ? 0 : MIN(reader_left(reader), (size_t)10);
     uint64_t value = 0;
-    for (uint32_t shift = 0; shift < 64; shift += 7) {
-        if (!reader_has(reader, 1))
-            return 0;
-        uint8_t byte = *reader->at++;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t byte = reader->at[i];
+        value |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte >= 0x80)
+            continue;
         /* A last byte of zero says nothing; the tenth byte has room for one bit. */
-        if ((byte == 0 && shift > 0) || (shift == 63 && byte > 1))
+        if ((byte == 0 && i > 0) || (i == 9 && byte > 1))
             break;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0)
-            return value;
+        reader->at += i + 1;
+        return value;
     }
     reader->bad = true;
     return 0;

@@ -73,7 +73,8 @@ uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, str
         return 0;
     uint64_t digest = checksum64(key, checksum64(bucket, hash));
     struct stamp sole;
-    if (versions_sole(object, &sole)) {
+    struct slice context;
+    if (versions_sole(object, &sole, &context)) {
         digest = digest_add(digest, sole.dot);
         return digest != 0 ? digest : 1;
     }
@@ -90,7 +91,8 @@ uint64_t object_digest(uint64_t hash, struct slice bucket, struct slice key, str
 struct stamp object_stamp(struct slice object)
 {
     struct stamp stamp = {0};
-    if (versions_sole(object, &stamp))
+    struct slice context;
+    if (versions_sole(object, &stamp, &context))
         return stamp;
     struct versions versions;
     versions_init(&versions);

@@ -2,6 +2,7 @@
  * so what stays as it was is copied and never written anew. */
 #include "data/versions.h"
 
+#include "base/rule.h"
 #include "data/vector.h"
 
 /* Two copies of one version: they differ only if entries of old tenures left one's context, or if
@@ -89,13 +90,24 @@ static int versions_merge(struct versions *a, struct versions *b, struct version
     return compare_with_sources(all, left, a, b);
 }
 
+/* What most merges are: A and B are one version each, and B's writer had seen all of A. Then B is
+ * what comes of it, as the rules below would have it, too. */
+static bool follows(struct slice a, struct slice b)
+{
+    struct stamp old, new;
+    struct slice seen_by_old, seen_by_new;
+    return versions_sole(a, &old, &seen_by_old) && versions_sole(b, &new, &seen_by_new) &&
+           vector_covers(seen_by_new, old.dot) && vector_contains(seen_by_new, seen_by_old) &&
+           !vector_covers(seen_by_old, new.dot) && stamp_after(new, old) && RULE(COVERED_GO);
+}
+
 int object_merge(struct slice a, struct slice b, struct buf *out)
 {
     if (slice_equal(a, b) || b.size == 0) {
         buf_append(out, a);
         return a.size == b.size ? MERGE_SAME_A | MERGE_SAME_B : MERGE_SAME_A;
     }
-    if (a.size == 0) {
+    if (a.size == 0 || follows(a, b)) {
         buf_append(out, b);
         return MERGE_SAME_B;
     }

@@ -44,6 +44,19 @@ bool vector_covers(struct slice vector, struct dot dot)
     return vector_get(vector, dot.actor) >= dot.counter;
 }
 
+bool vector_contains(struct slice vector, struct slice other)
+{
+    struct reader reader = reader_of(other);
+    for (uint64_t left = other.size == 0 ? 0 : read_varint(&reader); left > 0; left--) {
+        struct dot dot = {.actor = read_u64(&reader)};
+        dot.counter = read_varint(&reader);
+        ASSERT(!reader.bad);
+        if (!vector_covers(vector, dot))
+            return false;
+    }
+    return true;
+}
+
 void vector_union(const struct slice *vectors, uint32_t count, const struct dot *dots,
                   uint32_t dots_count, struct buf *out)
 {

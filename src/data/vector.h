@@ -15,6 +15,8 @@ struct slice vector_read(struct reader *reader);
  */
 uint64_t vector_get(struct slice vector, uint64_t actor);
 bool vector_covers(struct slice vector, struct dot dot);
+/* Does VECTOR cover all that OTHER covers? */
+bool vector_contains(struct slice vector, struct slice other);
 /* Append the entry-wise maximum of COUNT vectors and DOTS_COUNT dots to OUT. */
 void vector_union(const struct slice *vectors, uint32_t count, const struct dot *dots,
                   uint32_t dots_count, struct buf *out);

@@ -154,17 +154,19 @@ int versions_parse(struct slice bytes, struct versions *versions)
     return reader_finished(&reader) ? OK : ERR_CORRUPT;
 }
 
-bool versions_sole(struct slice bytes, struct stamp *ret_stamp)
+bool versions_sole(struct slice bytes, struct stamp *ret_stamp, struct slice *ret_context)
 {
     if (bytes.size < 2 || bytes.data[0] != FORMAT_PLAIN || bytes.data[1] != 1)
         return false;
     struct reader reader = reader_of(slice_of(bytes.data + 2, bytes.size - 2));
     ret_stamp->dot.actor = read_u64(&reader);
     ret_stamp->dot.counter = read_varint(&reader);
+    const uint8_t *context = reader.at;
     for (uint64_t left = read_varint(&reader); left > 0 && !reader.bad; left--) {
         (void)read_u64(&reader);
         (void)read_varint(&reader);
     }
+    *ret_context = slice_of(context, (size_t)(reader.at - context));
     ret_stamp->hlc = read_u64(&reader);
     return !reader.bad;
 }

@@ -35,9 +35,9 @@ void versions_add(struct versions *versions, const struct version *version);
 /* Take BYTES apart, borrowing from them; VERSIONS was initialised. Checks all that can be seen
  * looking at one sibling at a time. 0 or ERR_CORRUPT. */
 int versions_parse(struct slice bytes, struct versions *versions) CHECK_RESULT;
-/* Most objects are one version without a history: then true, and its dot and stamp without taking
- * all of it apart. BYTES were checked. */
-bool versions_sole(struct slice bytes, struct stamp *ret_stamp);
+/* Most objects are one version without a history: then true, and its dot, stamp and context without
+ * taking all of it apart. BYTES were checked. */
+bool versions_sole(struct slice bytes, struct stamp *ret_stamp, struct slice *ret_context);
 
 int dot_compare(struct dot a, struct dot b);
 /* Order by (hlc, dot): which of two versions counts as the later one. */
