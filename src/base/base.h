@@ -53,6 +53,15 @@ static inline int slice_compare(struct slice a, struct slice b)
     return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+/* May ended things be kept for the next ones? Not where the sanitizer is to see who still uses
+ * them.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define RECYCLES false
+#else
+#define RECYCLES true
+#endif
+
 /* Allocation aborts when memory is exhausted: every table has a bound that answers BUSY before. */
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_zero(size_t size) __attribute__((malloc, returns_nonnull));

@@ -108,9 +108,17 @@ static inline uint64_t read_u64(struct reader *reader)
 uint64_t read_varint_long(struct reader *reader);
 static inline uint64_t read_varint(struct reader *reader)
 {
-    /* Most are small: one byte. */
-    if (!reader->bad && reader->at < reader->end && *reader->at < 0x80)
-        return *reader->at++;
+    /* Most are small: one byte, or two. */
+    const uint8_t *at = reader->at;
+    size_t left = reader->bad ? 0 : reader_left(reader);
+    if (left >= 1 && at[0] < 0x80) {
+        reader->at += 1;
+        return at[0];
+    }
+    if (left >= 2 && at[1] < 0x80 && at[1] != 0) {
+        reader->at += 2;
+        return (at[0] & 0x7fU) | (uint32_t)at[1] << 7;
+    }
     return read_varint_long(reader);
 }
 

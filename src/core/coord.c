@@ -7,6 +7,8 @@ enum {
     FORWARD_KEPT_MS =
         60000, /* A node that cannot judge its clock may take one for alive so long. */
     OP_BYTES_MAX = 512 * 1024 * 1024, /* Of all operations of a node. */
+    SPARES_MAX = 512,                 /* Ended operations kept for the next ones, */
+    SPARE_CAPACITY_MAX = 2048,        /* and of each of their buffers so much. */
 };
 
 void coord_init(struct coord *coord, uint32_t active_max, uint64_t generation)
@@ -16,11 +18,22 @@ void coord_init(struct coord *coord, uint32_t active_max, uint64_t generation)
                             .ids_next = generation << 40 & 0x00ffffffffffffffu};
 }
 
+static void op_delete(struct coord_op *op)
+{
+    buf_done(&op->memory);
+    buf_done(&op->object);
+    mem_free(op);
+}
+
 void coord_done(struct coord *coord, struct core *core)
 {
     while (coord->newest != NULL)
         op_free(core, coord->newest);
     coord_sweep(coord);
+    for (struct coord_op *op; (op = coord->spares) != NULL;) {
+        coord->spares = op->next_freed;
+        op_delete(op);
+    }
     recent_done(&coord->recent);
     recent_done(&coord->forwarded);
     map_done(&coord->ops);
@@ -44,7 +57,14 @@ static struct slice keep(struct buf *memory, struct slice bytes)
 
 struct coord_op *op_new(struct coord *coord, struct core *core, const struct request *request)
 {
-    struct coord_op *op = mem_zero(sizeof(*op));
+    struct coord_op *op = coord->spares;
+    if (op != NULL) {
+        coord->spares = op->next_freed;
+        coord->spares_count--;
+        op->next_freed = NULL;
+    } else {
+        op = mem_zero(sizeof(*op));
+    }
     op->coord = coord;
     op->id = ++coord->ids_next;
     op->older = coord->newest;
@@ -90,18 +110,35 @@ void op_free(struct core *core, struct coord_op *op)
     coord->freed = op;
 }
 
+/* Keep OP, which has ended, for the next one: as good as new, but for the memory it has. */
+static void op_recycle(struct coord *coord, struct coord_op *op)
+{
+    struct coord_op fresh = {.memory = op->memory, .object = op->object};
+    if (fresh.memory.capacity > SPARE_CAPACITY_MAX)
+        buf_done(&fresh.memory);
+    if (fresh.object.capacity > SPARE_CAPACITY_MAX)
+        buf_done(&fresh.object);
+    buf_clear(&fresh.memory);
+    buf_clear(&fresh.object);
+    fresh.next_freed = coord->spares;
+    *op = fresh;
+    coord->spares = op;
+    coord->spares_count++;
+}
+
 void coord_sweep(struct coord *coord)
 {
     while (coord->freed != NULL) {
         struct coord_op *op = coord->freed;
         coord->freed = op->next_freed;
-        buf_done(&op->memory);
-        buf_done(&op->object);
         buf_done(&op->later);
         mem_free(op->stands);
         buf_done(&op->earlier);
         scan_free(op);
-        mem_free(op);
+        if (RECYCLES && coord->spares_count < SPARES_MAX)
+            op_recycle(coord, op);
+        else
+            op_delete(op);
     }
 }
 
@@ -179,6 +216,21 @@ void op_schedule(struct core *core, struct coord_op *op)
     if (op->hedge_at_us != 0)
         at = MIN(at, op->hedge_at_us);
     core_timer_set(core, &op->timer, at);
+}
+
+struct store_op *op_store(struct core *core, const struct coord_op *op, enum store_op_type type,
+                          const struct range_epoch *under)
+{
+    struct store_op *store = core_store(core, type, token_of(OWNER_COORD, op->id));
+    store->range = op->range;
+    if (under != NULL) {
+        store->fork = under->fork;
+        store->epoch = under->epoch;
+    }
+    store->hash = op->hash;
+    store->bucket = op->request.bucket;
+    store->key = op->request.key;
+    return store;
 }
 
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,

@@ -21,7 +21,9 @@ struct coord {
     struct recent forwarded; /* Puts taken over from entry nodes, by node and message. */
     struct map ops;          /* id -> struct coord_op. Owned. */
     struct coord_op *newest; /* List of all, newest first. */
-    struct coord_op *freed;  /* List of what coord_sweep frees. */
+    struct coord_op *freed;  /* List of what coord_sweep frees, */
+    struct coord_op *spares; /* and of what it kept for the next ones. */
+    uint32_t spares_count;
     uint64_t ids_next;
     uint64_t counter; /* Of dots: every dot of this node has a higher one than those before. */
     uint32_t active;  /* Not answered yet. */

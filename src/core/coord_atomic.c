@@ -92,11 +92,7 @@ void edit_start(struct core *core, struct coord_op *op)
     buf_clear(&op->object);
     op->retry_at_us = core->now.us + core->timing.retry_us;
     op_schedule(core, op);
-    struct store_op *store = core_store(core, STORE_READ, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
+    op_store(core, op, STORE_READ, NULL);
 }
 
 void edit_retry(struct core *core, struct coord_op *op)
@@ -109,14 +105,8 @@ void edit_retry(struct core *core, struct coord_op *op)
 
 static struct store_op *submit(struct core *core, struct coord_op *op, enum store_op_type type)
 {
-    struct store_op *store = core_store(core, type, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    store->fork = op->epoch.fork;
-    store->epoch = op->epoch.epoch;
+    struct store_op *store = op_store(core, op, type, &op->epoch);
     store->sync = put_synced(op);
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
     return store;
 }
 

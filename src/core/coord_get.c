@@ -55,14 +55,7 @@ static void send_repair(struct core *core, struct coord_op *op, const struct slo
     uint32_t count = slot_writers(slot, writers);
     for (uint32_t k = 0; k < count; k++) {
         if (id_equal(writers[k], core->self)) {
-            struct store_op *store = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
-            store->range = op->range;
-            store->fork = op->epoch.fork;
-            store->epoch = op->epoch.epoch;
-            store->hash = op->hash;
-            store->bucket = op->request.bucket;
-            store->key = op->request.key;
-            store->object = buf_slice(&op->object);
+            op_store(core, op, STORE_MERGE, &op->epoch)->object = buf_slice(&op->object);
             continue;
         }
         struct message *message = op_send(core, op, MESSAGE_WRITE, writers[k], slot->number);
@@ -102,15 +95,6 @@ static void progress(struct core *core, struct coord_op *op)
     }
     if (op->answered && op->asked == op->got)
         get_finish(core, op);
-}
-
-static void read_own(struct core *core, struct coord_op *op)
-{
-    struct store_op *store = core_store(core, STORE_READ, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
 }
 
 /* Readers that are up. */
@@ -166,12 +150,19 @@ void get_start(struct core *core, struct coord_op *op)
         return;
     }
     op_schedule(core, op);
-    read_own(core, op);
+    op_store(core, op, STORE_READ, NULL);
 }
 
 /* Merge in what the slot of BIT has, and note who lacks something of the whole. */
 static void take_object(struct coord_op *op, uint8_t bit, struct slice object)
 {
+    if (slice_equal(buf_slice(&op->object), object))
+        return; /* As nearly always. */
+    if (op->object.size == 0) {
+        op->stale |= op->got;
+        buf_append(&op->object, object);
+        return;
+    }
     struct buf merged = {0};
     int same = object_merge(buf_slice(&op->object), object, &merged);
     if (!(same & MERGE_SAME_A))
@@ -248,7 +239,7 @@ void get_retry(struct core *core, struct coord_op *op)
                 op->digests;
     }
     if (op->unreadable && !op->local && op_serves(core, op->range))
-        read_own(core, op);
+        op_store(core, op, STORE_READ, NULL);
     get_ask(core, op, op->needed);
     /* Readers that are said to be up, and silent: with what others keep it may be enough. */
     stands_ask(core, op);

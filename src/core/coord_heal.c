@@ -63,13 +63,7 @@ void heal_start(struct core *core, struct coord_op *op)
 
 void heal_finish(struct core *core, struct coord_op *op)
 {
-    struct store_op *store = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    store->fork = op->epoch.fork;
-    store->epoch = op->epoch.epoch;
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
+    struct store_op *store = op_store(core, op, STORE_MERGE, &op->epoch);
     store->object = buf_slice(&op->object);
     store->sync = true;
     store->heals = true;

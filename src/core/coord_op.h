@@ -148,6 +148,10 @@ void op_deadline_passed(struct core *core, struct coord_op *op);
 void op_wait(struct core *core, struct coord_op *op, uint64_t delay_us);
 /* Set the timer to the earliest of deadline, retry and hedge. */
 void op_schedule(struct core *core, struct coord_op *op);
+/* An operation of the store on the operation's key, completed to it. UNDER: by which record it is
+ * written; NULL for a read, which leaves that open. */
+struct store_op *op_store(struct core *core, const struct coord_op *op, enum store_op_type type,
+                          const struct range_epoch *under);
 /* Send the operation's key to NODE as WRITE or READ for slot number SLOT. */
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
                         struct node_id node, uint8_t slot);

@@ -30,22 +30,16 @@ struct dot put_dot(struct core *core, struct coord_op *op)
 /* Make a new version from the local object, under CONTEXT (empty: blind). */
 static void update(struct core *core, struct coord_op *op, struct slice context)
 {
-    const struct holding *holding = &core->holdings[op->range];
+    struct range_epoch installed = range_epoch_of(&core->holdings[op->range].record);
     op->dot = put_dot(core, op);
-    struct store_op *store = core_store(core, op->fallback ? STORE_HINT_UPDATE : STORE_UPDATE,
-                                        token_of(OWNER_COORD, op->id));
+    struct store_op *store =
+        op_store(core, op, op->fallback ? STORE_HINT_UPDATE : STORE_UPDATE, &installed);
     if (op->fallback) {
         const struct slot *slots = op_record(core, op)->slots;
         store->slots = (uint8_t)(1u << slots[put_first_missing(core, op)].number);
     }
-    store->range = op->range;
-    store->fork = holding->record.fork;
-    store->epoch = holding->record.epoch;
     store->sync = put_synced(op);
     store->renewed = op->renewed;
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
     store->update = (struct update){
         .dot = op->dot,
         .hlc = core_hlc(core),
@@ -290,15 +284,9 @@ static void rewrite(struct core *core, struct coord_op *op)
     op->rewritten = true;
     if (RULE(REWRITE_RENAMES))
         op_rename(op); /* What acknowledges the first version says nothing of the second. */
-    struct store_op *merge = core_store(core, STORE_MERGE, token_of(OWNER_COORD, op->id));
-    const struct holding *holding = &core->holdings[op->range];
-    merge->range = op->range;
-    merge->fork = holding->record.fork;
-    merge->epoch = holding->record.epoch;
+    struct range_epoch installed = range_epoch_of(&core->holdings[op->range].record);
+    struct store_op *merge = op_store(core, op, STORE_MERGE, &installed);
     merge->sync = put_synced(op);
-    merge->hash = op->hash;
-    merge->bucket = op->request.bucket;
-    merge->key = op->request.key;
     merge->object = buf_slice(&op->later);
     (void)core_hlc_seen(core, object_hlc(buf_slice(&op->later)));
     op->state = OP_STORING;

@@ -5,6 +5,7 @@
 
 /* A request of a coordinator between its store operation and its answer. */
 struct replica_pending {
+    struct replica_pending *next_spare;
     struct node_id from;
     uint64_t id;
     struct range_epoch range;
@@ -21,11 +22,29 @@ struct replica_pending {
     size_t bucket_size;
 };
 
-static void pending_free(struct replica_pending *pending)
+enum { SPARES_MAX = 1024, SPARE_CAPACITY_MAX = 256 };
+
+static void pending_delete(struct replica_pending *pending)
 {
     buf_done(&pending->object);
     buf_done(&pending->name);
     mem_free(pending);
+}
+
+/* Keep PENDING, which has ended, for the next one. */
+static void pending_free(struct replica *replica, struct replica_pending *pending)
+{
+    if (!RECYCLES || replica->spares_count == SPARES_MAX ||
+        pending->name.capacity > SPARE_CAPACITY_MAX) {
+        pending_delete(pending);
+        return;
+    }
+    buf_done(&pending->object);
+    struct buf name = pending->name;
+    buf_clear(&name);
+    *pending = (struct replica_pending){.next_spare = replica->spares, .name = name};
+    replica->spares = pending;
+    replica->spares_count++;
 }
 
 void replica_init(struct replica *replica)
@@ -38,7 +57,11 @@ void replica_done(struct replica *replica)
     size_t cursor = 0;
     struct replica_pending *pending;
     while ((pending = map_next(&replica->pendings, &cursor, NULL)) != NULL)
-        pending_free(pending);
+        pending_delete(pending);
+    while ((pending = replica->spares) != NULL) {
+        replica->spares = pending->next_spare;
+        pending_delete(pending);
+    }
     map_done(&replica->pendings);
 }
 
@@ -83,7 +106,13 @@ static struct replica_pending *pending_add(struct replica *replica, struct node_
                                            uint64_t id, const struct range_epoch *range,
                                            enum message_type type, uint64_t *ret_token)
 {
-    struct replica_pending *pending = mem_zero(sizeof(*pending));
+    struct replica_pending *pending = replica->spares;
+    if (pending != NULL) {
+        replica->spares = pending->next_spare;
+        replica->spares_count--;
+    } else {
+        pending = mem_zero(sizeof(*pending));
+    }
     pending->from = from;
     pending->id = id;
     pending->range = *range;
@@ -314,7 +343,7 @@ void replica_stored(struct replica *replica, struct core *core, const struct sto
         scan_stored(core, pending, done);
     }
     map_remove(&replica->pendings, value);
-    pending_free(pending);
+    pending_free(replica, pending);
 }
 
 void replica_durable(struct replica *replica, struct core *core, uint64_t token)
@@ -328,5 +357,5 @@ void replica_durable(struct replica *replica, struct core *core, uint64_t token)
     message->reply.hlc = pending->stamp.hlc;
     if (pending->object.size > 0)
         message->reply.object = core_copy(core, buf_slice(&pending->object));
-    pending_free(pending);
+    pending_free(replica, pending);
 }

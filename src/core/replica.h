@@ -13,6 +13,8 @@
 struct replica {
     struct map pendings; /* token value -> struct replica_pending. Owned. */
     uint64_t pendings_next;
+    struct replica_pending *spares; /* Ended ones, kept for the next. */
+    uint32_t spares_count;
 };
 
 void replica_init(struct replica *replica);

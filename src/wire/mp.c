@@ -248,6 +248,10 @@ bool mp_read_bool_any(struct mp_reader *reader)
 
 uint64_t mp_read_uint_any(struct mp_reader *reader)
 {
+    if (mp_left(reader) >= 3 && !reader->bad && *reader->at == 0xcd) {
+        reader->at += 3;
+        return (uint64_t)reader->at[-2] << 8 | reader->at[-1];
+    }
     return take(reader, MP_UINT).number;
 }
 
@@ -317,7 +321,7 @@ struct slice mp_read_extension(struct mp_reader *reader, int8_t *ret_type)
     return body;
 }
 
-uint32_t mp_read_array(struct mp_reader *reader)
+uint32_t mp_read_array_any(struct mp_reader *reader)
 {
     return (uint32_t)take(reader, MP_ARRAY).values;
 }
@@ -451,9 +455,4 @@ void mp_write_array(struct buf *buf, uint32_t count)
 void mp_write_map(struct buf *buf, uint32_t pairs)
 {
     put_container(buf, 0x80, 0xde, pairs);
-}
-
-void mp_write_text(struct buf *buf, const char *text)
-{
-    mp_write_string(buf, slice_string(text));
 }

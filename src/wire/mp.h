@@ -68,7 +68,7 @@ double mp_read_double(struct mp_reader *reader);
 struct slice mp_read_bytes_any(struct mp_reader *reader);
 struct slice mp_read_extension(struct mp_reader *reader, int8_t *ret_type);
 /* The number of values (of a map: of pairs) that follow; never more than bytes are left. */
-uint32_t mp_read_array(struct mp_reader *reader);
+uint32_t mp_read_array_any(struct mp_reader *reader);
 uint32_t mp_read_map(struct mp_reader *reader);
 /* Pass over one value with all that is in it, and return its bytes. */
 struct slice mp_skip(struct mp_reader *reader);
@@ -98,6 +98,15 @@ static inline uint64_t mp_read_uint(struct mp_reader *reader)
         }
     }
     return mp_read_uint_any(reader);
+}
+
+static inline uint32_t mp_read_array(struct mp_reader *reader)
+{
+    size_t left = mp_left(reader);
+    if (left >= 1 && !reader->bad && (*reader->at & 0xf0) == 0x90 &&
+        (*reader->at & 0xfU) <= left - 1)
+        return *reader->at++ & 0xf;
+    return mp_read_array_any(reader);
 }
 
 /* String or binary, borrowed from what is read. */
@@ -141,7 +150,18 @@ size_t mp_binary_begin(struct buf *buf);
 void mp_binary_end(struct buf *buf, size_t start);
 void mp_write_array(struct buf *buf, uint32_t count);
 void mp_write_map(struct buf *buf, uint32_t pairs);
-/* A C string: for the keys of maps. */
-void mp_write_text(struct buf *buf, const char *text);
+/* A C string: for the keys of maps. Its length is known when this is compiled, mostly. */
+static inline void mp_write_text(struct buf *buf, const char *text)
+{
+    size_t size = strlen(text);
+    if (size >= 32) {
+        mp_write_string(buf, slice_of(text, size));
+        return;
+    }
+    uint8_t *at = buf_reserve(buf, 1 + size);
+    at[0] = (uint8_t)(0xa0 | size);
+    memcpy(at + 1, text, size);
+    buf->size += 1 + size;
+}
 
 #endif
