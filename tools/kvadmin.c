@@ -76,8 +76,8 @@ static const struct cli_option verify_options[] = {
 
 static const struct cli_option bucket_options[] = {
     {"policy", 0, "P", "what becomes of concurrent writes: newest, siblings, lww"},
-    {"read", 'r', "R", "replicas that must answer a get: one, quorum, all, 1..7"},
-    {"write", 'w', "W", "replicas that must acknowledge a put"},
+    {"r", 'r', "R", "replicas that must answer a get: one, quorum, all, 1..7"},
+    {"w", 'w', "W", "replicas that must acknowledge a put"},
     {"dw", 0, "DW", "replicas that must have synced a put; 0: as the log mode says"},
     {"ttl", 0, "TIME", "values expire after this: 30s, 12h, 7d; 0: never"},
     {"log-mode", 0, "MODE", "always: synced before it is acknowledged; or interval"},
@@ -86,7 +86,9 @@ static const struct cli_option bucket_options[] = {
 };
 
 static const struct cli_option repair_options[] = {
-    {"wait", 0, NULL, "until nothing is left to compare"},
+    {"range", 0, "N", "only this range, or N-M"},
+    {"node", 0, "NODE", "only the copies of this node, with all others"},
+    {"wait", 0, NULL, "until they were found equal"},
     DRY_RUN,
     {0},
 };
@@ -139,7 +141,8 @@ static const struct cli_command commands[] = {
      "Exit code: 0, 1 when owners differ or data is damaged, 3 when an owner cannot be asked.",
      verify_options, 0, 0, verify_command},
     {"repair", "", "compare all replicas now and exchange what differs",
-     "The nodes do so by themselves, soon after one was away and else in a slow round.",
+     "The nodes do so by themselves, soon after one was away and else in a slow round, and no\n"
+     "faster than clients bear. Exit code: 3 when a node is down, and so was not compared.",
      repair_options, 0, 0, repair_command},
     {"bucket create", "NAME", "create a bucket", NULL, bucket_options, 1, 1, bucket_create_command},
     {"bucket set", "NAME", "change a bucket", NULL, bucket_options, 1, 1, bucket_set_command},

@@ -70,7 +70,8 @@ int client_connect(struct kvr_client *client, size_t *left, uint64_t deadline_us
             char message[300];
             snprintf(message, sizeof(message), "cannot connect to %s%.150s: %s",
                      client->nodes_count > 1 ? "any node; last tried " : "",
-                     client->nodes[client->node].text, strerror_r(error, reason, sizeof(reason)));
+                     client->nodes[client->node].text,
+                     connection_open_text(error, reason, sizeof(reason)));
             client_fail(client, ERR_UNAVAILABLE, "%s", message);
             snprintf(client->error.advice, sizeof(client->error.advice),
                      "nothing was sent; see whether the node runs and listens at this address");

@@ -103,9 +103,12 @@ int client_fail_node(struct kvr_client *client, int code, const char *message);
 /* Parse "host:port,host:port" into an owned array. 0 or ERR_BAD_REQUEST with ERROR set. */
 int addresses_parse(const char *list, struct address **ret_nodes, size_t *ret_count,
                     struct kvr_error *error) CHECK_RESULT;
-/* 0 or a system error number. Blocks for the name look-up and at most TIMEOUT_MS for the rest. */
+/* 0, a system error number or, below 0, one of getaddrinfo. Blocks for the name look-up and at most
+ * TIMEOUT_MS for the rest. */
 int connection_open(struct connection *connection, const struct address *address,
                     uint64_t timeout_ms) CHECK_RESULT;
+/* What went wrong there; TEXT may be used for it. */
+const char *connection_open_text(int error, char *text, size_t size);
 void connection_close(struct connection *connection);
 void connection_done(struct connection *connection);
 void connection_queue(struct connection *connection, struct slice bytes);

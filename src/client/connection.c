@@ -149,8 +149,9 @@ int connection_open(struct connection *connection, const struct address *address
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(address->host, address->port, &hints, &found) != 0) {
-        return EHOSTUNREACH;
+    int unknown = getaddrinfo(address->host, address->port, &hints, &found);
+    if (unknown != 0) {
+        return unknown == EAI_SYSTEM ? errno : unknown;
     }
     uint64_t end_us = client_now_us() + timeout_ms * 1000;
     int error = EHOSTUNREACH;
@@ -161,6 +162,11 @@ int connection_open(struct connection *connection, const struct address *address
     }
     freeaddrinfo(found);
     return error;
+}
+
+const char *connection_open_text(int error, char *text, size_t size)
+{
+    return error < 0 ? gai_strerror(error) : strerror_r(error, text, size);
 }
 
 void connection_close(struct connection *connection)

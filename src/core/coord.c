@@ -67,6 +67,7 @@ struct coord_op *op_new(struct coord *coord, struct core *core, const struct req
     }
     op->coord = coord;
     op->id = ++coord->ids_next;
+    op->began_us = core->now.us;
     op->older = coord->newest;
     if (op->older != NULL)
         op->older->newer = op;
@@ -198,6 +199,8 @@ struct answer *op_answer(struct core *core, struct coord_op *op, int error)
     answer->epoch = record->epoch;
     answer->drops = op->bucket.drops;
     answer->hlc = core_hlc_now(core);
+    if (error == 0 && op->request.method != METHOD_SCAN)
+        pace_answered(&core->pace, core->now.us - op->began_us);
     core->counters.unavailable += error == ERR_UNAVAILABLE;
     core->counters.timeouts += error == ERR_TIMEOUT;
     core->counters.busy += error == ERR_BUSY;

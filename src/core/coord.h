@@ -50,6 +50,9 @@ void coord_durable(struct coord *coord, struct core *core, uint64_t token);
 void coord_record(struct coord *coord, struct core *core, uint32_t range);
 /* The record of a key is damaged here: fetch what was lost from the other slots. */
 void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key);
+/* This node's hint of a key is damaged: once all owners of the key have the same, forget it. */
+void coord_hint_damaged(struct coord *coord, struct core *core, struct slice bucket,
+                        struct slice key);
 /* After SIGNAL_UNREADABLE: this node writes to RANGE under a new tenure. */
 void coord_renewed(struct coord *coord, struct core *core, uint32_t range);
 /* NODE is down, or the connection to it broke. */

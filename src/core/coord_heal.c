@@ -6,18 +6,23 @@
  *
  * It is a get that asks the others only, answers nobody, and merges the outcome here. A crash, a
  * lost message, a peer that is down: it ends without effect, and the store, which remembers, tells
- * of the key again. Repeated it merges what is merged. */
+ * of the key again. Repeated it merges what is merged.
+ *
+ * A damaged hint holds nothing any more that could be delivered. What it is for is what the other
+ * copies hold: when all owners of the key were asked and have the same, it is forgotten; when they
+ * have not, they are repaired as after any get, and asked again later. */
 #include "core/coord_op.h"
 
 #include "base/rule.h"
 
 enum { HEALS_MAX = 64, HEAL_DEADLINE_MS = 2000 };
 
-void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key)
+static void heal(struct coord *coord, struct core *core, struct slice bucket, struct slice key,
+                 bool discards)
 {
     uint32_t count = 0;
     for (const struct coord_op *op = coord->newest; op != NULL; op = op->older) {
-        if (op->heals && slice_equal(op->request.bucket, bucket) &&
+        if (op->heals && op->discards == discards && slice_equal(op->request.bucket, bucket) &&
             slice_equal(op->request.key, key))
             return;
         count += op->heals;
@@ -27,10 +32,28 @@ void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, 
     struct request request = {.method = METHOD_GET, .bucket = bucket, .key = key};
     struct coord_op *op = op_new(coord, core, &request);
     op->heals = true;
+    op->discards = discards;
     op->deadline = hlc_at(core->now.wall_ms + HEAL_DEADLINE_MS);
     op->deadline_us = core->now.us + HEAL_DEADLINE_MS * 1000;
     op->retry_at_us = core->now.us + core->timing.retry_us;
     heal_start(core, op);
+}
+
+void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key)
+{
+    heal(coord, core, bucket, key, false);
+}
+
+void coord_hint_damaged(struct coord *coord, struct core *core, struct slice bucket,
+                        struct slice key)
+{
+    heal(coord, core, bucket, key, true);
+}
+
+/* All owners, but for this node: what it owns itself is compared like any replica. */
+static uint8_t owners_needed(const struct core *core, const struct range_record *record)
+{
+    return (uint8_t)(record_counted(record) - (record_slot_read_by(record, core->self) != NULL));
 }
 
 uint8_t heal_needed(const struct core *core, const struct range_record *record)
@@ -51,7 +74,7 @@ void heal_start(struct core *core, struct coord_op *op)
     }
     op->state = OP_READING;
     op->epoch = range_epoch_of(record);
-    op->needed = heal_needed(core, record);
+    op->needed = op->discards ? owners_needed(core, record) : heal_needed(core, record);
     op->asked = op->got = op->stale = 0;
     buf_clear(&op->object);
     op_schedule(core, op);
@@ -61,8 +84,26 @@ void heal_start(struct core *core, struct coord_op *op)
         get_ask(core, op, op->needed);
 }
 
+static void discard(struct core *core, struct coord_op *op)
+{
+    hinted_renew_tenure(&core->hinted, op->range); /* Whatever removes a hint ends it (hints.h). */
+    struct store_op *store = core_store(core, STORE_HINT_SETTLE, token_of(OWNER_COORD, op->id));
+    store->range = op->range;
+    store->hash = op->hash;
+    store->bucket = op->request.bucket;
+    store->key = op->request.key;
+    store->sync = true;
+    store->heals = true;
+}
+
 void heal_finish(struct core *core, struct coord_op *op)
 {
+    if (op->discards) {
+        if (op->stale == 0)
+            discard(core, op);
+        get_finish(core, op);
+        return;
+    }
     struct store_op *store = op_store(core, op, STORE_MERGE, &op->epoch);
     store->object = buf_slice(&op->object);
     store->sync = true;

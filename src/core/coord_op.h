@@ -65,7 +65,8 @@ struct coord_op {
     struct bucket bucket;
     uint8_t needed;           /* r or w, resolved against the record's slots. */
     struct range_epoch epoch; /* Of the record that is counted. */
-    uint64_t deadline;        /* HLC */
+    uint64_t began_us;
+    uint64_t deadline; /* HLC */
     uint64_t deadline_us;
     uint64_t given_us; /* How long its client gave it, whatever the clocks say is left of that. */
     uint64_t retry_at_us;
@@ -85,7 +86,8 @@ struct coord_op {
     uint64_t asked_us;        /* GET: when the last readers were asked. */
     bool digests;             /* GET, EDIT: digests are asked for first. */
     bool unreadable;          /* GET: our own record is damaged; it may be healed meanwhile. */
-    bool heals;               /* GET: asked by nobody; its outcome heals our own record. */
+    bool heals;               /* GET: asked by nobody; its outcome heals our own record, */
+    bool discards;            /* or our hint of the key. */
     bool renewing;            /* PUT: met a damaged record, waits for a new tenure, */
     bool renewed;             /* and has it. */
 

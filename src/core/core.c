@@ -46,6 +46,7 @@ void core_init(struct core *core)
 {
     core->durable = mem_zero(sizeof(*core->durable));
     member_table_init(&core->members);
+    pace_init(&core->pace);
     setting_table_init(&core->settings);
 }
 

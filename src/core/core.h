@@ -11,6 +11,7 @@
 #include "base/prng.h"
 #include "core/clocks.h"
 #include "core/hinted.h"
+#include "core/pace.h"
 #include "core/step.h"
 #include "data/hlc.h"
 
@@ -119,6 +120,7 @@ struct core {
     struct ring ring;         /* Chosen records, for routing; bits 0 until joined. */
     struct holding *holdings; /* Owned; by range; NULL until joined. */
     struct hinted hinted;     /* Figures and tenures of the hints that this node keeps. */
+    struct pace pace;         /* Of comparing replicas and delivering hints. */
     struct heap timers;       /* Of struct timer. */
     struct node_counters counters;
     uint64_t recovered; /* Last log position of the lives before this one. */

@@ -86,10 +86,49 @@ void hinted_change(struct hinted *hinted, uint32_t range, const struct hint_chan
     uint64_t stamp = lowest(object);
     if (stamp != 0 && change->bytes > 0)
         found->oldest = found->oldest == 0 ? stamp : MIN(found->oldest, stamp);
+    found->inexact = found->inexact || change->bytes == 0;
     if (found->keys > 0 || found->tenure != 0)
         return;
     map_remove(&hinted->ranges, (uint64_t)range + 1);
     mem_free(found);
+}
+
+void hinted_recount(struct hinted *hinted, uint32_t range, const struct entry *entries,
+                    const uint8_t *slots, uint32_t count)
+{
+    struct hinted_range *found = hinted_find(hinted, range);
+    if (found != NULL) {
+        hinted->keys -= found->keys;
+        hinted->bytes -= found->bytes;
+        found->keys = found->bytes = found->oldest = 0;
+        memset(found->keys_of, 0, sizeof(found->keys_of));
+        memset(found->bytes_of, 0, sizeof(found->bytes_of));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct entry *entry = &entries[i];
+        size_t size = 8 + entry->bucket.size + 1 + entry->key.size + entry->object.size;
+        struct hint_change change = {.bytes = (uint32_t)size, .slots = slots[i]};
+        if (slots[i] != 0)
+            hinted_change(hinted, range, &change, entry->object);
+    }
+    found = hinted_find(hinted, range);
+    if (found == NULL)
+        return;
+    found->inexact = false;
+    if (found->keys == 0 && found->tenure == 0) {
+        map_remove(&hinted->ranges, (uint64_t)range + 1);
+        mem_free(found);
+    }
+}
+
+uint32_t hinted_inexact(const struct hinted *hinted)
+{
+    size_t cursor = 0;
+    const struct hinted_range *range;
+    while ((range = map_next(&hinted->ranges, &cursor, NULL)) != NULL)
+        if (range->inexact && range->keys > 0)
+            return range->range;
+    return UINT32_MAX;
 }
 
 uint64_t hinted_oldest(const struct hinted *hinted)

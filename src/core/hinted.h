@@ -17,7 +17,8 @@ struct hinted_range {
     uint64_t bytes;              /* Of keys and objects. */
     uint64_t keys_of[SLOTS_MAX]; /* By slot number; one hint may be for several. */
     uint64_t bytes_of[SLOTS_MAX];
-    uint64_t oldest;   /* HLC at or below every version held; exact while none has left. */
+    uint64_t oldest;   /* HLC at or below every version held; */
+    bool inexact;      /* below, perhaps: some have left since it was looked at. */
     uint64_t tenure;   /* 0: drawn when it is needed. See hints.h. */
     uint64_t tried_us; /* When a delivery last came to nothing, 0 never, */
     int error;         /* and why. */
@@ -41,6 +42,12 @@ int hinted_room(const struct hinted *hinted, uint32_t range, size_t size);
 /* Take in that the hint of a key of RANGE, now OBJECT, changed so. */
 void hinted_change(struct hinted *hinted, uint32_t range, const struct hint_change *change,
                    struct slice object);
+/* A scan found these hints of RANGE and no others: so it is. What a record that turned out damaged
+ * had been counted for, nobody could say. */
+void hinted_recount(struct hinted *hinted, uint32_t range, const struct entry *entries,
+                    const uint8_t *slots, uint32_t count);
+/* A range of which `oldest` is not exact; none: UINT32_MAX. */
+uint32_t hinted_inexact(const struct hinted *hinted);
 /* The lowest HLC stamp of any version that is kept, or a lower one; 0 for none, 1 while they are
  * not counted yet. */
 uint64_t hinted_oldest(const struct hinted *hinted);

@@ -5,7 +5,7 @@
 #include "core/buckets.h"
 #include "core/fallbacks.h"
 
-enum { COUNT_PAGE = 256, COUNT_BYTES = 1024 * 1024 };
+enum { COUNT_PAGE = 256, COUNT_BYTES = 1024 * 1024, CHECKS_APART = 10 };
 
 /* A HINT or a READ between its store operation and its answer. */
 struct hint_take {
@@ -75,6 +75,13 @@ void hints_set_cursor(struct hints *hints, const struct entry *last)
     hints->cursor_bucket_size = last->bucket.size;
 }
 
+void hints_rewind(struct hints *hints)
+{
+    hints->cursor = 0;
+    hints->cursor_bucket_size = 0;
+    buf_clear(&hints->cursor_name);
+}
+
 static void counted(struct hints *hints, struct core *core, const struct store_done *done)
 {
     struct hinted *hinted = &core->hinted;
@@ -83,9 +90,11 @@ static void counted(struct hints *hints, struct core *core, const struct store_d
         core_timer_set(core, &hints->timer, core->now.us + core->timing.hint_us);
         return;
     }
-    hinted->bad += done->bad;
-    for (uint32_t i = 0; i < done->entries_count; i++) {
+    hints->check_bad += done->bad;
+    for (uint32_t i = 0; i < done->entries_count && !hinted->counted; i++) {
         const struct entry *entry = &done->entries[i];
+        if (done->entries_slots[i] == 0)
+            continue;
         size_t size = 8 + entry->bucket.size + 1 + entry->key.size + entry->object.size;
         struct hint_change change = {.bytes = (uint32_t)size, .slots = done->entries_slots[i]};
         hinted_change(hinted, range_of(entry->hash, core->ring.bits), &change, entry->object);
@@ -94,9 +103,10 @@ static void counted(struct hints *hints, struct core *core, const struct store_d
         hints_set_cursor(hints, &done->entries[done->entries_count - 1]);
     if (!done->more) {
         hinted->counted = true;
-        hints->cursor = 0;
-        hints->cursor_bucket_size = 0;
-        buf_clear(&hints->cursor_name);
+        hinted->bad = hints->check_bad;
+        hints->checking = false;
+        hints->check_us = core->now.us + CHECKS_APART * core->timing.hint_us;
+        hints_rewind(hints);
     }
     /* Page by page, so that other work has its turn. */
     core_timer_set(core, &hints->timer, core->now.us);

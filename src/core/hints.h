@@ -36,9 +36,14 @@
  * The hint that is removed is the one that was delivered (same bytes), so a version made between
  * the delivery and the removal keeps its hint, and the next one is made on top of it.
  *
+ * A damaged hint is counted, and its key is asked of its owners until they all have the same
+ * (coord_heal.c); only then is it forgotten. What it had been counted for cannot be told: so
+ * whenever all hints of a range were read in one page, the figures of the range are what was read.
+ *
  * Flow control: one page of at most 64 hints or 256 KiB is under way at a time; after it comes a
  * pause as long as it took, so that delivery takes at most half of what the slowest writer gives,
- * and a second when a writer refused. */
+ * and a second when a writer refused; and it waits until what it moved is paid for at the rate that
+ * clients' requests bear (pace.h). */
 #ifndef HINTS_H
 #define HINTS_H
 
@@ -74,7 +79,13 @@ struct hints {
     uint64_t cursor; /* Where the next page begins: keys of that hash up to `name` are done. */
     struct buf cursor_name; /* Owned. Bucket and key, */
     size_t cursor_bucket_size;
-    bool more; /* The last scan ended at a bound. */
+    bool more;           /* The last scan ended at a bound. */
+    uint32_t scan_range; /* In which it began, */
+    bool scan_whole;     /* at its first hash. */
+    bool measures;       /* It delivers nothing. */
+    bool checking;       /* All hints are looked at, for how many are damaged: */
+    uint64_t check_us;   /* next at this time, */
+    uint64_t check_bad;  /* so many so far. */
     bool started;
     struct timer timer;
 };
@@ -105,7 +116,9 @@ static inline bool hints_own_id(uint64_t id)
 
 /* Count the next page of what recovery found; hints.c, for hints_deliver.c. */
 void hints_count(struct hints *hints, struct core *core);
-/* The next scan goes on behind LAST. */
+/* The next scan begins with the first hint, */
+void hints_rewind(struct hints *hints);
+/* or goes on behind LAST. */
 void hints_set_cursor(struct hints *hints, const struct entry *last);
 /* hints_deliver.c, for hints.c. */
 void hints_deliver_fire(struct core *core, void *machine, struct timer *timer);

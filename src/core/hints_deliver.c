@@ -3,6 +3,7 @@
 
 #include "base/rule.h"
 
+enum { MEASURE_MAX = 4096, MEASURE_BYTES = 4 * 1024 * 1024 };
 enum { ATTEMPTS_MAX = 10, DEADLINE_MS = 10000, PAUSE_US_MAX = 1000000 };
 
 /* -------------------------------------------------------------------------- Where they may go. */
@@ -97,7 +98,7 @@ static void close_out(struct hints *hints, struct core *core, struct hint_out *o
     hints->page_count = 0;
     uint64_t took = core->now.us - hints->page_began_us;
     uint64_t pause = hints->page_failed ? core->timing.hint_us : MIN(took, (uint64_t)PAUSE_US_MAX);
-    core_timer_set(core, &hints->timer, core->now.us + pause);
+    core_timer_set(core, &hints->timer, MAX(core->now.us + pause, core->pace.free_us));
 }
 
 static void send_write(struct core *core, const struct hint_out *out, struct node_id node,
@@ -105,6 +106,7 @@ static void send_write(struct core *core, const struct hint_out *out, struct nod
 {
     struct slice name = buf_slice(&out->name);
     struct message *message = core_send(core, node, MESSAGE_WRITE);
+    pace_take(&core->pace, core->now.us, node, PACE_WRITE_COST + name.size + out->object.size);
     message->write.id = out->id;
     message->write.range = out->epoch;
     message->write.slot = slot;
@@ -265,13 +267,45 @@ static void add_out(struct hints *hints, struct core *core, const struct entry *
     send_all(core, out);
 }
 
+/* Of ranges that the scan has read from their first hash to their last, the figures are known. */
+static void recount(const struct hints *hints, struct core *core, const struct store_done *done)
+{
+    uint32_t first = 0, range = hints->scan_range;
+    bool whole = hints->scan_whole;
+    for (;;) {
+        uint32_t end = first;
+        while (end < done->entries_count &&
+               range_of(done->entries[end].hash, core->ring.bits) == range)
+            end++;
+        if (whole && (end < done->entries_count || !done->more))
+            hinted_recount(&core->hinted, range, done->entries + first, done->entries_slots + first,
+                           end - first);
+        if (end == done->entries_count)
+            return;
+        range = range_of(done->entries[end].hash, core->ring.bits);
+        first = end;
+        whole = true;
+    }
+}
+
 void hints_deliver_scanned(struct hints *hints, struct core *core, const struct store_done *done)
 {
     hints->scanning = false;
+    if (done->error == 0)
+        recount(hints, core, done);
+    if (done->bad > 0 && core->hinted.bad == 0)
+        core->hinted.bad = done->bad; /* Until all are looked at. */
+    if (hints->measures) {
+        struct hinted_range *measured = hinted_find(&core->hinted, hints->scan_range);
+        if (measured != NULL)
+            measured->inexact = false; /* Too many to look at: it stays a lower bound. */
+        return;
+    }
     hints->page_began_us = core->now.us;
     hints->page_failed = false;
     for (uint32_t i = 0; done->error == 0 && i < done->entries_count && i < HINTS_PAGE; i++)
-        add_out(hints, core, &done->entries[i], done->entries_slots[i]);
+        if (done->entries_slots[i] != 0)
+            add_out(hints, core, &done->entries[i], done->entries_slots[i]);
     if (done->entries_count > 0)
         hints_set_cursor(hints, &done->entries[done->entries_count - 1]);
     hints->more = done->error == 0 && done->more;
@@ -300,16 +334,30 @@ static void scan(struct hints *hints, struct core *core, uint32_t range)
     op->scan.count_max = HINTS_PAGE;
     op->scan.bytes_max = HINTS_PAGE_BYTES;
     hints->scanning = true;
+    hints->scan_range = range;
+    hints->scan_whole = name.size == 0 && hints->cursor == range_first(range, core->ring.bits);
+    hints->measures = false;
+}
+
+/* Read all hints of RANGE, only to know of how old the oldest is. */
+static void measure(struct hints *hints, struct core *core, uint32_t range)
+{
+    struct store_op *op = core_store(core, STORE_HINT_SCAN, hint_token(0, HINT_SCAN));
+    op->scan.from = range_first(range, core->ring.bits);
+    op->scan.to = range_last(range, core->ring.bits);
+    op->scan.count_max = MEASURE_MAX;
+    op->scan.bytes_max = MEASURE_BYTES;
+    hints->scanning = true;
+    hints->scan_range = range;
+    hints->scan_whole = true;
+    hints->measures = true;
 }
 
 static void begin_page(struct hints *hints, struct core *core)
 {
     bool anew = !hints->more;
-    if (anew) {
-        hints->cursor = 0;
-        hints->cursor_bucket_size = 0;
-        buf_clear(&hints->cursor_name);
-    }
+    if (anew)
+        hints_rewind(hints);
     uint32_t range = next_range(core, range_of(hints->cursor, core->ring.bits));
     if (range < ring_ranges(&core->ring)) {
         scan(hints, core, range);
@@ -317,6 +365,9 @@ static void begin_page(struct hints *hints, struct core *core)
     }
     hints->more = false;
     core_timer_set(core, &hints->timer, core->now.us + (anew ? core->timing.hint_us : 0));
+    uint32_t inexact = anew ? hinted_inexact(&core->hinted) : UINT32_MAX;
+    if (inexact != UINT32_MAX)
+        measure(hints, core, inexact);
 }
 
 /* Those that are not answered: again, under the newest record; in the end in the next round. */
@@ -338,16 +389,29 @@ static void nudge(struct hints *hints, struct core *core)
     }
 }
 
+/* Look at all hints: those that are damaged are asked of their owners, and counted anew. */
+static void check(struct hints *hints, struct core *core)
+{
+    hints->checking = true;
+    hints->check_bad = 0;
+    hints_rewind(hints);
+    hints_count(hints, core);
+}
+
 void hints_deliver_fire(struct core *core, void *machine, struct timer *timer)
 {
     struct hints *hints = machine;
     core_timer_set(core, timer, core->now.us + core->timing.hint_us);
     if (hints->scanning || core->hinted.closed)
         return;
-    if (!core->hinted.counted)
+    if (!core->hinted.counted || hints->checking)
         hints_count(hints, core);
     else if (hints->page_count > 0)
         nudge(hints, core);
+    else if (core->hinted.bad > 0 && core->now.us >= hints->check_us && !hints->more)
+        check(hints, core);
+    else if (core->hinted.keys > 0 && !pace_free(&core->pace, core->now.us))
+        core_timer_set(core, timer, core->pace.free_us);
     else if (core->hinted.keys > 0)
         begin_page(hints, core);
 }

@@ -44,8 +44,16 @@ enum message_type {
     MESSAGE_PROVE,
     MESSAGE_PROVEN,
     MESSAGE_HORIZON,
+    MESSAGE_ROOTS,
+    MESSAGE_LEAVES,
 };
-enum { MESSAGE_TYPES = MESSAGE_HORIZON + 1 };
+enum { MESSAGE_TYPES = MESSAGE_LEAVES + 1 };
+
+enum roots_kind {
+    ROOTS_ASK = 0, /* Which of these ranges differ? */
+    ROOTS_DIFFER,  /* These, of the other side's batch. */
+    ROOTS_DIRTY,   /* Of these a write is missing somewhere: compare them. */
+};
 
 /* What all nodes of a cluster agree on from its creation. */
 struct cluster {
@@ -259,18 +267,29 @@ struct message {
             struct range_epoch range;
             uint8_t bits;      /* Depth of the nodes below. */
             uint8_t leaf_bits; /* COMPARE: depth of the sender's leaves. */
-            /* COMPARE: the sender's; none: all was equal. OBJECTS: the leaves spoken of, no
-             * digests. */
+            /* COMPARE: the sender's; none: all was equal. LEAVES: those spoken of, no digests. */
             const struct tree_node *nodes;
             uint32_t nodes_count;
-            /* OBJECTS: */
-            uint64_t to; /* Last hash that the entries speak of. */
+            /* OBJECTS: what the receiver lacks. */
             const struct entry *entries;
             uint32_t entries_count;
-            bool reply;          /* What the other side lacked; ends the exchange. */
+            bool reply; /* It was asked for; ends the exchange. */
+            /* LEAVES: hash and digest of each key that the sender has in these leaves, between
+             * hashes `from` and `to`. OBJECTS: hashes of the keys that it wants, no digests. */
+            const struct tree_node *keys;
+            uint32_t keys_count;
+            uint64_t from;
+            uint64_t to;
             uint64_t horizon;    /* Where the sender's tree stands. */
             uint64_t generation; /* Of the sender's life. */
-        } compare;               /* COMPARE, OBJECTS */
+        } compare;               /* COMPARE, LEAVES, OBJECTS */
+        struct {
+            uint8_t kind; /* enum roots_kind */
+            uint64_t id;  /* Of the batch; 0 for ROOTS_DIRTY. */
+            /* Ranges; of ROOTS_ASK with a digest of the data, the record and the horizon. */
+            const struct tree_node *nodes;
+            uint32_t nodes_count;
+        } roots;
         struct {
             struct range_epoch range;
             uint64_t nonce;      /* PROVE: new with each; PROVEN: of the question. */

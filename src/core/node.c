@@ -225,7 +225,9 @@ static void on_message(struct node *node, struct node_id from, const struct mess
         else
             replica_message(&node->replica, core, from, message);
         break;
+    case MESSAGE_ROOTS:
     case MESSAGE_COMPARE:
+    case MESSAGE_LEAVES:
     case MESSAGE_OBJECTS:
         repairs_message(&node->repairs, core, from, message);
         break;
@@ -262,8 +264,7 @@ static void on_command(struct node *node, uint64_t client, const struct command 
         return;
     }
     if (command->type == COMMAND_REPAIR) {
-        for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
-            repairs_dirty(&node->repairs, core, range);
+        repairs_ask(&node->repairs, core, &command->repair);
         core_reply(core, client);
         return;
     }
@@ -280,6 +281,9 @@ static void on_store(struct node *node, const struct store_done *done)
     enum owner owner = token_owner(done->token);
     if (done->type >= STORE_HINT_UPDATE && done->changed)
         hinted_change(&core->hinted, done->range, &done->hint, done->object);
+    for (uint32_t i = 0; done->type == STORE_HINT_SCAN && i < done->entries_count; i++)
+        if (done->entries_slots[i] == 0)
+            coord_hint_damaged(&node->coord, core, done->entries[i].bucket, done->entries[i].key);
     if (owner == OWNER_COORD) {
         coord_stored(&node->coord, core, done);
     } else if (owner == OWNER_REPLICA) {

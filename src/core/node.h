@@ -120,6 +120,19 @@ struct hint_target {
     int error;
 };
 
+/* Comparing replicas, as far as this node does it, and how fast it and other work in the background
+ * may go now (pace.h). */
+struct repair_status {
+    uint32_t dirty_ranges; /* To be compared soon, or being compared. */
+    uint32_t asked;        /* Comparisons that COMMAND_REPAIR asked for, not found equal yet; */
+    uint32_t unreachable;  /* of these, with a node that is down. */
+    uint64_t rate;         /* Bytes a second. */
+    uint64_t p99_us;       /* Of requests, when last looked at; 0: there were too few. */
+    uint64_t limit_us;     /* Past this it goes slower; 0: not known. */
+    uint64_t bytes;        /* In all. */
+    uint64_t slowed;       /* How often the rate was halved. */
+};
+
 enum node_state node_state(const struct node *node);
 /* Fill RET, most ranges first come first; returns how many there are, which may be more than CAP.
  */
@@ -128,8 +141,9 @@ uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t c
 uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t cap);
 uint32_t node_transfers(const struct node *node, struct transfer_status *ret, uint32_t cap);
 const struct node_counters *node_counters(const struct node *node);
-/* Ranges that this node is to compare soon, or is comparing now. */
-uint32_t node_dirty_ranges(const struct node *node);
+void node_repair(const struct node *node, struct repair_status *ret_status);
+/* How many comparisons COMMAND_REPAIR of that choice would begin at this node. */
+uint32_t node_repair_preview(const struct node *node, const struct repair_choice *choice);
 /* May the range be served and voted on here? */
 bool node_range_ready(const struct node *node, uint32_t range);
 /* This node's own load as gossiped; the host sets it about once a second. What it says of hints is

@@ -179,7 +179,7 @@ static void init_machines(struct node *node, const struct node_options *options)
     coord_init(&node->coord, (uint32_t)active_max, node->core.generation);
     hints_init(&node->hints, options->hints_max, &node->core);
     transfers_init(&node->transfers);
-    repairs_init(&node->repairs);
+    repairs_init(&node->repairs, &node->core);
     horizons_init(&node->horizons);
     node->core.loads = &node->gossip.loads;
 }
@@ -253,6 +253,7 @@ void node_free(struct node *node)
     hints_done(&node->hints, core);
     replica_done(&node->replica);
     registers_done(&node->registers, core);
+    core_timer_clear(core, &node->pace);
     core_timer_clear(core, &node->handshake.timer);
     handshake_done(&node->handshake);
     detector_done(&node->detector);
@@ -276,6 +277,7 @@ static void enter_cluster(struct node *node)
     repairs_start(&node->repairs, core);
     hints_start(&node->hints, core);
     horizons_start(&node->horizons, core);
+    node_pace_start(node);
 }
 
 void node_durable(struct node *node, uint64_t token)

@@ -31,6 +31,7 @@ struct node {
     struct cluster joining;  /* The cluster that is being written down; id none otherwise. */
     struct buf joining_name; /* Owned. */
     uint64_t tenure_floor;   /* See META_COUNTER below. */
+    struct timer pace;
     struct timer drain;
     uint64_t drain_client;
 };
@@ -41,6 +42,8 @@ void node_durable(struct node *node, uint64_t token);
 void node_join(struct node *node, const struct cluster *cluster);
 /* COMMAND_DRAIN. */
 void node_drain(struct node *node, uint64_t client);
+/* node_pace.c. Judge the pace of work in the background from now on. */
+void node_pace_start(struct node *node);
 /* Deliver signals until there are none. */
 void node_deliver(struct node *node);
 

@@ -6,6 +6,7 @@ void node_check(const struct node *node)
     const struct core *core = &node->core;
     ASSERT(core->signals_count == 0);
     ASSERT(core->written >= core->synced);
+    pace_check(&core->pace);
     for (uint32_t range = 0; core->holdings != NULL && range < ring_ranges(&core->ring); range++) {
         const struct holding *holding = &core->holdings[range];
         const struct range_record *record = ring_get(&core->ring, range);
@@ -105,10 +106,20 @@ uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t c
     return count;
 }
 
-uint32_t node_dirty_ranges(const struct node *node)
+void node_repair(const struct node *node, struct repair_status *ret_status)
 {
-    uint32_t comparing = 0;
-    for (uint32_t i = 0; i < COMPARING_MAX; i++)
-        comparing += !id_none(node->repairs.comparing[i].peer);
-    return node->repairs.dirty_count + comparing;
+    const struct core *core = &node->core;
+    const struct repairs *repairs = &node->repairs;
+    *ret_status = (struct repair_status){.dirty_ranges = repairs_left(repairs),
+                                         .rate = pace_rate(&core->pace),
+                                         .p99_us = core->pace.p99_us,
+                                         .limit_us = core->pace.limit_us,
+                                         .bytes = core->pace.total,
+                                         .slowed = core->pace.slowed};
+    repairs_asked(repairs, core, &ret_status->asked, &ret_status->unreachable);
+}
+
+uint32_t node_repair_preview(const struct node *node, const struct repair_choice *choice)
+{
+    return repairs_count(&node->repairs, &node->core, choice);
 }

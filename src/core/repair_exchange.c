@@ -1,20 +1,15 @@
-/* One exchange: from digests that differ, level by level, to the objects. */
+/* One exchange: from digests that differ, level by level, to the keys, and to the objects. */
 #include "core/repair_state.h"
 
 #include <stdlib.h>
 
 enum {
-    LEVEL_BITS = 5,         /* Children of a node that differs: 32. */
-    NODES_MAX = 1024,       /* Of a message. */
-    OBJECTS_MAX = 2000,     /* Of a message. */
-    OBJECTS_BYTES = 262144, /* Of a message. */
+    LEVEL_BITS = 4,           /* Children of a node that differs: 16. */
+    NODES_MAX = 1024,         /* Of a message. */
+    KEYS_MAX = 2000,          /* Of a message. */
+    KEYS_BYTES = 1024 * 1024, /* Of their objects, which are read for it. */
+    OBJECTS_BYTES = 262144,   /* Of a message. */
 };
-
-static const struct tree_node *wait_nodes(const struct repair_wait *wait, uint32_t *ret_count)
-{
-    *ret_count = (uint32_t)(wait->nodes.size / sizeof(struct tree_node));
-    return (const struct tree_node *)(const void *)wait->nodes.data;
-}
 
 static struct message *send(struct core *core, const struct repair_wait *wait,
                             enum message_type type)
@@ -81,22 +76,16 @@ static void root_read(struct core *core, const struct repair_wait *wait, struct 
     send_nodes(core, &root, leaf_bits, &prefix, digests, 1);
 }
 
-/* Ask for what we hold in the leaves of NODES. */
-static void scan_leaves(struct repairs *repairs, struct core *core, const struct repair_wait *wait,
-                        enum repair_wait_kind kind, const struct tree_node *nodes, uint32_t count,
-                        uint64_t to)
+/* Read what we hold between FROM and TO, for NEXT. */
+static void read_keys(struct core *core, const struct repair_wait *next, uint64_t token,
+                      uint64_t from, uint64_t to)
 {
-    uint64_t token;
-    struct repair_wait *next = repair_wait_add(repairs, kind, &wait->range, wait->peer, &token);
-    next->bits = wait->bits;
-    next->to = to;
-    buf_append(&next->nodes, slice_of(nodes, count * sizeof(*nodes)));
     struct store_op *op = core_store(core, STORE_SCAN, token);
-    op->range = wait->range.range;
-    op->scan.from = nodes[0].prefix << (64 - wait->bits);
+    op->range = next->range.range;
+    op->scan.from = from;
     op->scan.to = to;
-    op->scan.count_max = OBJECTS_MAX;
-    op->scan.bytes_max = OBJECTS_BYTES;
+    op->scan.count_max = KEYS_MAX;
+    op->scan.bytes_max = KEYS_BYTES;
 }
 
 static uint64_t last_of(uint64_t prefix, uint32_t bits)
@@ -109,7 +98,7 @@ static void nodes_read(struct repairs *repairs, struct core *core, struct repair
                        struct reader *digests, uint32_t tree_bits)
 {
     uint32_t count;
-    const struct tree_node *theirs = wait_nodes(wait, &count);
+    const struct tree_node *theirs = repair_nodes(&wait->nodes, &count);
     struct tree_node *differing = core_alloc(core, count * sizeof(*differing));
     uint32_t differ = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -123,8 +112,14 @@ static void nodes_read(struct repairs *repairs, struct core *core, struct repair
     }
     uint32_t leaf_bits = MIN(tree_bits, wait->leaf_bits);
     if (wait->bits >= leaf_bits) {
-        scan_leaves(repairs, core, wait, WAIT_OBJECTS, differing, differ,
-                    last_of(differing[differ - 1].prefix, wait->bits));
+        uint64_t token;
+        struct repair_wait *next =
+            repair_wait_add(repairs, WAIT_LEAVES, &wait->range, wait->peer, &token);
+        next->bits = wait->bits;
+        next->from = differing[0].prefix << (64 - wait->bits);
+        next->to = last_of(differing[differ - 1].prefix, wait->bits);
+        buf_append(&next->nodes, slice_of(differing, differ * sizeof(*differing)));
+        read_keys(core, next, token, next->from, next->to);
         return;
     }
     uint32_t deeper = MIN(wait->bits + LEVEL_BITS, leaf_bits);
@@ -147,14 +142,14 @@ static void nodes_read(struct repairs *repairs, struct core *core, struct repair
 static void children_read(struct core *core, const struct repair_wait *wait, struct reader *digests)
 {
     uint32_t count;
-    const struct tree_node *nodes = wait_nodes(wait, &count);
+    const struct tree_node *nodes = repair_nodes(&wait->nodes, &count);
     uint64_t *prefixes = core_alloc(core, count * sizeof(*prefixes));
     for (uint32_t i = 0; i < count; i++)
         prefixes[i] = nodes[i].prefix;
     send_nodes(core, wait, wait->leaf_bits, prefixes, digests, count);
 }
 
-/* ------------------------------------------------------------------------------------ OBJECTS. */
+/* -------------------------------------------------------------------------- LEAVES, OBJECTS. */
 
 static int node_compare(const void *a, const void *b)
 {
@@ -169,62 +164,146 @@ static bool has_prefix(const struct tree_node *nodes, uint32_t count, uint64_t p
     return count > 0 && bsearch(&wanted, nodes, count, sizeof(wanted), node_compare) != NULL;
 }
 
-/* Our objects in the leaves that differ, for the other side to merge. */
-static void objects_read(struct core *core, const struct repair_wait *wait,
-                         const struct store_done *done)
+/* Is that very version among NODES, which rise by hash? *AT: where to look, and where to next. */
+static bool has_same(const struct tree_node *nodes, uint32_t count, struct tree_node key,
+                     uint32_t *at)
+{
+    while (*at < count && nodes[*at].prefix < key.prefix)
+        (*at)++;
+    for (uint32_t i = *at; i < count && nodes[i].prefix == key.prefix; i++)
+        if (nodes[i].digest == key.digest)
+            return true;
+    return false;
+}
+
+static struct tree_node key_of(const struct entry *entry)
+{
+    return (struct tree_node){entry->hash,
+                              object_digest(entry->hash, entry->bucket, entry->key, entry->object)};
+}
+
+static size_t entry_bytes(const struct entry *entry)
+{
+    return entry->bucket.size + entry->key.size + entry->object.size;
+}
+
+/* What we have in the leaves that differ. */
+static void leaves_read(struct repairs *repairs, struct core *core, const struct repair_wait *wait,
+                        const struct store_done *done)
 {
     uint32_t count;
-    const struct tree_node *nodes = wait_nodes(wait, &count);
-    struct message *message = send(core, wait, MESSAGE_OBJECTS);
-    struct entry *entries = core_alloc(core, (done->entries_count + 1) * sizeof(*entries));
-    for (uint32_t i = 0; i < done->entries_count; i++) {
-        if (has_prefix(nodes, count, done->entries[i].hash >> (64 - wait->bits)))
-            entries[message->compare.entries_count++] = done->entries[i];
-    }
+    const struct tree_node *nodes = repair_nodes(&wait->nodes, &count);
+    struct message *message = send(core, wait, MESSAGE_LEAVES);
     struct tree_node *leaves = core_alloc(core, count * sizeof(*leaves));
-    memcpy(leaves, nodes, count * sizeof(*leaves));
+    struct tree_node *keys = core_alloc(core, (done->entries_count + 1) * sizeof(*keys));
+    for (uint32_t i = 0; i < count; i++)
+        leaves[i] = (struct tree_node){nodes[i].prefix, 0};
+    for (uint32_t i = 0; i < done->entries_count; i++)
+        if (has_prefix(nodes, count, done->entries[i].hash >> (64 - wait->bits)))
+            keys[message->compare.keys_count++] = key_of(&done->entries[i]);
     message->compare.bits = (uint8_t)wait->bits;
     message->compare.nodes = leaves;
     message->compare.nodes_count = count;
-    message->compare.entries = entries;
+    message->compare.keys = keys;
+    message->compare.from = wait->from;
     message->compare.to = done->more ? done->entries[done->entries_count - 1].hash : wait->to;
+    repair_charge(repairs, core, wait->peer, message);
 }
 
-static bool check_objects(const struct core *core, const struct message *message)
+/* Are these hashes of RANGE, in order? */
+static bool check_keys(const struct core *core, uint32_t range, const struct tree_node *keys,
+                       uint32_t count)
+{
+    if (count > KEYS_MAX)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (range_of(keys[i].prefix, core->ring.bits) != range ||
+            (i > 0 && keys[i].prefix < keys[i - 1].prefix))
+            return false;
+    return true;
+}
+
+void repair_exchange_leaves(struct repairs *repairs, struct core *core, struct node_id from,
+                            const struct message *message)
 {
     const struct range_epoch *range = &message->compare.range;
-    if (message->compare.nodes_count > NODES_MAX)
-        return false;
-    for (uint32_t i = 0; i < message->compare.nodes_count; i++) {
-        uint64_t prefix = message->compare.nodes[i].prefix;
-        if (!in_range(core, range->range, prefix, message->compare.bits) ||
-            (i > 0 && prefix <= message->compare.nodes[i - 1].prefix))
-            return false;
+    uint32_t count = message->compare.nodes_count;
+    bool good = count > 0 && count <= NODES_MAX && message->compare.from <= message->compare.to &&
+                range_of(message->compare.from, core->ring.bits) == range->range &&
+                range_of(message->compare.to, core->ring.bits) == range->range &&
+                check_keys(core, range->range, message->compare.keys, message->compare.keys_count);
+    for (uint32_t i = 0; good && i < count; i++)
+        good =
+            in_range(core, range->range, message->compare.nodes[i].prefix, message->compare.bits) &&
+            (i == 0 || message->compare.nodes[i].prefix > message->compare.nodes[i - 1].prefix);
+    if (!good)
+        return;
+    uint64_t token;
+    struct repair_wait *wait = repair_wait_add(repairs, WAIT_KEYS, range, from, &token);
+    wait->bits = message->compare.bits;
+    wait->from = message->compare.from;
+    wait->to = message->compare.to;
+    buf_append(&wait->nodes, slice_of(message->compare.nodes, count * sizeof(struct tree_node)));
+    buf_append(&wait->keys, slice_of(message->compare.keys,
+                                     message->compare.keys_count * sizeof(struct tree_node)));
+    read_keys(core, wait, token, wait->from, wait->to);
+}
+
+/* What we have in those leaves and the other side has not, or not so, as far as it goes into one
+ * message, and what we want of it up to there. */
+static void keys_read(struct repairs *repairs, struct core *core, const struct repair_wait *wait,
+                      const struct store_done *done)
+{
+    uint32_t nodes_count, keys_count;
+    const struct tree_node *nodes = repair_nodes(&wait->nodes, &nodes_count);
+    const struct tree_node *keys = repair_nodes(&wait->keys, &keys_count);
+    struct message *message = send(core, wait, MESSAGE_OBJECTS);
+    struct entry *entries = core_alloc(core, (done->entries_count + 1) * sizeof(*entries));
+    struct tree_node *own = core_alloc(core, (done->entries_count + 1) * sizeof(*own));
+    struct tree_node *wanted = core_alloc(core, (keys_count + 1) * sizeof(*wanted));
+    uint64_t to = done->more ? done->entries[done->entries_count - 1].hash : wait->to;
+    size_t bytes = 0;
+    uint32_t own_count = 0, at = 0;
+    for (uint32_t i = 0; i < done->entries_count && done->entries[i].hash <= to; i++) {
+        const struct entry *entry = &done->entries[i];
+        if (!has_prefix(nodes, nodes_count, entry->hash >> (64 - wait->bits)))
+            continue;
+        own[own_count++] = key_of(entry);
+        if (has_same(keys, keys_count, own[own_count - 1], &at))
+            continue;
+        entries[message->compare.entries_count++] = *entry;
+        bytes += entry_bytes(entry);
+        if (bytes >= OBJECTS_BYTES)
+            to = entry->hash;
     }
-    return (message->compare.reply || message->compare.nodes_count > 0) &&
-           core_entries_of(core, range->range, message->compare.entries,
-                           message->compare.entries_count);
+    at = 0;
+    for (uint32_t i = 0; i < keys_count && keys[i].prefix <= to; i++)
+        if (!has_same(own, own_count, keys[i], &at))
+            wanted[message->compare.keys_count++] = (struct tree_node){keys[i].prefix, 0};
+    message->compare.entries = entries;
+    message->compare.keys = wanted;
+    message->compare.from = wait->from;
+    message->compare.to = to;
+    core->counters.repaired_out += message->compare.entries_count;
+    repair_charge(repairs, core, wait->peer, message);
 }
 
 void repair_exchange_objects(struct repairs *repairs, struct core *core, struct node_id from,
                              const struct message *message)
 {
-    if (!check_objects(core, message))
-        return;
     const struct range_epoch *range = &message->compare.range;
+    if (!core_entries_of(core, range->range, message->compare.entries,
+                         message->compare.entries_count) ||
+        !check_keys(core, range->range, message->compare.keys, message->compare.keys_count))
+        return;
     uint64_t token;
     struct repair_wait *wait = repair_wait_add(repairs, WAIT_MERGED, range, from, &token);
     wait->reply = message->compare.reply;
-    wait->bits = message->compare.bits;
-    wait->to = message->compare.to;
-    /* Behind the leaves: what came, as (hash, digest), to tell what the other side lacks. */
-    wait->leaf_bits = message->compare.nodes_count;
-    buf_append(&wait->nodes, slice_of(message->compare.nodes,
-                                      message->compare.nodes_count * sizeof(struct tree_node)));
+    buf_append(&wait->keys, slice_of(message->compare.keys,
+                                     message->compare.keys_count * sizeof(struct tree_node)));
+    /* What came, to tell whether the other side lacks what it makes here. */
     for (uint32_t i = 0; i < message->compare.entries_count; i++) {
-        const struct entry *entry = &message->compare.entries[i];
-        struct tree_node came = {
-            entry->hash, object_digest(entry->hash, entry->bucket, entry->key, entry->object)};
+        struct tree_node came = key_of(&message->compare.entries[i]);
         buf_append(&wait->nodes, slice_of(&came, sizeof(came)));
     }
     core->counters.repaired_in += message->compare.entries_count;
@@ -237,55 +316,48 @@ void repair_exchange_objects(struct repairs *repairs, struct core *core, struct 
     op->batch.entries_count = message->compare.entries_count;
 }
 
-static void merged(struct repairs *repairs, struct core *core, const struct repair_wait *wait)
-{
-    if (wait->reply) {
-        /* Both sides have it all now, of this page: look whether there is more. */
-        repair_finish(repairs, core, wait->range.range, wait->peer, true);
-        return;
-    }
-    const struct tree_node *nodes = (const struct tree_node *)(const void *)wait->nodes.data;
-    uint64_t token;
-    struct repair_wait *next = repair_wait_add(repairs, WAIT_OWN, &wait->range, wait->peer, &token);
-    next->bits = wait->bits;
-    next->leaf_bits = wait->leaf_bits;
-    buf_append(&next->nodes, buf_slice(&wait->nodes));
-    struct store_op *op = core_store(core, STORE_SCAN, token);
-    op->range = wait->range.range;
-    op->scan.from = nodes[0].prefix << (64 - wait->bits);
-    op->scan.to = MAX(wait->to, op->scan.from);
-    op->scan.count_max = OBJECTS_MAX;
-    op->scan.bytes_max = OBJECTS_BYTES;
-}
-
-/* What we have in those leaves and the other side does not, or not so. */
-static void own_read(struct repairs *repairs, struct core *core, const struct repair_wait *wait,
-                     const struct store_done *done)
+static void merged(struct repairs *repairs, struct core *core, struct repair_wait *wait)
 {
     uint32_t count;
-    const struct tree_node *nodes = wait_nodes(wait, &count);
-    const struct tree_node *came = nodes + wait->leaf_bits;
-    uint32_t came_count = count - wait->leaf_bits;
+    const struct tree_node *wanted = repair_nodes(&wait->keys, &count);
+    if (!wait->reply && count > 0) {
+        uint64_t token;
+        struct repair_wait *next =
+            repair_wait_add(repairs, WAIT_WANTED, &wait->range, wait->peer, &token);
+        buf_append(&next->nodes, buf_slice(&wait->nodes));
+        buf_append(&next->keys, buf_slice(&wait->keys));
+        read_keys(core, next, token, wanted[0].prefix, wanted[count - 1].prefix);
+        return;
+    }
+    if (!wait->reply)
+        send(core, wait, MESSAGE_OBJECTS)->compare.reply = true;
+    /* Both sides have it all now, of this page: look whether there is more. */
+    repair_finish(repairs, core, wait->range.range, wait->peer, true);
+}
+
+/* What the other side wants. */
+static void wanted_read(struct repairs *repairs, struct core *core, const struct repair_wait *wait,
+                        const struct store_done *done)
+{
+    uint32_t wanted_count, came_count;
+    const struct tree_node *wanted = repair_nodes(&wait->keys, &wanted_count);
+    const struct tree_node *came = repair_nodes(&wait->nodes, &came_count);
     struct message *message = send(core, wait, MESSAGE_OBJECTS);
     struct entry *entries = core_alloc(core, (done->entries_count + 1) * sizeof(*entries));
+    size_t bytes = 0;
     uint32_t at = 0;
-    for (uint32_t i = 0; i < done->entries_count; i++) {
+    for (uint32_t i = 0; i < done->entries_count && bytes < OBJECTS_BYTES; i++) {
         const struct entry *entry = &done->entries[i];
-        if (!has_prefix(nodes, wait->leaf_bits, entry->hash >> (64 - wait->bits)))
+        if (!has_prefix(wanted, wanted_count, entry->hash) ||
+            has_same(came, came_count, key_of(entry), &at))
             continue;
-        uint64_t digest = object_digest(entry->hash, entry->bucket, entry->key, entry->object);
-        while (at < came_count && came[at].prefix < entry->hash)
-            at++;
-        bool same = false;
-        for (uint32_t k = at; k < came_count && came[k].prefix == entry->hash; k++)
-            same = same || came[k].digest == digest;
-        if (!same)
-            entries[message->compare.entries_count++] = *entry;
+        entries[message->compare.entries_count++] = *entry;
+        bytes += entry_bytes(entry);
     }
-    message->compare.bits = (uint8_t)wait->bits;
     message->compare.entries = entries;
     message->compare.reply = true;
     core->counters.repaired_out += message->compare.entries_count;
+    repair_charge(repairs, core, wait->peer, message);
     repair_finish(repairs, core, wait->range.range, wait->peer, true);
 }
 
@@ -307,14 +379,20 @@ void repair_exchange_stored(struct repairs *repairs, struct core *core, struct r
     case WAIT_CHILDREN:
         children_read(core, wait, &digests);
         break;
-    case WAIT_OBJECTS:
-        objects_read(core, wait, done);
+    case WAIT_LEAVES:
+        leaves_read(repairs, core, wait, done);
+        break;
+    case WAIT_KEYS:
+        keys_read(repairs, core, wait, done);
         break;
     case WAIT_MERGED:
         merged(repairs, core, wait);
         break;
-    case WAIT_OWN:
-        own_read(repairs, core, wait, done);
+    case WAIT_WANTED:
+        wanted_read(repairs, core, wait, done);
+        break;
+    case WAIT_ROOTS: /* repair_roots.c */
+    case WAIT_ROOTS_ANSWER:
         break;
     }
 }

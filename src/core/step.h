@@ -42,7 +42,8 @@ enum store_op_type {
     STORE_HINT_READ,   /* Done: the hint's object, empty if there is none. */
     STORE_HINT_SCAN,   /* Done: entries in order of their hashes, and entries_slots. */
     STORE_HINT_SETTLE, /* `slots` have it: forget them; and the hint, with the last of them, unless
-                        * its object is another than that of `digest`. Done: `hint`. */
+                        * its object is another than that of `digest`. With `heals`: forget the
+                        * hint if it is damaged. Done: `hint`. */
     STORE_COLLECT,     /* Take dead versions from some keys of a range. Done: `earliest`, `more` and
                         * `next`, position; for each key that changed two entries, what it was and
                         * what is left of it. */
@@ -151,8 +152,9 @@ struct store_done {
     const struct entry *entries;
     uint32_t entries_count;
     bool more; /* STORE_SCAN, STORE_HINT_SCAN, STORE_COLLECT: stopped at a bound. */
-    const uint8_t *entries_slots; /* STORE_HINT_SCAN: bits by slot number. */
-    uint32_t bad;                 /* STORE_HINT_SCAN: records passed over, which cannot be read. */
+    /* STORE_HINT_SCAN: bits by slot number; none: the record is damaged, and has no object. */
+    const uint8_t *entries_slots;
+    uint32_t bad; /* STORE_HINT_SCAN: damaged records, those among them whose key is lost too. */
     struct hint_change hint;
     uint64_t next;     /* STORE_COLLECT: where to go on. */
     uint64_t earliest; /* STORE_COLLECT: the earliest stamp from which a version of the range is
@@ -164,13 +166,20 @@ struct store_done {
 
 enum command_type {
     COMMAND_SET = 1, /* Change a setting: buckets, plans, limits. */
-    COMMAND_REPAIR,  /* Compare all ranges that this node compares, soon. */
+    COMMAND_REPAIR,  /* Compare what `repair` names, as far as this node does it, soon. */
     COMMAND_DRAIN,   /* Announce maintenance and take no new requests; answered when idle. */
     COMMAND_REMOVE,  /* `node` is no member any more, for ever. */
 };
 
+/* Which replicas are to be compared. */
+struct repair_choice {
+    uint32_t first, last; /* Ranges; */
+    struct node_id node;  /* of these the copies of this node with all others; none: all copies. */
+};
+
 struct command {
     enum command_type type;
+    struct repair_choice repair;
     struct slice name;
     struct slice value;
     struct node_id node; /* REMOVE */

@@ -85,7 +85,8 @@ static const struct {
     {"bucket_list", 0, 0, method_bucket_list},
     {"bucket_describe", BIT(PARAM_NAME), BIT(PARAM_NAME), method_bucket_describe},
     {"verify", BIT(PARAM_FROM) | BIT(PARAM_TO), 0, method_verify},
-    {"repair", BIT(PARAM_DRY_RUN), 0, method_repair},
+    {"repair", BIT(PARAM_FROM) | BIT(PARAM_TO) | BIT(PARAM_NODE) | BIT(PARAM_DRY_RUN), 0,
+     method_repair},
     {"drain", BIT(PARAM_DRY_RUN), 0, method_drain},
 };
 

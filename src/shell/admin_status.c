@@ -462,11 +462,25 @@ static void store_write(struct admin_call *call)
     put_uint(out, "scrub_took_ms", stats.scrub_took_us / 1000);
 }
 
+/* What this node is to compare, and how fast. */
+static void repair_write(struct admin_call *call)
+{
+    struct buf *out = call->out;
+    struct repair_status repair;
+    node_repair(call->admin->node, &repair);
+    mp_write_text(out, "repair");
+    mp_write_map(out, 4);
+    put_uint(out, "dirty_ranges", repair.dirty_ranges);
+    put_uint(out, "rate_bytes_s", repair.rate);
+    put_uint(out, "p99_us", repair.p99_us);
+    put_uint(out, "limit_us", repair.limit_us);
+}
+
 static void picture_write(struct admin_call *call, const struct picture *picture)
 {
     struct buf *out = call->out;
     bool collecting = horizons_raise(call->core);
-    mp_write_map(out, collecting ? 12 : 11);
+    mp_write_map(out, collecting ? 13 : 12);
     put_text(out, "verdict", verdict(call->core, picture));
     mp_write_text(out, "reasons");
     mp_write_array(out, picture->reasons_count);
@@ -479,6 +493,7 @@ static void picture_write(struct admin_call *call, const struct picture *picture
     members_write(call, picture);
     ranges_write(call, picture); /* Four fields. */
     store_write(call);
+    repair_write(call);
     if (collecting)
         horizon_write(call); /* One. */
 }

@@ -281,9 +281,13 @@ bool method_stats(struct admin_call *call)
             {"taken", c->hints_taken}, {"refused", c->hints_refused},
             {"delivered", c->hints_delivered}, {"sloppy_answers", c->sloppy},
             {"fallback_puts", c->fallback_puts});
-    FIGURES(call->out, "repair", {"dirty_ranges", node_dirty_ranges(admin->node)},
-            {"read_repairs", c->read_repairs}, {"objects_in", c->repaired_in},
-            {"objects_out", c->repaired_out});
+    struct repair_status repair;
+    node_repair(admin->node, &repair);
+    FIGURES(call->out, "repair", {"dirty_ranges", repair.dirty_ranges}, {"asked", repair.asked},
+            {"unreachable", repair.unreachable}, {"generation", call->core->generation},
+            {"rate_bytes_s", repair.rate}, {"p99_us", repair.p99_us}, {"limit_us", repair.limit_us},
+            {"slowed", repair.slowed}, {"bytes", repair.bytes}, {"read_repairs", c->read_repairs},
+            {"objects_in", c->repaired_in}, {"objects_out", c->repaired_out});
     FIGURES(call->out, "requests", {"gets", c->gets}, {"puts", c->puts}, {"deletes", c->deletes},
             {"scans", c->scans}, {"forwards", c->forwards}, {"wrong_epochs", c->wrong_epochs},
             {"hedges", c->hedges}, {"unavailable", c->unavailable}, {"timeouts", c->timeouts},
@@ -307,10 +311,9 @@ bool method_stats(struct admin_call *call)
 /* ---------------------------------------------------------------------- verify, repair and drain.
  */
 
-bool method_verify(struct admin_call *call)
+/* Parameters `from` and `to`: all ranges where they are left out. */
+static bool ranges_read(struct admin_call *call, uint32_t *ret_first, uint32_t *ret_last)
 {
-    if (!admin_joined(call))
-        return false;
     uint32_t ranges = ring_ranges(&call->core->ring);
     uint64_t from = call->params.numbers[PARAM_FROM];
     uint64_t to =
@@ -318,9 +321,17 @@ bool method_verify(struct admin_call *call)
     if (from > to || to >= ranges)
         return admin_refuse(call, ERR_BAD_REQUEST,
                             "from and to must name ranges 0 to %u, the lower first", ranges - 1);
+    *ret_first = (uint32_t)from;
+    *ret_last = (uint32_t)to;
+    return true;
+}
+
+bool method_verify(struct admin_call *call)
+{
+    if (!admin_joined(call) ||
+        !ranges_read(call, &call->reply->verify_first, &call->reply->verify_last))
+        return false;
     call->reply->outcome = ADMIN_VERIFY;
-    call->reply->verify_first = (uint32_t)from;
-    call->reply->verify_last = (uint32_t)to;
     return true;
 }
 
@@ -359,14 +370,20 @@ void admin_verified(const struct admin *admin, const struct admin_range *ranges,
 
 bool method_repair(struct admin_call *call)
 {
-    if (!admin_joined(call))
+    struct repair_choice choice = {0};
+    const struct member *node = NULL;
+    if (!admin_joined(call) || !ranges_read(call, &choice.first, &choice.last) ||
+        (param_given(&call->params, PARAM_NODE) && !admin_member(call, PARAM_NODE, &node)))
         return false;
+    if (node != NULL)
+        choice.node = node->id;
     if (!call->params.numbers[PARAM_DRY_RUN]) {
         call->reply->outcome = ADMIN_COMMAND;
-        call->reply->command.type = COMMAND_REPAIR;
+        call->reply->command = (struct command){.type = COMMAND_REPAIR, .repair = choice};
     }
-    mp_write_map(call->out, 1);
-    put_uint(call->out, "dirty_ranges", node_dirty_ranges(call->admin->node));
+    mp_write_map(call->out, 2);
+    put_uint(call->out, "comparisons", node_repair_preview(call->admin->node, &choice));
+    put_uint(call->out, "generation", call->core->generation);
     return true;
 }
 

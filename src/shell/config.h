@@ -58,6 +58,8 @@ int config_read(int count, char *const *arguments, struct config *ret_config,
                 struct buf *error) CHECK_RESULT;
 /* The part of config_read that looks at the whole: 0, or ERR_BAD_REQUEST with a sentence. */
 int config_check(const struct config *config, struct buf *error) CHECK_RESULT;
+/* Does a node with these options listen beyond its own host, without TLS? */
+bool config_exposed(const struct config *config);
 /* Was option NAME set by command line or file? */
 bool config_given(const struct config *config, const char *name);
 void config_done(struct config *config);

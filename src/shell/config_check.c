@@ -70,6 +70,20 @@ static int check_cluster(const struct config *config, struct buf *error)
     return 0;
 }
 
+static bool is_beyond(const char *text, uint16_t port)
+{
+    struct address address;
+    return strcmp(text, "off") != 0 && address_parse(slice_string(text), port, &address) == 0 &&
+           address_scope(address.host) != SCOPE_LOOPBACK;
+}
+
+bool config_exposed(const struct config *config)
+{
+    return config->insecure &&
+           (is_beyond(config->peer, PORT_PEER) || is_beyond(config->client, PORT_CLIENT) ||
+            is_beyond(config->http, PORT_HTTP));
+}
+
 int config_check(const struct config *config, struct buf *error)
 {
     struct address address;

@@ -14,6 +14,8 @@
 struct exposition {
     struct metrics metrics;
     struct node_counters node;
+    struct repair_status repair;
+    uint64_t repair_dirty_ranges;
     struct store_stats store;
     struct peers_counters peers;
     struct clients_counters clients;

@@ -132,7 +132,7 @@ static void begin_serving(struct host *host)
                  log_text("http", host->http == NULL ? "off" : host->listeners.http),
                  log_slice("cluster", core->cluster.name), log_text("node", id),
                  log_text("state", admin_state_name(host->state))));
-    if (host->config->insecure)
+    if (config_exposed(host->config))
         log_warning("TLS is off: everybody who reaches these addresses may read and write", NULL);
     notify("READY=1");
 }

@@ -15,7 +15,7 @@ void host_describe(void *arg, struct admin *ret_admin)
         .node = host->engine.node,
         .store = host->store,
         .version = slice_string(KVRING_VERSION),
-        .insecure = host->config->insecure,
+        .insecure = config_exposed(host->config),
         .started_us = host->started_us,
         .now_us = host->engine.now.us,
         .wall_ms = host->engine.now.wall_ms,
@@ -79,6 +79,8 @@ static struct exposition *collect(struct host *host)
     struct exposition *figures = mem_zero(sizeof *figures);
     figures->metrics = host->metrics;
     figures->node = *node_counters(node);
+    node_repair(node, &figures->repair);
+    figures->repair_dirty_ranges = figures->repair.dirty_ranges;
     store_stats(host->store, &figures->store);
     figures->peers = host->peers.counters;
     figures->clients = host->clients.counters;

@@ -101,6 +101,13 @@ static struct slice address_of(const struct peers *peers, struct node_id to, str
     return member == NULL ? SLICE_NONE : member->peer;
 }
 
+/* Is it of a comparison of replicas? */
+static bool compares(enum message_type type)
+{
+    return type == MESSAGE_ROOTS || type == MESSAGE_COMPARE || type == MESSAGE_LEAVES ||
+           type == MESSAGE_OBJECTS;
+}
+
 void peers_send(struct peers *peers, struct node_id to, struct slice address,
                 const struct message *message)
 {
@@ -108,11 +115,14 @@ void peers_send(struct peers *peers, struct node_id to, struct slice address,
     struct link *link =
         id_none(to) ? link_to_address(peers, where) : link_to_node(peers, to, where);
     struct buf *out = link == NULL ? NULL : link_output(link, where);
+    size_t before = out == NULL ? 0 : out->size;
     if (out == NULL || message_encode(message, out) < 0) {
         peers->counters.dropped++;
         return;
     }
     peers->counters.messages_out++;
+    if (compares(message->type))
+        peers->counters.repair_bytes += out->size - before;
     link_sent(link);
 }
 

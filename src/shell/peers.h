@@ -15,7 +15,8 @@ struct inlet;
 
 struct peers_counters {
     uint64_t messages_in, messages_out;
-    uint64_t dropped; /* Not sent: queue full, peer backing off, too large. */
+    uint64_t dropped;      /* Not sent: queue full, peer backing off, too large. */
+    uint64_t repair_bytes; /* Sent to compare replicas. */
     uint64_t dials, dials_failed;
     uint64_t corrupt; /* Connections closed for what came over them. */
 };

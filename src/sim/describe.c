@@ -201,10 +201,19 @@ void describe_message(const struct world *world, const struct message *message, 
         describe_reply(message, out);
         break;
     case MESSAGE_COMPARE:
+    case MESSAGE_LEAVES:
     case MESSAGE_OBJECTS:
         describe_range(&message->compare.range, out);
-        buf_printf(out, " %u nodes at %u bits, %u keys", message->compare.nodes_count,
-                   message->compare.bits, message->compare.entries_count);
+        buf_printf(out, " %u nodes at %u bits, %u keys, %u objects", message->compare.nodes_count,
+                   message->compare.bits, message->compare.keys_count,
+                   message->compare.entries_count);
+        break;
+    case MESSAGE_ROOTS:
+        buf_printf(out, " %s %u ranges",
+                   message->roots.kind == ROOTS_ASK      ? "ask"
+                   : message->roots.kind == ROOTS_DIFFER ? "differ"
+                                                         : "dirty",
+                   message->roots.nodes_count);
         break;
     case MESSAGE_PROVE:
     case MESSAGE_PROVEN:

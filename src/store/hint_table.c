@@ -165,6 +165,18 @@ static void change(struct store *store, const struct store_op *op, struct store_
     done->object = slice_of(value.data + 1, value.size - 1);
 }
 
+/* The key is whole at its owners, whatever this hint held: forget it, if it is damaged still. */
+static void discard(struct store *store, const struct store_op *op, struct slice path,
+                    const struct hint *hint, struct store_done *done)
+{
+    struct buf *bytes;
+    if (!hint->bad)
+        return;
+    size_t start = hint_begin(store, path, &bytes);
+    done->changed = true;
+    done->position = hint_commit(store, bytes, start, op->sync);
+}
+
 static void settle(struct store *store, const struct store_op *op, struct store_done *done)
 {
     struct hint hint;
@@ -176,6 +188,10 @@ static void settle(struct store *store, const struct store_op *op, struct store_
         return;
     done->hint = (struct hint_change){hint.bytes, hint.bytes, hint.slots, hint.slots};
     done->position = hint.position;
+    if (op->heals) {
+        discard(store, op, path, &hint, done);
+        return;
+    }
     uint8_t left = hint.slots & (uint8_t)~op->slots;
     bool other = hint_digest(hint.object) != op->digest && RULE(HINT_SAME_OBJECT);
     if (hint.bytes == 0 || left == hint.slots || other)
@@ -210,7 +226,8 @@ static void read_one(struct store *store, const struct store_op *op, struct stor
     done->hint = (struct hint_change){hint.bytes, hint.bytes, hint.slots, hint.slots};
 }
 
-/* A damaged record is passed over, and counted: those behind it have their way. */
+/* A damaged record is counted, and those behind it have their way. Whose it is can mostly be told:
+ * then it is listed, for no slot and without an object. */
 static void scan(struct store *store, const struct store_op *op, struct store_done *done)
 {
     done->error = store->range_bits == 0 ? ERR_NOT_READY : 0;
@@ -230,10 +247,11 @@ static void scan(struct store *store, const struct store_op *op, struct store_do
     uint8_t *slots = arena_alloc(&store->arena, op->scan.count_max);
     walk_start(&walk, store, DISK_HINTS, &store->arena, op->scan.from, after, op->scan.to);
     while (walk_next(&walk, &item)) {
-        if (item.bad)
-            done->bad++;
-        if (item.bad || item.object.size == 0)
+        done->bad += item.bad;
+        if (item.bad ? item.bucket.size == 0 : item.object.size == 0)
             continue;
+        if (item.bad)
+            item.object = slice_of("", 1);
         bytes += item.path.size + item.object.size;
         done->more = done->entries_count == op->scan.count_max ||
                      (done->entries_count > 0 && bytes > op->scan.bytes_max);

@@ -186,9 +186,11 @@ static const struct field compare[] = {
     BOUNDED(MESSAGE, compare.bits, 0, 64),
     BOUNDED(MESSAGE, compare.leaf_bits, 0, 64),
     LIST(MESSAGE, compare.nodes, compare.nodes_count, LINES_MAX, &node_shape),
-    PLAIN(MESSAGE, compare.to),
     ENTRIES(compare.entries, compare.entries_count),
     PLAIN(MESSAGE, compare.reply),
+    LIST(MESSAGE, compare.keys, compare.keys_count, LINES_MAX, &node_shape),
+    PLAIN(MESSAGE, compare.from),
+    PLAIN(MESSAGE, compare.to),
     PLAIN(MESSAGE, compare.horizon),
     PLAIN(MESSAGE, compare.generation),
 };
@@ -208,6 +210,11 @@ static const struct field horizon[] = {
     PLAIN(MESSAGE, horizon.to),
     LIST(MESSAGE, horizon.nodes, horizon.nodes_count, LINES_MAX, &node_shape),
     ENTRIES(horizon.entries, horizon.entries_count),
+};
+static const struct field roots[] = {
+    BOUNDED(MESSAGE, roots.kind, ROOTS_ASK, ROOTS_DIRTY),
+    PLAIN(MESSAGE, roots.id),
+    LIST(MESSAGE, roots.nodes, roots.nodes_count, LINES_MAX, &node_shape),
 };
 
 /* -------------------------------------------------------------------------- Requests. */
@@ -315,5 +322,6 @@ const struct shape *const message_shapes[MESSAGE_TYPES] = {
     [MESSAGE_REPLY] = GROUP(reply),     [MESSAGE_COMPARE] = GROUP(compare),
     [MESSAGE_OBJECTS] = GROUP(compare), [MESSAGE_HINT] = GROUP(write),
     [MESSAGE_PROVE] = GROUP(horizon),   [MESSAGE_PROVEN] = GROUP(horizon),
-    [MESSAGE_HORIZON] = GROUP(horizon),
+    [MESSAGE_HORIZON] = GROUP(horizon), [MESSAGE_ROOTS] = GROUP(roots),
+    [MESSAGE_LEAVES] = GROUP(compare),
 };

@@ -395,6 +395,6 @@ class ClusterTest(unittest.TestCase):
         wait_for(f"all ranges to have {copies} copies", full)
 
 
-__all__ = ["Cluster", "ClusterTest", "Node", "Rpc", "RpcError", "Unpacker", "pack", "program",
+__all__ = ["Cluster", "ClusterTest", "Node", "Rpc", "RpcError", "Short", "Unpacker", "pack", "program",
            "contextlib", "free_port", "wait_for", "json", "os", "random", "select", "signal", "socket", "struct",
            "PATIENCE_S", "subprocess", "time", "unittest"]

@@ -132,6 +132,37 @@ class Hints(ClusterTest):
         if unknown == 0:
             self.read_all(self.cluster.nodes[:1], strict=True)
 
+    def test_damaged_hints_are_forgotten_once_all_owners_have_the_key(self):
+        self.grow("--scrub-rate", "0")
+        self.kill("e")
+        answers = self.put_all(200, "kept by others")
+        self.assertEqual(answers["sloppy"] + answers["owners"], 200)
+        kept = {node["node"]: node["keys"] for node in self.hints() if "error" not in node}
+        keeper = next(node for node in self.alive() if kept[node.name] > 0)
+        self.assertEqual(keeper.stop(), 0)
+        path = os.path.join(keeper.data, "db", "data.mdb")
+        with open(path, "r+b") as file:
+            data = file.read()
+            at = data.find(b"kept by others")
+            while at > 0:  # Of hints and of its own copies: both are to be mended.
+                file.seek(at + 4)
+                file.write(bytes([data[at + 4] ^ 1]))
+                at = data.find(b"kept by others", at + 1)
+        keeper.start()
+        self.assertEqual(keeper.metric("kvring_hint_unreadable"), kept[keeper.name])
+        self.assertIn(b"hints that cannot be read", self.admin("hints", nodes=self.alive()))
+        e = self.cluster.nodes[4]
+        e.start()
+        self.wait_members(5)
+        wait_for("the damaged hints to be forgotten",
+                 lambda: keeper.metric("kvring_hint_unreadable") == 0)
+        self.wait_delivered()
+        self.read_all(self.cluster.nodes, strict=True, r="all")
+        # Nothing holds the node any more.
+        self.admin("leave", keeper.name, "--yes", "--wait")
+        wait_for("it to have left", lambda: keeper.process.poll() is not None)
+        keeper.process = None
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -372,6 +372,7 @@ static struct range_epoch *epoch_in(struct message *message)
     case MESSAGE_REPLY:
         return &message->reply.range;
     case MESSAGE_COMPARE:
+    case MESSAGE_LEAVES:
     case MESSAGE_OBJECTS:
         return &message->compare.range;
     default:
@@ -459,7 +460,9 @@ static enum message_type answer_to(enum message_type type, uint32_t way)
     case MESSAGE_HINT:
         return MESSAGE_REPLY;
     case MESSAGE_COMPARE:
-        return way == 0 ? MESSAGE_COMPARE : MESSAGE_OBJECTS;
+        return way == 0 ? MESSAGE_COMPARE : MESSAGE_LEAVES;
+    case MESSAGE_LEAVES:
+        return MESSAGE_OBJECTS;
     default:
         return type;
     }
@@ -515,7 +518,11 @@ static void match(struct message *answer, const struct message *asked, uint32_t 
         answer->chunk.transfer = asked->chunk.transfer;
         answer->chunk.range = asked->chunk.range;
         break;
+    case MESSAGE_ROOTS:
+        answer->roots.id = asked->roots.id;
+        break;
     case MESSAGE_COMPARE:
+    case MESSAGE_LEAVES:
     case MESSAGE_OBJECTS:
         answer->compare.range = asked->compare.range;
         if (way > 1)

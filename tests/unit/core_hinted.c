@@ -61,3 +61,43 @@ Test(core_hinted, a_tenure_ends_before_a_hint_may_leave)
     hinted_done(&hinted);
     hinted_done(&next);
 }
+
+Test(core_hinted, what_a_scan_found_is_how_it_is)
+{
+    struct hinted hinted = {.bytes_max = 1000, .counted = true};
+    /* One of two rotted, and was counted once more when it was written anew. */
+    change(&hinted, 1, 0, 100);
+    change(&hinted, 1, 0, 100);
+    change(&hinted, 1, 0, 100);
+    change(&hinted, 2, 0, 50);
+    struct entry entries[2] = {{.bucket = slice_string("b"), .key = slice_string("k")},
+                               {.bucket = slice_string("b"), .key = slice_string("l")}};
+    uint8_t slots[2] = {1, 0}; /* The second is damaged. */
+    hinted_recount(&hinted, 1, entries, slots, 2);
+    cr_assert_eq(hinted.keys, 2u);
+    cr_assert_eq(hinted_find(&hinted, 1)->keys, 1u);
+    cr_assert_eq(hinted_find(&hinted, 1)->bytes, 11u);
+    cr_assert_eq(hinted.bytes, 61u);
+    hinted_recount(&hinted, 1, NULL, NULL, 0);
+    cr_assert_null(hinted_find(&hinted, 1));
+    hinted_recount(&hinted, 3, NULL, NULL, 0);
+    cr_assert_eq(hinted.keys, 1u);
+    change(&hinted, 2, 50, 0);
+    cr_assert_eq(hinted_inexact(&hinted), UINT32_MAX, "nothing is left of it");
+    hinted_done(&hinted);
+}
+
+Test(core_hinted, what_has_left_may_have_been_the_oldest)
+{
+    struct hinted hinted = {.bytes_max = 1000, .counted = true};
+    change(&hinted, 7, 0, 100);
+    change(&hinted, 7, 0, 100);
+    cr_assert_eq(hinted_inexact(&hinted), UINT32_MAX);
+    change(&hinted, 7, 100, 0);
+    cr_assert_eq(hinted_inexact(&hinted), 7u);
+    struct entry entry = {.bucket = slice_string("b"), .key = slice_string("k")};
+    uint8_t slot = 1;
+    hinted_recount(&hinted, 7, &entry, &slot, 1);
+    cr_assert_eq(hinted_inexact(&hinted), UINT32_MAX);
+    hinted_done(&hinted);
+}

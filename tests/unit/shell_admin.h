@@ -79,10 +79,16 @@ uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t c
     return 2;
 }
 
-uint32_t node_dirty_ranges(const struct node *node)
+void node_repair(const struct node *node, struct repair_status *ret_status)
 {
     (void)node;
-    return 0;
+    *ret_status = (struct repair_status){.dirty_ranges = 3, .rate = 4096, .limit_us = 2000};
+}
+
+uint32_t node_repair_preview(const struct node *node, const struct repair_choice *choice)
+{
+    (void)node;
+    return choice->last - choice->first + 1;
 }
 
 void store_stats(const struct store *store, struct store_stats *ret_stats)

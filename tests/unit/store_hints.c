@@ -200,13 +200,37 @@ Test(store_hints, a_damaged_one_is_told_and_takes_no_version)
     reopen(&rig, true);
     cr_assert(disk_mem_flip(rig.disk, DISK_HINTS, 0, 77));
     cr_assert_eq(rig_submit(&rig, rig_op(STORE_HINT_READ, "k")), ERR_UNREADABLE);
-    cr_assert_eq(count(&rig, 10), 0u);
+    cr_assert_eq(count(&rig, 10), 1u, "it is listed, for no slot");
     cr_assert_eq(rig.done.bad, 1u);
     struct store_op op = rig_op(STORE_HINT_UPDATE, "k");
     op.update = (struct update){.dot = {1, 2}, .hlc = 1 << 20, .blind = true};
     cr_assert_eq(rig_submit(&rig, op), ERR_UNREADABLE);
     cr_assert_eq(hint(&rig, "k", 1, one), 0);
     cr_assert_eq(count(&rig, 10), 1u, "the next hint puts it right");
+    rig_end(&rig);
+    arena_done(&arena);
+}
+
+Test(store_hints, a_damaged_one_is_forgotten_for_good_and_a_whole_one_is_not)
+{
+    struct rig rig;
+    struct arena arena = {0};
+    rig_start(&rig, 0);
+    struct slice one = version(&arena, "one", 1, 1);
+    struct store_op discard = rig_op(STORE_HINT_SETTLE, "k");
+    discard.heals = true;
+    cr_assert_eq(hint(&rig, "k", 1, one), 0);
+    cr_assert_eq(rig_submit(&rig, discard), 0);
+    cr_assert(!rig.done.changed);
+    reopen(&rig, true);
+    cr_assert(disk_mem_flip(rig.disk, DISK_HINTS, 0, 77));
+    cr_assert_eq(rig_submit(&rig, discard), 0);
+    cr_assert(rig.done.changed);
+    cr_assert_eq(count(&rig, 10), 0u);
+    cr_assert_eq(rig.done.bad, 0u);
+    reopen(&rig, true);
+    cr_assert_eq(count(&rig, 10), 0u);
+    cr_assert_eq(rig.done.bad, 0u);
     rig_end(&rig);
     arena_done(&arena);
 }

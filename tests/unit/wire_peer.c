@@ -123,6 +123,9 @@ Test(peer, every_member_of_every_message_travels)
     CHECK_COVER(MESSAGE_REPLY, reply);
     CHECK_COVER(MESSAGE_COMPARE, compare);
     CHECK_COVER(MESSAGE_OBJECTS, compare);
+    CHECK_COVER(MESSAGE_LEAVES, compare);
+    CHECK_COVER(MESSAGE_ROOTS, roots);
+    CHECK_ELEMENT(MESSAGE_ROOTS, roots.nodes, struct tree_node);
     CHECK_ELEMENT(MESSAGE_COMPARE, compare.nodes, struct tree_node);
     CHECK_ELEMENT(MESSAGE_HELLO, hello.epochs, struct range_epoch);
     CHECK_ELEMENT(MESSAGE_ACK, ack.digests, struct digest);

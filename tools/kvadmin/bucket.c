@@ -14,8 +14,7 @@ static json_t *consistency(uint8_t value)
 /* Add what was given of -r, -w, --dw. 0 or the exit code. */
 static int consistencies_read(const struct cli *cli, json_t *params)
 {
-    static const char *const options[] = {"read", "write", "dw"};
-    static const char *const names[] = {"r", "w", "dw"};
+    static const char *const options[] = {"r", "w", "dw"};
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         uint8_t value = 0;
         if (!cli_given(cli, options[i]))
@@ -24,7 +23,7 @@ static int consistencies_read(const struct cli *cli, json_t *params)
         int exit = zero ? 0 : cli_consistency(cli, options[i], &value);
         if (exit != 0)
             return exit;
-        json_object_set_new(params, names[i], consistency(value));
+        json_object_set_new(params, options[i], consistency(value));
     }
     return 0;
 }

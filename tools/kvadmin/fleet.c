@@ -97,6 +97,44 @@ void voice_done(struct voice *voice)
     *voice = (struct voice){0};
 }
 
+/* The digits at *TEXT, which moves behind them. False if there are none, or too many. */
+static bool take_number(const char **text, uint64_t *ret_number)
+{
+    const char *at = *text;
+    uint64_t number = 0;
+    for (; *at >= '0' && *at <= '9' && at - *text < 9; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    bool some = at > *text;
+    *text = at;
+    *ret_number = number;
+    return some;
+}
+
+int ranges_load(struct cli *cli, uint64_t *ret_ranges, uint64_t *ret_first, uint64_t *ret_last)
+{
+    json_t *page = NULL;
+    if (cli_call(cli, "ring", json_pack("{s:i}", "count", 1), true, &page) != 0)
+        return cli_fail_client(cli);
+    uint64_t ranges = field_u64(page, "ranges");
+    json_decref(page);
+    const char *text = cli_text(cli, "range");
+    *ret_ranges = ranges;
+    *ret_first = 0;
+    *ret_last = ranges - 1;
+    if (text == NULL)
+        return 0;
+    bool good = take_number(&text, ret_first);
+    *ret_last = *ret_first;
+    if (good && *text == '-') {
+        text++;
+        good = take_number(&text, ret_last);
+    }
+    if (good && *text == '\0' && *ret_first <= *ret_last && *ret_last < ranges)
+        return 0;
+    return cli_usage(cli, "--range must be N or N-M, within 0 to %llu",
+                     (unsigned long long)ranges - 1);
+}
+
 /* Integers above 2^63-1 come as decimal strings (cli/json.h). */
 uint64_t field_u64(const json_t *map, const char *name)
 {

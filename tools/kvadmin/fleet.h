@@ -33,6 +33,11 @@ int voice_call(struct cli *cli, struct voice *voice, const json_t *member, const
                json_t *params, json_t **ret_result) CHECK_RESULT;
 void voice_done(struct voice *voice);
 
+/* How many ranges the ring has, and which of them --range N or N-M names; all without it. 0 or the
+ * exit code. */
+int ranges_load(struct cli *cli, uint64_t *ret_ranges, uint64_t *ret_first,
+                uint64_t *ret_last) CHECK_RESULT;
+
 /* Fields of results; 0, "" or the fallback where there is none. */
 uint64_t field_u64(const json_t *map, const char *name);
 double field_real(const json_t *map, const char *name);

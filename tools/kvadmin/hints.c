@@ -138,7 +138,8 @@ static void hints_print(const json_t *all, bool slots)
     json_array_foreach(all, i, entry)
     {
         if (field_u64(entry, "unreadable") > 0)
-            printf("%s has %llu hints that cannot be read: `kvadmin repair` compares the owners\n",
+            printf("%s has %llu hints that cannot be read: they are forgotten when all owners of "
+                   "their keys have the same\n",
                    field_text(entry, "node"), (unsigned long long)field_u64(entry, "unreadable"));
     }
 }

@@ -129,6 +129,17 @@ static void horizon_print(const json_t *horizon, FILE *to)
         fprintf(to, ", held by %s", field_text(horizon, "held_by"));
 }
 
+/* While the node asked has something to compare: how much, and how fast it may. */
+static void repair_print(const json_t *repair, FILE *to)
+{
+    char rate[32];
+    if (field_u64(repair, "dirty_ranges") == 0)
+        return;
+    format_bytes(field_u64(repair, "rate_bytes_s"), rate, sizeof(rate));
+    fprintf(to, " | %llu ranges to compare, at most %s/s",
+            (unsigned long long)field_u64(repair, "dirty_ranges"), rate);
+}
+
 static void copies_print(const json_t *status, FILE *to)
 {
     const json_t *copies = field_array(status, "copies");
@@ -161,6 +172,7 @@ static void copies_print(const json_t *status, FILE *to)
     const json_t *horizon = json_object_get(status, "horizon");
     if (horizon != NULL) /* Else nothing is collected. */
         horizon_print(horizon, to);
+    repair_print(json_object_get(status, "repair"), to);
     fprintf(to, "\n");
 }
 

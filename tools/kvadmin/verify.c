@@ -245,28 +245,6 @@ static int verify_report(const struct cli *cli, const struct verify *verify)
                     (unsigned long long)verify->incomplete);
 }
 
-/* The ranges asked for: all, or --range N or N-M. */
-static int range_read(struct cli *cli, struct verify *verify)
-{
-    json_t *page = NULL;
-    if (cli_call(cli, "ring", json_pack("{s:i}", "count", 1), true, &page) != 0)
-        return cli_fail_client(cli);
-    uint64_t ranges = field_u64(page, "ranges");
-    json_decref(page);
-    const char *text = cli_text(cli, "range");
-    verify->last = ranges - 1;
-    if (text != NULL) {
-        char *end = NULL;
-        verify->first = strtoull(text, &end, 10);
-        verify->last = *end == '-' ? strtoull(end + 1, &end, 10) : verify->first;
-        if (end == text || *end != '\0' || verify->first > verify->last || verify->last >= ranges)
-            return cli_usage(cli, "--range must be N or N-M, within 0 to %llu",
-                             (unsigned long long)ranges - 1);
-    }
-    verify->ranges = mem_zero(ranges * sizeof(*verify->ranges));
-    return 0;
-}
-
 int verify_command(struct cli *cli)
 {
     struct verify verify = {0};
@@ -277,7 +255,10 @@ int verify_command(struct cli *cli)
     verify.voices = mem_zero((members + 1) * sizeof(*verify.voices));
     if (cli->deadline_ms == 0)
         cli->deadline_ms = 60000; /* Scans take longer than requests. */
-    exit = range_read(cli, &verify);
+    uint64_t ranges = 0;
+    exit = ranges_load(cli, &ranges, &verify.first, &verify.last);
+    if (exit == 0)
+        verify.ranges = mem_zero(ranges * sizeof(*verify.ranges));
     if (exit == 0)
         exit = verify_ranges(cli, &verify);
     if (exit == 0)

@@ -176,6 +176,17 @@ static void print_time(FILE *to, uint64_t time_ms)
     fprintf(to, "%s.%03u", text, (unsigned)(time_ms % 1000));
 }
 
+/* For --context of the write that follows this read. */
+static void show_context(const struct kvr_answer *answer)
+{
+    struct buf base64 = {0};
+    if (answer->context.size == 0)
+        return;
+    base64_encode(slice_of(answer->context.data, answer->context.size), &base64);
+    fprintf(stderr, "  context %.*s\n", (int)base64.size, (const char *)base64.data);
+    buf_done(&base64);
+}
+
 void show_siblings(const struct kvr_answer *answer)
 {
     enum { SHOWN = 60 };
@@ -189,14 +200,19 @@ void show_siblings(const struct kvr_answer *answer)
         print_escaped(stderr, start);
         fputs(start.size < sibling->value.size ? "...\n" : "\n", stderr);
     }
+    show_context(answer);
 }
 
 void explain_answer(const struct cli *cli, const struct kvr_answer *answer, uint64_t took_us)
 {
     fflush(stdout);
-    fprintf(stderr, "%s: answered by %s in %.1f ms: %u of %u needed nodes; ", cli->program->name,
+    fprintf(stderr, "%s: answered by %s in %.1f ms: %u of %u needed nodes", cli->program->name,
             kvr_node(cli->client), (double)took_us / 1000, answer->got, answer->needed);
-    fprintf(stderr, "the range has %u of %u copies\n", answer->slots, answer->copies);
+    /* How many owners there are; which of them are up, the answer does not say. */
+    fprintf(stderr, "; %u nodes own the range", answer->slots);
+    if (answer->slots < answer->copies)
+        fprintf(stderr, ", and there are to be %u", answer->copies);
+    fputc('\n', stderr);
     if (answer->sloppy)
         fprintf(stderr, "  sloppy: nodes that stand in for owners were counted\n");
     for (size_t i = 0; i < answer->siblings_count; i++) {
@@ -210,12 +226,7 @@ void explain_answer(const struct cli *cli, const struct kvr_answer *answer, uint
         }
         fputc('\n', stderr);
     }
-    if (answer->context.size > 0) {
-        struct buf base64 = {0};
-        base64_encode(slice_of(answer->context.data, answer->context.size), &base64);
-        fprintf(stderr, "  context %.*s\n", (int)base64.size, (const char *)base64.data);
-        buf_done(&base64);
-    }
+    show_context(answer);
 }
 
 void note_copies(const struct cli *cli, const struct kvr_answer *answer)

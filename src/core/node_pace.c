@@ -1,0 +1,24 @@
+/* Once a second: what requests took, here and at the nodes that take part in work in the
+ * background, decides how fast that may go (pace.h). */
+#include "core/node_private.h"
+
+static void look(struct core *core, void *machine, struct timer *timer)
+{
+    struct node *node = machine;
+    struct pace *pace = &core->pace;
+    uint64_t peers_p99_us = 0;
+    for (uint32_t i = 0; i < pace->peers_count; i++) {
+        const struct load *load = loads_find(&node->gossip.loads, pace->peers[i]);
+        if (load != NULL && core_is_up(core, pace->peers[i]))
+            peers_p99_us = MAX(peers_p99_us, (uint64_t)load->p99_us);
+    }
+    pace_look(pace, peers_p99_us);
+    core_timer_set(core, timer, core->now.us + PACE_LOOK_US);
+}
+
+void node_pace_start(struct node *node)
+{
+    node->pace.fire = look;
+    node->pace.machine = node;
+    core_timer_set(&node->core, &node->pace, node->core.now.us + PACE_LOOK_US);
+}
