@@ -87,11 +87,7 @@ void heal_start(struct core *core, struct coord_op *op)
 static void discard(struct core *core, struct coord_op *op)
 {
     hinted_renew_tenure(&core->hinted, op->range); /* Whatever removes a hint ends it (hints.h). */
-    struct store_op *store = core_store(core, STORE_HINT_SETTLE, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    store->hash = op->hash;
-    store->bucket = op->request.bucket;
-    store->key = op->request.key;
+    struct store_op *store = op_store(core, op, STORE_HINT_SETTLE, NULL);
     store->sync = true;
     store->heals = true;
 }
