@@ -325,6 +325,14 @@ void repair_finish(struct repairs *repairs, struct core *core, uint32_t range, s
         repair_schedule(repairs, core);
 }
 
+void repair_news(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer)
+{
+    uint8_t others = repair_others(core, range) & (uint8_t)~repair_bit_of(core, range, peer);
+    repair_set_add(&repairs->dirty, range, others);
+    if (repairs->asked.bits[range] != 0)
+        repair_set_add(&repairs->asked, range, others);
+}
+
 static void touch(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer)
 {
     struct comparing *comparing = comparing_find(repairs, range, peer);

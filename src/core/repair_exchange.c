@@ -320,6 +320,8 @@ static void merged(struct repairs *repairs, struct core *core, struct repair_wai
 {
     uint32_t count;
     const struct tree_node *wanted = repair_nodes(&wait->keys, &count);
+    if (wait->nodes.size > 0)
+        repair_news(repairs, core, wait->range.range, wait->peer);
     if (!wait->reply && count > 0) {
         uint64_t token;
         struct repair_wait *next =

@@ -64,6 +64,9 @@ void repair_schedule(struct repairs *repairs, struct core *core);
 /* The comparison of RANGE with PEER is over; AGAIN: has come as far as one page goes. */
 void repair_finish(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer,
                    bool again);
+/* What PEER had of RANGE is here now, and the other readers may lack it: they are compared (again).
+ */
+void repair_news(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer);
 /* MESSAGE came from PEER, or goes there: of a comparison of ours it is on our account. */
 void repair_charge(struct repairs *repairs, struct core *core, struct node_id peer,
                    const struct message *message);

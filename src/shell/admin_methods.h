@@ -111,6 +111,8 @@ bool plan_idle(struct admin_call *call, const struct plan_progress *progress);
 void moves_write(struct buf *out, const struct plan_move *moves, uint32_t count);
 /* Write `horizon: {...}`. */
 void horizon_write(struct admin_call *call);
+/* Write `store: {...}` and `repair: {...}`. */
+void health_write(struct admin_call *call);
 /* Writes the map, without a key. */
 void plan_progress_write(struct buf *out, const struct plan_progress *progress);
 

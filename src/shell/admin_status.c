@@ -445,42 +445,11 @@ static void ranges_write(struct admin_call *call, const struct picture *picture)
     plan_progress_write(out, &picture->plan);
 }
 
-/* What this node's store has found out about itself. */
-static void store_write(struct admin_call *call)
-{
-    struct buf *out = call->out;
-    struct store_stats stats;
-    store_stats(call->admin->store, &stats);
-    mp_write_text(out, "store");
-    mp_write_map(out, 7);
-    put_uint(out, "damaged", stats.bad_now);
-    put_uint(out, "found", stats.bad_records);
-    put_uint(out, "healed", stats.bad_healed);
-    put_uint(out, "lost", stats.bad_lost);
-    put_uint(out, "scrub_percent", stats.scrub_percent);
-    put_uint(out, "scrub_rounds", stats.scrub_rounds);
-    put_uint(out, "scrub_took_ms", stats.scrub_took_us / 1000);
-}
-
-/* What this node is to compare, and how fast. */
-static void repair_write(struct admin_call *call)
-{
-    struct buf *out = call->out;
-    struct repair_status repair;
-    node_repair(call->admin->node, &repair);
-    mp_write_text(out, "repair");
-    mp_write_map(out, 4);
-    put_uint(out, "dirty_ranges", repair.dirty_ranges);
-    put_uint(out, "rate_bytes_s", repair.rate);
-    put_uint(out, "p99_us", repair.p99_us);
-    put_uint(out, "limit_us", repair.limit_us);
-}
-
 static void picture_write(struct admin_call *call, const struct picture *picture)
 {
     struct buf *out = call->out;
-    bool collecting = horizons_raise(call->core);
-    mp_write_map(out, collecting ? 13 : 12);
+    bool collecting = horizons_raise(call->core); /* One more field. */
+    mp_write_map(out, 12 + collecting);
     put_text(out, "verdict", verdict(call->core, picture));
     mp_write_text(out, "reasons");
     mp_write_array(out, picture->reasons_count);
@@ -492,10 +461,9 @@ static void picture_write(struct admin_call *call, const struct picture *picture
     node_write(call);
     members_write(call, picture);
     ranges_write(call, picture); /* Four fields. */
-    store_write(call);
-    repair_write(call);
+    health_write(call);          /* Two. */
     if (collecting)
-        horizon_write(call); /* One. */
+        horizon_write(call);
 }
 
 static void picture_take(struct admin_call *call, struct picture *ret_picture)

@@ -57,6 +57,22 @@ class Repair(ClusterTest):
         self.assertEqual(self.repair("--wait")["left"], 0)
         self.assertEqual([self.keys(node) for node in self.cluster.nodes], [200] * 3)
 
+    def test_what_one_alone_had_reaches_all_others(self):
+        a, b, c = self.cluster.nodes
+        for node in (a, b):
+            node.kill()
+        wait_for("both to be missed", lambda: {m["name"]: m["state"] for m in self.status(c)["members"]}
+                 == {"a": "down", "b": "down", "c": "up"})
+        with c.rpc() as rpc:
+            for i in range(100):
+                rpc.call("put", key=b"k%d" % i, value=b"v", w=1)
+        # Those that compare find each other equal first, and then what c has.
+        for node in (a, b):
+            node.start()
+        self.wait_members(3)
+        self.assertEqual(self.repair("--wait")["left"], 0)
+        self.assertEqual([self.keys(node) for node in self.cluster.nodes], [100] * 3)
+
     def test_its_pace_is_shown(self):
         rate = self.status()["repair"]["rate_bytes_s"]
         self.assertGreater(rate, 0)
