@@ -60,6 +60,7 @@
     X(REWRITE_WHEN_LATER)                                                                          \
     X(REWRITE_RENAMES)                                                                             \
     X(REWRITE_NOT_OVERTAKEN)                                                                       \
+    X(REWRITE_KEEPS_NAME)                                                                          \
     X(OVERTAKER_AWAITED)                                                                           \
     X(EDIT_AT_LOWEST)                                                                              \
     X(EDIT_READS_QUORUM)                                                                           \

@@ -75,7 +75,8 @@ struct coord_op {
 
     struct buf object; /* Owned. PUT: what is written. GET: merged so far. */
     uint64_t hlc;      /* PUT: of our version. */
-    struct dot dot;    /* PUT */
+    struct dot dot;    /* PUT: of the version that stands. */
+    struct dot first;  /* PUT: while it is written once more, and since: of the one before. */
     bool local;        /* PUT: durable here. GET: our own object is merged. */
     bool rewritten;    /* PUT: written once more to read as the latest. */
     struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */

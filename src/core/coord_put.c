@@ -42,6 +42,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     store->renewed = op->renewed;
     store->update = (struct update){
         .dot = op->dot,
+        .first = op->first,
         .hlc = core_hlc(core),
         .ttl_ms = put_ttl_ms(op),
         .drops = op->bucket.drops,
@@ -282,6 +283,8 @@ static bool still_hidden(struct core *core, const struct coord_op *op, struct sl
 static void rewrite(struct core *core, struct coord_op *op)
 {
     op->rewritten = true;
+    op->first = op->first.counter > 0 ? op->first : op->dot;
+    op->dot = op->first; /* Until the second one is stored. */
     if (RULE(REWRITE_RENAMES))
         op_rename(op); /* What acknowledges the first version says nothing of the second. */
     struct range_epoch installed = range_epoch_of(&core->holdings[op->range].record);
@@ -303,22 +306,7 @@ static void rewrite_merged(struct core *core, struct coord_op *op, struct slice 
             op_schedule(core, op); /* Looked at again at the retry interval. */
         return;
     }
-    struct slice context = SLICE_NONE;
-    if (op->request.context.size > 0) {
-        /* What the client had seen, and our own first version. */
-        struct update first = {.dot = op->dot, .hlc = op->hlc, .context = op->request.context};
-        struct buf alone = {0};
-        struct buf both = {0};
-        if (object_update(SLICE_NONE, &first, &alone, NULL) == 0 &&
-            object_context(buf_slice(&alone), core->cluster.hash_seed, op->request.bucket,
-                           op->request.key, &both) == 0)
-            context = core_copy(core, buf_slice(&both));
-        buf_done(&alone);
-        buf_done(&both);
-        if (context.size == 0)
-            context = op->request.context;
-    }
-    update(core, op, context);
+    update(core, op, op->request.context);
 }
 
 /* The first version stands, and may be on other nodes: never tell the client that nothing was
@@ -327,6 +315,7 @@ static void rewrite_refused(struct core *core, struct coord_op *op, int error)
 {
     if (error == ERR_WRONG_EPOCH) {
         op->rewritten = false;
+        op->dot = op->first;
         op->state = OP_WRITING;
         put_restart(core, op);
         return;

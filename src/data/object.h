@@ -6,13 +6,16 @@
  *   object  = format byte (2 with a history, else 1), sibling count varint,
  *             [history: a version vector], siblings in order of their dots
  *   sibling = dot (actor u64, counter varint), context (a version vector), hlc u64,
- *             flags u8 (bits 0-1 policy, 2 tombstone, 3 expires, 4 drops, 5 type),
+ *             flags u8 (bits 0-1 policy, 2 tombstone, 3 expires, 4 drops, 5 type, 6 first),
  *             [expires u64], [drops varint], [type: length varint, bytes],
- *             value (length varint, bytes; absent in a tombstone)
+ *             [first: a dot that the context covers], value (length varint, bytes; absent in a
+ *             tombstone)
  *
  * Sibling X is obsolete exactly when some other version's context covers X's dot (dotted version
  * vectors: Preguica et al., "Dotted Version Vectors", 2010; Almeida et al., "Scalable and Accurate
- * Causality Tracking for Eventually Consistent Stores", 2014). Merge is commutative, associative,
+ * Causality Tracking for Eventually Consistent Stores", 2014). A version that was written once more
+ * to read as the latest has a second dot and says its first: it is obsolete as well when a later
+ * stamped version's context covers the first. Merge is commutative, associative,
  * idempotent and deterministic to the byte. The history holds what versions that are gone had
  * covered beyond what the remaining contexts cover; mostly there is nothing to hold.
  *
@@ -43,6 +46,7 @@ struct sibling {
     uint64_t hlc;
     uint64_t expires; /* HLC from which it counts as deleted; 0 never. */
     uint32_t drops;   /* Drop count of its bucket when it was written. */
+    struct dot first; /* Written once more: the dot it had before. Counter 0: it was not. */
     enum policy policy;
     bool tombstone;
     struct slice type;  /* Content type, may be empty. */
@@ -77,8 +81,9 @@ int object_merge(struct slice a, struct slice b, struct buf *out);
 /* One new version, made by a coordinator. */
 struct update {
     struct dot dot;
-    uint64_t hlc;    /* Raised above every hlc in the local object if it is not. */
-    uint64_t ttl_ms; /* 0 none; the expiry is the final hlc plus this. */
+    struct dot first; /* The dot of the same write until now, which it takes the place of; or 0. */
+    uint64_t hlc;     /* Raised above every hlc in the local object if it is not. */
+    uint64_t ttl_ms;  /* 0 none; the expiry is the final hlc plus this. */
     uint32_t drops;
     enum policy policy;
     bool tombstone;

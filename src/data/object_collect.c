@@ -158,7 +158,8 @@ bool object_has_all(struct slice object, struct slice other, uint64_t horizon)
     for (uint32_t i = 0; all && i < theirs.count; i++) {
         const struct sibling *sibling = &theirs.items[i].sibling;
         all = sibling->hlc > horizon || holds(&mine, sibling->dot) ||
-              history_covers(&known, sibling->dot) || replaces(&mine, sibling);
+              history_covers(&known, sibling->dot) || replaces(&mine, sibling) ||
+              versions_overwrite(&mine, sibling);
     }
     history_done(&known);
     versions_done(&mine);

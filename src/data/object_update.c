@@ -16,6 +16,7 @@ struct work {
     uint32_t local_count;
     bool siblings_held; /* The local object has versions of policy siblings. */
     struct version made;
+    struct buf context; /* Of the new version, where it is not the client's alone. */
 };
 
 static void work_init(struct work *work)
@@ -24,10 +25,12 @@ static void work_init(struct work *work)
     history_init(&work->contexts);
     history_init(&work->known);
     work->made = (struct version){0};
+    work->context = (struct buf){0};
 }
 
 static void work_done(struct work *work)
 {
+    buf_done(&work->context);
     history_done(&work->known);
     history_done(&work->contexts);
     versions_done(&work->versions);
@@ -65,6 +68,11 @@ static int make_version(struct work *work, const struct update *update)
         int error = context_parse(update->context, &highest, &made->context);
         if (error != 0)
             return error;
+    }
+    if (update->first.counter > 0) {
+        made->first = update->first;
+        vector_union(&made->context, 1, &update->first, 1, &work->context);
+        made->context = buf_slice(&work->context);
     }
     const struct version *latest = versions_latest(&work->versions);
     if (latest != NULL)

@@ -13,7 +13,8 @@ enum {
     FLAG_EXPIRES = 8,
     FLAG_DROPS = 16,
     FLAG_TYPE = 32,
-    FLAGS_ALL = 63,
+    FLAG_FIRST = 64,
+    FLAGS_ALL = 127,
 };
 
 void versions_init(struct versions *versions)
@@ -85,6 +86,12 @@ void versions_contexts(const struct versions *versions, struct history *history)
     history_add_vector(history, versions->history);
 }
 
+static struct dot read_dot(struct reader *reader)
+{
+    uint64_t actor = read_u64(reader);
+    return (struct dot){actor, read_varint(reader)};
+}
+
 /* The fields after dot and context. A field that the flags announce must say something, so that
  * there is one way only to write a version. */
 static void parse_tail(struct reader *reader, struct sibling *ret_sibling)
@@ -97,11 +104,13 @@ static void parse_tail(struct reader *reader, struct sibling *ret_sibling)
     sibling->expires = (flags & FLAG_EXPIRES) != 0 ? read_u64(reader) : 0;
     uint64_t drops = (flags & FLAG_DROPS) != 0 ? read_varint(reader) : 0;
     sibling->type = (flags & FLAG_TYPE) != 0 ? read_string(reader) : SLICE_NONE;
+    sibling->first = (flags & FLAG_FIRST) != 0 ? read_dot(reader) : (struct dot){0};
     sibling->value = sibling->tombstone ? SLICE_NONE : read_string(reader);
     sibling->drops = (uint32_t)drops;
     bool empty_field = ((flags & FLAG_EXPIRES) != 0 && sibling->expires == 0) ||
                        ((flags & FLAG_DROPS) != 0 && drops == 0) ||
-                       ((flags & FLAG_TYPE) != 0 && sibling->type.size == 0);
+                       ((flags & FLAG_TYPE) != 0 && sibling->type.size == 0) ||
+                       ((flags & FLAG_FIRST) != 0 && sibling->first.counter == 0);
     if (empty_field || (flags & ~FLAGS_ALL) != 0 || sibling->policy > POLICY_LWW ||
         sibling->hlc == 0 || sibling->hlc > STAMP_MAX || drops > UINT32_MAX ||
         sibling->type.size > TYPE_SIZE_MAX || sibling->value.size > VALUE_SIZE_MAX ||
@@ -113,8 +122,7 @@ static void parse_version(struct reader *reader, struct version *ret_version)
 {
     const uint8_t *start = reader->at;
     struct sibling *sibling = &ret_version->sibling;
-    sibling->dot.actor = read_u64(reader);
-    sibling->dot.counter = read_varint(reader);
+    sibling->dot = read_dot(reader);
     sibling->context = vector_read(reader);
     if (reader->bad || sibling->dot.counter == 0 || vector_covers(sibling->context, sibling->dot)) {
         reader->bad = true;
@@ -122,6 +130,9 @@ static void parse_version(struct reader *reader, struct version *ret_version)
     }
     const uint8_t *tail = reader->at;
     parse_tail(reader, sibling);
+    if (!reader->bad && sibling->first.counter > 0 &&
+        !vector_covers(sibling->context, sibling->first))
+        reader->bad = true;
     ret_version->bytes = slice_of(start, (size_t)(reader->at - start));
     ret_version->tail = slice_of(tail, (size_t)(reader->at - tail));
     ret_version->in_a = false;
@@ -186,6 +197,7 @@ void sibling_write_tail(const struct sibling *sibling, struct buf *out)
     flags |= sibling->expires != 0 ? FLAG_EXPIRES : 0;
     flags |= sibling->drops != 0 ? FLAG_DROPS : 0;
     flags |= sibling->type.size != 0 ? FLAG_TYPE : 0;
+    flags |= sibling->first.counter != 0 ? FLAG_FIRST : 0;
     write_u64(out, sibling->hlc);
     write_u8(out, (uint8_t)flags);
     if (sibling->expires != 0)
@@ -194,6 +206,10 @@ void sibling_write_tail(const struct sibling *sibling, struct buf *out)
         write_varint(out, sibling->drops);
     if (sibling->type.size != 0)
         write_string(out, sibling->type);
+    if (sibling->first.counter != 0) {
+        write_u64(out, sibling->first.actor);
+        write_varint(out, sibling->first.counter);
+    }
     if (!sibling->tombstone)
         write_string(out, sibling->value);
 }

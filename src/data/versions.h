@@ -53,6 +53,11 @@ void version_write(const struct version *version, struct buf *out);
 /* What follows dot and context. */
 void sibling_write_tail(const struct sibling *sibling, struct buf *out);
 
+/* Is SIBLING a write's second self, which one of VERSIONS overwrote that had seen the first? Only
+ * what is stamped later overwrites it so: a put that is not ordered yet must not take with it what
+ * hides an older, acknowledged version (docs/decisions/0020-a-write-says-its-first-dot.md). */
+bool versions_overwrite(const struct versions *versions, const struct sibling *sibling);
+
 /* Drop from VERSIONS, whose dots are distinct and sorted, all that is obsolete; COVERED is the join
  * of all contexts and histories that take part. Leaves in COVERED what the remaining versions do
  * not cover themselves: the history of the object that they make up. */

@@ -1,7 +1,8 @@
 /* Which versions stay: the rules that make merging commutative, associative and idempotent.
  *
  * Let T be the join of all contexts of all versions that ever took part, dropped ones included.
- * A version stays unless T covers its dot, or it is stamped lww and another one has a higher stamp.
+ * A version stays unless T covers its dot, or it is stamped lww and another one has a higher stamp,
+ * or it is some write's second self and the context of a later stamped one covers the first self.
  * T only grows, and merging joins the T of both sides, so what is obsolete stays obsolete in
  * whatever order objects meet. The contexts of the versions that stay are most of T; the rest, if
  * there is any, is written down as the object's history. There seldom is: a version that covers
@@ -10,6 +11,7 @@
 #include "data/versions.h"
 
 #include "base/rule.h"
+#include "data/vector.h"
 
 #include <stdlib.h>
 
@@ -47,6 +49,37 @@ static void drop_covered(struct versions *versions, const struct history *covere
     versions->count = kept;
 }
 
+bool versions_overwrite(const struct versions *versions, const struct sibling *sibling)
+{
+    if (sibling->first.counter == 0)
+        return false;
+    for (uint32_t i = 0; i < versions->count; i++) {
+        const struct sibling *other = &versions->items[i].sibling;
+        if (stamp_compare(other, sibling) > 0 && vector_covers(other->context, sibling->first))
+            return RULE(REWRITE_KEEPS_NAME);
+    }
+    return false;
+}
+
+/* Who overwrites a second self so has overwritten, if it is one itself, all that its own first self
+ * had: so it does not matter whether it goes in the same pass. */
+static void drop_overwritten_before(struct versions *versions)
+{
+    uint32_t kept = versions->count;
+    while (kept > 0 && !versions_overwrite(versions, &versions->items[kept - 1].sibling))
+        kept--;
+    if (kept == 0)
+        return; /* Nearly always. */
+    struct versions left;
+    versions_init(&left);
+    for (uint32_t i = 0; i < versions->count; i++)
+        if (!versions_overwrite(versions, &versions->items[i].sibling))
+            versions_add(&left, &versions->items[i]);
+    memcpy(versions->items, left.items, left.count * sizeof(*left.items));
+    versions->count = left.count;
+    versions_done(&left);
+}
+
 static void drop_lww_losers(struct versions *versions)
 {
     struct dot latest = versions_latest(versions)->sibling.dot;
@@ -74,6 +107,7 @@ void versions_settle(struct versions *versions, struct history *covered)
         covered->count = 0;
         return;
     }
+    drop_overwritten_before(versions);
     if (RULE(LWW_KEEPS_ONE))
         drop_lww_losers(versions);
     drop_beyond_bound(versions);

@@ -37,6 +37,7 @@ void checks_free(struct checks *checks)
     map_done(&checks->gone);
     mem_free(checks->complete);
     map_done(&checks->versions);
+    map_done(&checks->seconds);
     map_done(&checks->generations);
     map_done(&checks->ballots);
     map_done(&checks->voters);

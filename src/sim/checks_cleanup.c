@@ -38,13 +38,14 @@ static void scan(struct world *world, uint32_t host, uint32_t range,
     (void)host_probe(world->hosts[host], &probe->probe, &op);
 }
 
-static bool held(const struct object *object, struct dot dot)
+static bool held(const struct world *world, uint32_t range, const struct object *object,
+                 struct dot dot)
 {
     bool has = vector_covers(object->history, dot);
     for (uint32_t i = 0; i < object->count && !has; i++) {
         const struct sibling *sibling = &object->siblings[i];
         has = (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter) ||
-              vector_covers(sibling->context, dot);
+              vector_covers(sibling->context, dot) || checks_overwrites(world, range, sibling, dot);
     }
     return has;
 }
@@ -62,7 +63,7 @@ static bool lacks_collected_only(const struct world *world, const struct kept_pr
         return false;
     for (uint32_t i = 0; i < object.count; i++) {
         struct dot dot = object.siblings[i].dot;
-        if (!held(&kept, dot) && !checks_gone(world, mine->range, hash, dot))
+        if (!held(world, mine->range, &kept, dot) && !checks_gone(world, mine->range, hash, dot))
             return false;
     }
     return true;

@@ -31,6 +31,11 @@ void checks_versions(struct world *world, uint32_t range, struct slice bucket, s
         const struct sibling *sibling = &decoded.siblings[i];
         uint64_t name = mix(range, sibling->dot.actor, sibling->dot.counter);
         uint64_t mine = fingerprint(sibling);
+        if (sibling->first.counter > 0 && map_get(&checks->seconds, name) == NULL) {
+            struct second_self *second = arena_alloc(&checks->arena, sizeof(*second));
+            *second = (struct second_self){sibling->first, {sibling->hlc, sibling->dot}};
+            map_put(&checks->seconds, name, second);
+        }
         void *known = map_get(&checks->versions, name);
         if (known == NULL)
             map_put(&checks->versions, name, (void *)(uintptr_t)mine);
@@ -242,13 +247,23 @@ struct complete_probe {
     struct complete_probe *next; /* Of the same look. */
 };
 
-static bool covers(const struct object *object, struct dot dot)
+bool checks_overwrites(const struct world *world, uint32_t range, const struct sibling *sibling,
+                       struct dot dot)
+{
+    const struct second_self *second =
+        map_get(&world->checks->seconds, mix(range, dot.actor, dot.counter));
+    return second != NULL && vector_covers(sibling->context, second->first) &&
+           stamp_after((struct stamp){sibling->hlc, sibling->dot}, second->stamp);
+}
+
+static bool covers(const struct world *world, uint32_t range, const struct object *object,
+                   struct dot dot)
 {
     for (uint32_t i = 0; i < object->count; i++) {
         const struct sibling *sibling = &object->siblings[i];
         if (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter)
             return true;
-        if (vector_covers(sibling->context, dot))
+        if (vector_covers(sibling->context, dot) || checks_overwrites(world, range, sibling, dot))
             return true;
         /* Of versions stamped lww only the highest stays, whether it had seen the others or not. */
         if (sibling->policy == POLICY_LWW)
@@ -282,7 +297,8 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
         return; /* Told already. */
     const struct sibling *made = sibling_of(&object, flight->dot);
     for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
-        if (at->dot.actor == flight->dot.actor && !covers(&object, at->dot) &&
+        if (at->dot.actor == flight->dot.actor &&
+            !covers(world, flight->range.range, &object, at->dot) &&
             !checks_gone(world, flight->range.range, flight->key_hash, at->dot))
             world_violate(world, "ActorHoldsItsPast",
                           "%s makes version %llu of a key of range %u, and does not know version "
@@ -316,7 +332,8 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
     }
     for (const struct owed *owed = mine->owed; owed != NULL; owed = owed->next) {
         ack = owed->ack;
-        if (covers(&object, ack->dot) || checks_gone(world, ack->range, ack->key_hash, ack->dot))
+        if (covers(world, ack->range, &object, ack->dot) ||
+            checks_gone(world, ack->range, ack->key_hash, ack->dot))
             continue;
         world_violate(world, "ReadImpliesComplete",
                       "%s reads slot %u of range %u since epoch %llu, but lacks a version of "

@@ -64,7 +64,13 @@ bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, s
     const struct gone *gone = map_get(&world->checks->gone, key_name(range, key_hash));
     for (; gone != NULL; gone = gone->next)
         if (dot.counter == 0 || same_dot(gone->dot, dot) || vector_covers(gone->context, dot) ||
-            vector_covers(gone->history, dot) || hlc <= gone->lww_hlc)
+            vector_covers(gone->history, dot) || hlc <= gone->lww_hlc ||
+            checks_overwrites(
+                world, range,
+                &(struct sibling){.dot = gone->dot,
+                                  .hlc = stamp_of(world->checks, range, key_hash, gone->dot),
+                                  .context = gone->context},
+                dot))
             return true;
     return false;
 }

@@ -38,6 +38,12 @@ struct flight {
     struct flight *next;
 };
 
+/* Of a version that was written once more. */
+struct second_self {
+    struct dot first;
+    struct stamp stamp;
+};
+
 /* Versions of a key, the one made last first. */
 struct past {
     struct dot dot;
@@ -83,6 +89,7 @@ struct checks {
     uint32_t ranges;
     struct install *installs;   /* Owned, by host, then range. */
     struct map versions;        /* (range, dot) -> fingerprint */
+    struct map seconds;         /* (range, dot of a second self) -> struct second_self */
     struct map generations;     /* (host, generation) -> life + 1 */
     struct map acks;            /* (range, epoch, slot, dot) -> struct slot_ack */
     struct map ballots;         /* (range, epoch, ballot) -> fingerprint of what it proposes */
@@ -145,6 +152,9 @@ void checks_write_sent(struct world *world, uint32_t from, uint32_t to,
                        const struct message *message);
 void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
                                const struct message *message);
+/* Was the version DOT one that was made again, and does SIBLING overwrite it by its first dot? */
+bool checks_overwrites(const struct world *world, uint32_t range, const struct sibling *sibling,
+                       struct dot dot);
 /* HOST has made the version that FLIGHT names, on top of OBJECT's other ones. */
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,
                  struct slice object);

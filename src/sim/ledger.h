@@ -7,9 +7,10 @@
  *                      for those of less than a quorum that began before a node was lost
  *   LaterReadsLater    under newest and lww, a write acknowledged before another began never reads
  *                      as the newer one
- *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more; under
- *                      newest and lww only of what was answered before: a put that is not answered
- *                      yet may be written once more, above one whose writer saw its first self
+ *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more, shown
+ *                      or as a sibling; under newest and lww only of what was answered before: a
+ *                      put that is not answered yet may be written once more, above one whose
+ *                      writer saw its first self
  *   NoResurrection     what a collected version had overwritten is never read again
  *   LwwKeepsOne        of versions stamped lww one is left
  *   NoInventedSibling  every version ever returned was sent, whole, for that key
@@ -52,6 +53,7 @@ struct entry_op {
     uint32_t made_at;     /* Host that made a version of it, + 1, */
     uint32_t made_life;   /* and in which life. */
     struct dot dot;       /* Of the version made, as its answer shows it; counter 0: not known. */
+    struct dot first;     /* The dot that version had before it was written once more. */
     uint64_t hlc;
     uint64_t ttl_ms;      /* PUT: 0 for ever. */
     uint64_t expires;     /* Of the version made. */

@@ -23,6 +23,7 @@ struct losses {
     uint64_t copied_generation;
     bool ran; /* Removed, it ran at the last look. */
     uint64_t last;
+    bool acknowledges; /* The last victim may still run, and tell clients that it stored a write. */
 };
 
 /* ------------------------------------------------------------------------------- The budget. */
@@ -161,6 +162,7 @@ static void remove_victim(struct world *world)
     struct losses *losses = world->losses;
     admin_remove(world, (uint32_t)world_draw(world, 0, world->hosts_count - 1), losses->victim);
     losses->state = LOSS_REMOVED;
+    losses->acknowledges = true;
     admin_join_one(world); /* Perhaps on the very machine. */
 }
 
@@ -256,6 +258,9 @@ static void tick(struct world *world, struct world_event *event)
 {
     struct losses *losses = world->losses;
     world_at(world, event, world->now_us + 20 * MS + world_pause(world, 400 * MS));
+    if (losses->acknowledges)
+        losses->last = world->coverage.events;
+    losses->acknowledges = losses->acknowledges && !host_retired(world->hosts[losses->victim]);
     mark_copy(world);
     note_removed(world);
     switch (losses->state) {
@@ -302,7 +307,7 @@ bool losses_quiet(const struct world *world)
 
 uint64_t losses_last(const struct world *world)
 {
-    return world->losses->last;
+    return world->losses->acknowledges ? world->coverage.events : world->losses->last;
 }
 
 struct losses *losses_new(struct world *world)

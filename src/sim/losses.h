@@ -21,7 +21,8 @@ void losses_start(struct world *world);
 bool losses_over(const struct world *world);
 /* An old copy runs and has not stopped yet: no process may die now, or it would forget. */
 bool losses_quiet(const struct world *world);
-/* The last one happened after so many events of the world; 0: none yet. */
+/* The last one was over after so many events of the world; 0: none yet. Who is removed while it
+ * runs acknowledges writes until it hears of that. */
 uint64_t losses_last(const struct world *world);
 
 #endif
