@@ -72,6 +72,8 @@
     X(TENURE_AFTER_UNCLEAN)                                                                        \
     X(TENURE_AFTER_DAMAGE)                                                                         \
     X(HEALED_BY_K)                                                                                 \
+    X(BAD_NOT_SERVED)                                                                              \
+    X(DAMAGE_RESTS)                                                                                \
     X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \
     X(DEPARTED_STAY_AWAY)                                                                          \

@@ -48,8 +48,10 @@ void coord_stored(struct coord *coord, struct core *core, const struct store_don
 void coord_durable(struct coord *coord, struct core *core, uint64_t token);
 /* The ring has a newer record of RANGE. */
 void coord_record(struct coord *coord, struct core *core, uint32_t range);
-/* The record of a key is damaged here: fetch what was lost from the other slots. */
-void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key);
+/* The record of a key is damaged here: fetch what was lost, in the loss of that NUMBER, from the
+ * other slots. */
+void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key,
+                   uint64_t number);
 /* This node's hint of a key is damaged: once all owners of the key have the same, forget it. */
 void coord_hint_damaged(struct coord *coord, struct core *core, struct slice bucket,
                         struct slice key);

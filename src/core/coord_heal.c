@@ -6,7 +6,11 @@
  *
  * It is a get that asks the others only, answers nobody, and merges the outcome here. A crash, a
  * lost message, a peer that is down: it ends without effect, and the store, which remembers, tells
- * of the key again. Repeated it merges what is merged.
+ * of the key again. Repeated it merges what is merged. Where the record is lost once more
+ * meanwhile, with what was written and acknowledged since, it heals nothing.
+ *
+ * It begins when nobody counts any more what this slot acknowledged before the loss (damage.h):
+ * what the others hold says nothing of a write that is still on its way to them.
  *
  * A damaged hint holds nothing any more that could be delivered. What it is for is what the other
  * copies hold: when all owners of the key were asked and have the same, it is forgotten; when they
@@ -15,10 +19,13 @@
 
 #include "base/rule.h"
 
-enum { HEALS_MAX = 64, HEAL_DEADLINE_MS = 2000 };
+enum {
+    HEALS_MAX = 64,
+    HEAL_DEADLINE_MS = 10000, /* Nobody waits; and clocks that nobody can judge may be far off. */
+};
 
 static void heal(struct coord *coord, struct core *core, struct slice bucket, struct slice key,
-                 bool discards)
+                 uint64_t number, bool discards)
 {
     uint32_t count = 0;
     for (const struct coord_op *op = coord->newest; op != NULL; op = op->older) {
@@ -33,21 +40,23 @@ static void heal(struct coord *coord, struct core *core, struct slice bucket, st
     struct coord_op *op = op_new(coord, core, &request);
     op->heals = true;
     op->discards = discards;
+    op->loss = number;
     op->deadline = hlc_at(core->now.wall_ms + HEAL_DEADLINE_MS);
     op->deadline_us = core->now.us + HEAL_DEADLINE_MS * 1000;
     op->retry_at_us = core->now.us + core->timing.retry_us;
     heal_start(core, op);
 }
 
-void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key)
+void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key,
+                   uint64_t number)
 {
-    heal(coord, core, bucket, key, false);
+    heal(coord, core, bucket, key, number, false);
 }
 
 void coord_hint_damaged(struct coord *coord, struct core *core, struct slice bucket,
                         struct slice key)
 {
-    heal(coord, core, bucket, key, true);
+    heal(coord, core, bucket, key, 0, true);
 }
 
 /* All owners, but for this node: what it owns itself is compared like any replica. */
@@ -104,6 +113,7 @@ void heal_finish(struct core *core, struct coord_op *op)
     store->object = buf_slice(&op->object);
     store->sync = true;
     store->heals = true;
+    store->loss = op->loss;
     store->alone = op->needed == 0;
     get_finish(core, op);
 }

@@ -88,6 +88,7 @@ struct coord_op {
     bool digests;             /* GET, EDIT: digests are asked for first. */
     bool unreadable;          /* GET: our own record is damaged; it may be healed meanwhile. */
     bool heals;               /* GET: asked by nobody; its outcome heals our own record, */
+    uint64_t loss;            /* which was lost in the loss of that number, */
     bool discards;            /* or our hint of the key. */
     bool renewing;            /* PUT: met a damaged record, waits for a new tenure, */
     bool renewed;             /* and has it. */

@@ -155,10 +155,10 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
                                      : "this node's store refused the write"));
         return;
     }
-    /* News to our own clock, unless it is above a version from far ahead, which measures no other
-     * key: the object itself keeps the order of this one. */
+    /* News to our own clock, unless above a version from far ahead: the object keeps its order. */
     (void)core_hlc_seen(core, done->hlc);
     op->hlc = done->hlc;
+    op->renewed = false; /* What is made here may be lost in its turn. */
     take_object(op, done);
     put_write(core, op, done->position);
 }

@@ -353,8 +353,9 @@ static void on_damaged(struct node *node, const struct event *event)
     uint32_t range = range_of(event->damaged.hash, core->ring.bits);
     if (event->damaged.fresh)
         tenure_renew(core, range, &node->registers.tenures_next);
-    if (node->state >= NODE_SYNCING)
-        coord_damaged(&node->coord, core, event->damaged.bucket, event->damaged.key);
+    if (node->state >= NODE_SYNCING && (event->damaged.rested || !RULE(DAMAGE_RESTS)))
+        coord_damaged(&node->coord, core, event->damaged.bucket, event->damaged.key,
+                      event->damaged.number);
 }
 
 static void fire_timers(struct core *core)

@@ -68,12 +68,14 @@ struct store_op {
     uint32_t range;
     uint32_t fork; /* Data of an older (fork, epoch) than installed is refused: ERR_WRONG_EPOCH. */
     uint64_t epoch;
-    bool sync;    /* Its position must be synced although the log mode is `interval`. */
-    bool renewed; /* STORE_UPDATE: the actor is younger than what is known of damage here: write
-                   * although the record may be damaged. */
-    bool heals;   /* STORE_MERGE: with OBJECT (may be empty) a damaged key is whole again; */
-    bool alone;   /* but one of which nothing is left and that nobody else can have had stays
-                   * damaged, for it must not pass for deleted. */
+    bool sync;     /* Its position must be synced although the log mode is `interval`. */
+    bool renewed;  /* STORE_UPDATE: the actor is younger than what is known of damage here: write
+                    * although the record may be damaged. */
+    bool heals;    /* STORE_MERGE: with OBJECT (may be empty) a damaged key is whole again, unless
+                    * its record was lost once more since: */
+    uint64_t loss; /* the number of the loss that is healed, 0: of any; */
+    bool alone;    /* but one of which nothing is left and that nobody else can have had stays
+                    * damaged, for it must not pass for deleted. */
     uint64_t hash;
     struct slice bucket;
     struct slice key;
@@ -224,7 +226,9 @@ struct event {
             uint64_t hash;
             struct slice bucket;
             struct slice key;
-            bool fresh; /* The first news of it in this life of the process. */
+            uint64_t number; /* Of the loss: a record that was written since may be lost too. */
+            bool fresh;      /* The first news of it in this life of the process. */
+            bool rested;     /* It is time to heal it. */
         } damaged;
         struct node_id peer;
     };

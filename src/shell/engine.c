@@ -147,7 +147,9 @@ void engine_damaged(void *arg, const struct store_damage *damage)
     task->event.damaged.hash = damage->hash;
     task->event.damaged.bucket = arena_copy(&batch->effects.arena, damage->bucket);
     task->event.damaged.key = arena_copy(&batch->effects.arena, damage->key);
+    task->event.damaged.number = damage->number;
     task->event.damaged.fresh = damage->fresh;
+    task->event.damaged.rested = damage->rested;
     task->batch = batch;
 }
 

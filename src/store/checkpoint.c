@@ -422,7 +422,7 @@ static void hand_over(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     checkpoint->applying = true;
     checkpoint->retry = false;
-    checkpoint->began_us = store->now_us;
+    checkpoint->began_us = store->engine_us = store->now_us;
     disk_apply(store->disk, checkpoint->items, checkpoint->items_count);
 }
 

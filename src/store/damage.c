@@ -41,6 +41,7 @@ static struct damage *damage_add(struct store *store, uint64_t hash, struct slic
         damages->items = mem_alloc(DAMAGES_MAX * sizeof(struct damage *));
     struct damage *damage = mem_zero(sizeof(*damage));
     damage->hash = hash;
+    damage->number = ++damages->losses;
     buf_append(&damage->path, path);
     damages->items[damages->count++] = damage;
     return damage;
@@ -59,9 +60,18 @@ static void damage_remove(struct store *store, struct damage *damage)
 struct damage *damage_note(struct store *store, uint64_t hash, struct slice path)
 {
     struct damage *damage = damage_find(store, hash, path);
-    if (damage)
+    if (damage && damage->bad)
         return damage;
-    damage = damage_add(store, hash, path);
+    if (damage) {
+        damage->number = ++store->damages.losses;
+        damage->renewed = false;
+        damage->told = 0;
+        damage->tell_us = 0;
+    } else {
+        damage = damage_add(store, hash, path);
+    }
+    if (damage)
+        damage->bad = true;
     store->damages.found += damage != NULL;
     return damage;
 }
@@ -83,6 +93,7 @@ uint64_t damage_mark(struct store *store, struct damage *damage, bool more, bool
     uint8_t key[DAMAGE_MARK];
     struct slice path = buf_slice(&damage->path);
     damage->written = true;
+    damage->bad = false;
     return state_log_own(store, mark_key(path, key), path, more, sync);
 }
 
@@ -150,11 +161,19 @@ int damage_restore(struct store *store, struct slice key, struct slice value)
 
 static void tell(struct store *store, struct damage *damage)
 {
-    struct store_damage news = {.fresh = damage->told == 0 && !damage->renewed};
+    bool first = damage->told == 0;
+    if (first)
+        damage->rest_us = store->engine_us + store->options.rest_us;
+    struct store_damage news = {
+        .number = damage->number,
+        .fresh = first && !damage->renewed,
+        .rested = store->now_us >= damage->rest_us,
+    };
     key_parse(buf_slice(&damage->path), &news.hash, &news.bucket, &news.key);
     uint32_t doublings = MIN(damage->told, (uint32_t)AGAIN_DOUBLINGS);
     damage->told++;
-    damage->tell_us = store->now_us + ((uint64_t)AGAIN_US_MIN << doublings);
+    damage->tell_us =
+        news.rested ? store->now_us + ((uint64_t)AGAIN_US_MIN << doublings) : damage->rest_us;
     store->options.damaged(store->options.arg, &news);
 }
 

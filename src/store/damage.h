@@ -7,6 +7,13 @@
  * (STORE_MERGE with `heals`; the core says what is enough). Until then the host is told of it again
  * and again.
  *
+ * A loss may have to rest first. A coordinator may still count what this node acknowledged and has
+ * lost; what the others hold says nothing of such a write before it is acknowledged or given up.
+ * All that the engine holds was acknowledged before its last transaction, or before this life.
+ *
+ * What was written meanwhile may be lost as well: a loss of its own, with a number of its own. What
+ * was fetched for the earlier one may lack what was lost with the later, and heals nothing.
+ *
  * After a crash: a mark and the object that it belongs to are one group of the log, and one freeze
  * of the checkpoint; damage without a mark is found again by its checksum. */
 #ifndef DAMAGE_H
@@ -22,16 +29,20 @@ enum {
 struct damage {
     uint64_t hash;
     struct buf path;  /* Owned. As in record.h. */
-    bool written;     /* The record is good, but lacks what came before; marked durably. */
+    uint64_t number;  /* Of its last loss. */
+    bool bad;         /* The record is. */
+    bool written;     /* It was written over: it lacks what came before; marked durably. */
     bool renewed;     /* Its writer's actor is younger than the damage. */
     uint32_t told;    /* How often the host heard of it; */
     uint64_t tell_us; /* it does so next at this time. */
+    uint64_t rest_us; /* It may be healed from then on; known once the host was told. */
 };
 
 struct damages {
     struct damage **items; /* Owned. */
     uint32_t count;
-    uint64_t found; /* In all. */
+    uint64_t losses; /* The last number. */
+    uint64_t found;  /* In all. */
     uint64_t healed;
     uint64_t lost; /* Of these, nobody else had any of it. */
 };

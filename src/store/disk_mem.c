@@ -17,14 +17,14 @@ static struct record *record_new(struct slice key, struct slice value)
     struct record *record = mem_alloc(sizeof(*record) + key.size + value.size);
     record->key_size = key.size;
     record->value_size = value.size;
+    record->rotten = false;
     memcpy(record->bytes, key.data, key.size);
     if (value.size > 0)
         memcpy(record->bytes + key.size, value.data, value.size);
     return record;
 }
 
-/* The index of the first record at or after KEY. */
-static uint32_t table_find(const struct table *table, struct slice key)
+uint32_t mem_table_find(const struct table *table, struct slice key)
 {
     uint32_t low = 0;
     uint32_t high = table->count;
@@ -261,7 +261,7 @@ static int mem_get(struct disk *disk, enum disk_table name, struct slice key,
                    struct slice *ret_value)
 {
     const struct table *table = &mem_of(disk)->tables[name];
-    uint32_t index = table_find(table, key);
+    uint32_t index = mem_table_find(table, key);
     if (index == table->count || !slice_equal(record_key(table->records[index]), key))
         return ERR_NOT_FOUND;
     *ret_value = record_value(table->records[index]);
@@ -285,7 +285,7 @@ static int mem_seek(struct disk *disk, enum disk_table table, struct slice key,
 {
     struct disk_mem *mem = mem_of(disk);
     mem->walk_table = table;
-    mem->walk_index = table_find(&mem->tables[table], key);
+    mem->walk_index = mem_table_find(&mem->tables[table], key);
     return mem_next(disk, ret_key, ret_value);
 }
 

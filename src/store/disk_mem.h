@@ -46,12 +46,15 @@ void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int
 void disk_mem_set_total(struct disk *disk, uint64_t total_bytes);
 /* Flip one bit in the value of the record number INDEX (in key order); false if there is none. */
 bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit);
-/* Bit rot: one bit of the value of one object in the engine flips, both as PRNG says. False if
- * there is no object. RET_KEY (may be NULL): the record's key, whose first 8 bytes are the hash;
- * valid until the engine's next transaction. */
-bool disk_mem_rot(struct disk *disk, struct prng *prng, struct slice *ret_key);
+/* The key of that record; valid until the engine's next transaction. */
+struct slice disk_mem_key(const struct disk *disk, enum disk_table table, uint32_t index);
+/* Was a bit of the record of KEY flipped since it was written? */
+bool disk_mem_rotten(const struct disk *disk, enum disk_table table, struct slice key);
 /* Flip one bit of the log. */
 void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit);
+/* Flip one bit, as PRNG says, of what the kernel has of the log and the platter may not have: such
+ * as a loss of power leaves it. False if there is nothing. */
+bool disk_mem_rot_tail(struct disk *disk, struct prng *prng);
 uint32_t disk_mem_count(const struct disk *disk, enum disk_table table);
 
 #endif

@@ -95,6 +95,21 @@ void disk_mem_power_loss(struct disk *disk, struct prng *prng)
     mem_unsynced_forget(mem);
 }
 
+bool disk_mem_rot_tail(struct disk *disk, struct prng *prng)
+{
+    uint64_t count = 0;
+    for (struct unsynced *write = mem_of(disk)->unsynced; write; write = write->next)
+        count++;
+    if (count == 0)
+        return false;
+    struct unsynced *write = mem_of(disk)->unsynced;
+    for (uint64_t at = prng_below(prng, count); at > 0; at--)
+        write = write->next;
+    uint64_t bit = prng_below(prng, write->size * 8);
+    write->bytes[write->size + bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    return true;
+}
+
 void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int error)
 {
     mem_of(disk)->fail_nth[call] = nth;
@@ -114,19 +129,23 @@ bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uin
     struct record *record = mem->tables[table].records[index];
     bit %= record->value_size * 8;
     record->bytes[record->key_size + bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    record->rotten = true;
     return true;
 }
 
-bool disk_mem_rot(struct disk *disk, struct prng *prng, struct slice *ret_key)
+struct slice disk_mem_key(const struct disk *disk, enum disk_table table, uint32_t index)
 {
-    const struct table *table = &mem_of(disk)->tables[DISK_OBJECTS];
-    if (table->count == 0)
-        return false;
-    uint32_t index = (uint32_t)prng_below(prng, table->count);
-    const struct record *record = table->records[index];
-    if (ret_key)
-        *ret_key = record_key(record);
-    return disk_mem_flip(disk, DISK_OBJECTS, index, prng_below(prng, record->value_size * 8));
+    const struct table *records = &mem_of_const(disk)->tables[table];
+    ASSERT(index < records->count);
+    return record_key(records->records[index]);
+}
+
+bool disk_mem_rotten(const struct disk *disk, enum disk_table table, struct slice key)
+{
+    const struct table *records = &mem_of_const(disk)->tables[table];
+    uint32_t index = mem_table_find(records, key);
+    return index < records->count && records->records[index]->rotten &&
+           slice_equal(record_key(records->records[index]), key);
 }
 
 void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit)

@@ -40,6 +40,7 @@ struct unsynced {
 struct record {
     size_t key_size;
     size_t value_size;
+    bool rotten; /* A bit was flipped. */
     uint8_t bytes[];
 };
 
@@ -86,6 +87,8 @@ static inline struct slice record_key(const struct record *record)
     return slice_of(record->bytes, record->key_size);
 }
 
+/* The index of the first record at or after KEY. */
+uint32_t mem_table_find(const struct table *table, struct slice key);
 /* Carry WORK out and make its completion pollable. */
 void mem_work_do(struct disk_mem *mem, const struct work *work);
 /* The oldest of QUEUE, now the caller's; NULL if there is none. */

@@ -85,18 +85,6 @@ static bool is_stale(const struct store *store, const struct store_op *op)
     return op->fork < state->fork || (op->fork == state->fork && op->epoch < state->epoch);
 }
 
-bool store_is_delete(struct store *store, struct slice object)
-{
-    struct object decoded;
-    arena_reset(&store->arena);
-    if (object_decode(object, &store->arena, &decoded) != 0)
-        return false;
-    for (uint32_t i = 0; i < decoded.count; i++)
-        if (!decoded.siblings[i].tombstone)
-            return false;
-    return true;
-}
-
 static int refuse_write(struct store *store, const struct store_op *op)
 {
     if (store->range_bits == 0)
@@ -120,8 +108,7 @@ int store_refuse_read(const struct store *store, const struct store_op *op)
     return op->epoch != 0 && is_stale(store, op) ? ERR_WRONG_EPOCH : 0;
 }
 
-/* --------------------------------------------------------------------- Writing over what is there.
- */
+/* ---------------------------------------------------------------- Writing over what is there. */
 
 /* What the leaf of HASH has to change by when PATH, whose record is damaged, gets DIGEST: the
  * lost record's digest is not known, so the leaf is summed up anew. */
@@ -148,8 +135,9 @@ static int delta_over_bad(struct store *store, uint64_t hash, struct slice path,
 struct manner {
     bool more; /* Others of the group follow. */
     bool sync;
-    bool heals; /* The object holds all that a damaged key has lost, */
-    bool alone; /* but for what only this copy had. */
+    bool heals;    /* The object holds all that a damaged key has lost, */
+    uint64_t loss; /* in this loss of it (0: in any), */
+    bool alone;    /* but for what only this copy had. */
 };
 
 /* Write the draft of ENTRY's new object over FOUND, or cancel it. A damaged record that is written
@@ -246,16 +234,17 @@ static void do_update(struct store *store, const struct store_op *op)
 }
 
 /* Merge ENTRY into what is there. A damaged key that is healed by nothing was nowhere else: it
- * goes, as it would have with the whole disk. Fills in RET's error, position, changed and object.
- */
-static void merge_one(struct store *store, const struct entry *entry, const struct manner *manner,
+ * goes, as with the whole disk. Fills in RET's error, position, changed and object. */
+static void merge_one(struct store *store, const struct entry *entry, struct manner manner,
                       struct store_done *ret)
 {
     struct found found;
     struct slice path = path_make(store, entry->hash, entry->bucket, entry->key);
     ret->error = store_find(store, entry->hash, path, &found);
+    if (ret->error == 0 && found.damage && manner.loss != 0 && manner.loss != found.damage->number)
+        manner.heals = false; /* What was fetched for an earlier loss may lack this one's. */
     bool gone = ret->error == 0 && found.bad && entry->object.size == 0;
-    if (gone && (!manner->heals || manner->alone))
+    if (gone && (!manner.heals || manner.alone))
         ret->error = ERR_UNREADABLE;
     if (ret->error)
         return;
@@ -269,23 +258,23 @@ static void merge_one(struct store *store, const struct entry *entry, const stru
     if (!same && !gone)
         same = collect_keep_away(store, entry, &found, &draft);
     if (!same) {
-        draft_end(store, &draft, &found, entry, manner, ret);
+        draft_end(store, &draft, &found, entry, &manner, ret);
         return;
     }
     log_cancel(&store->log);
     ret->object = found.object;
     ret->position = found.position;
-    if (manner->heals && damage_marked(found.damage))
-        ret->position = damage_heal(store, found.damage, manner->more, manner->sync);
+    if (manner.heals && damage_marked(found.damage))
+        ret->position = damage_heal(store, found.damage, manner.more, manner.sync);
 }
 
 static void do_merge(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
     struct entry entry = {op->hash, op->bucket, op->key, op->object};
-    struct manner manner = {.sync = op->sync, .heals = op->heals, .alone = op->alone};
+    struct manner manner = {false, op->sync, op->heals, op->loss, op->alone};
     if (done.error == 0)
-        merge_one(store, &entry, &manner, &done);
+        merge_one(store, &entry, manner, &done);
     store_finish(store, op, &done);
 }
 
@@ -395,7 +384,7 @@ static void do_chunk(struct store *store, const struct store_op *op)
     int error = 0;
     for (uint32_t i = 0; i < op->batch.entries_count && error == 0; i++) {
         struct store_done one = {0};
-        merge_one(store, &op->batch.entries[i], &(struct manner){.more = true, .sync = true}, &one);
+        merge_one(store, &op->batch.entries[i], (struct manner){.more = true, .sync = true}, &one);
         error = one.error;
         done.changed = done.changed || one.changed;
     }

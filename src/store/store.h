@@ -18,7 +18,9 @@ struct store_damage {
     uint64_t hash;
     struct slice bucket;
     struct slice key;
-    bool fresh; /* It is the first time that this life of the process hears of it. */
+    uint64_t number; /* Of the loss; what heals it names it (step.h). */
+    bool fresh;      /* It is the first time that this life of the process hears of it. */
+    bool rested;     /* It is time to heal it. */
 };
 
 struct store_options {
@@ -28,7 +30,10 @@ struct store_options {
     uint64_t reserve_bytes;    /* Writes are refused below this much free disk. */
     uint64_t scrub_rate;       /* Bytes of the engine that are checked per second; 0: none. */
     uint32_t scrub_interval_s; /* At least so long between the beginnings of two rounds. */
-    uint32_t tree_bits;        /* log2 of the hash tree's leaves; 0: TREE_BITS_DEFAULT. */
+    uint64_t rest_us;   /* Damage is healed no sooner than so long after the engine was written to:
+                         * as long as a request may take, so that nobody counts what this node
+                         * acknowledged and lost. */
+    uint32_t tree_bits; /* log2 of the hash tree's leaves; 0: TREE_BITS_DEFAULT. */
     /* Called for each completed operation; what DONE points to is valid during the call only. */
     void (*done)(void *arg, const struct store_done *done);
     /* Positions up to WRITTEN are in the kernel, up to SYNCED on the disk. */

@@ -135,6 +135,7 @@ struct store {
     uint64_t stop_position; /* Of the STOP record, 0 before. */
     bool failed;
     uint64_t now_us;       /* Of the last poll. */
+    uint64_t engine_us;    /* Of the last transaction of this life, before one of its first poll. */
     uint64_t unsynced_us;  /* When a poll first saw written > synced; 0: it is not. */
     uint64_t told_written; /* What `durable` was told last. */
     uint64_t told_synced;

@@ -113,6 +113,8 @@ bool store_stopped(const struct store *store)
 void store_poll(struct store *store, struct moment now)
 {
     store->now_us = now.us;
+    if (store->engine_us == 0)
+        store->engine_us = now.us;
     take_completions(store);
     if (store->failed)
         return;

@@ -599,30 +599,3 @@ Test(store_damage, checkpoint_waits_for_room)
     cr_assert(rig_has(&rig, "a", "v"));
     rig_end(&rig);
 }
-
-Test(store_damage, rot_strikes_one_record_and_names_it)
-{
-    struct rig rig;
-    struct prng prng;
-    struct slice key;
-    char name[16];
-    prng_init(&prng, 5);
-    rig_start(&rig, 0);
-    cr_assert(!disk_mem_rot(rig.disk, &prng, &key));
-    for (int i = 0; i < 20; i++) {
-        snprintf(name, sizeof(name), "k%d", i);
-        cr_assert_eq(rig_put(&rig, name, "v", 1), 0);
-    }
-    settle(&rig);
-    cr_assert(disk_mem_rot(rig.disk, &prng, &key));
-    uint64_t hash;
-    struct slice bucket;
-    struct slice client_key;
-    cr_assert(key_parse(key, &hash, &bucket, &client_key));
-    for (int i = 0; i < 20; i++) {
-        snprintf(name, sizeof(name), "k%d", i);
-        bool struck = slice_equal(client_key, slice_string(name));
-        cr_assert_eq(rig_submit(&rig, rig_op(STORE_READ, name)), struck ? ERR_UNREADABLE : 0);
-    }
-    rig_end(&rig);
-}
