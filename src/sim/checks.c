@@ -45,6 +45,7 @@ void checks_free(struct checks *checks)
     map_done(&checks->acks);
     map_done(&checks->writes);
     map_done(&checks->sources);
+    map_done(&checks->lost);
     map_done(&checks->hints_taken);
     map_done(&checks->streams);
     map_done(&checks->members);

@@ -17,8 +17,8 @@
  *                       a source reads its copy only once the transfer's record is on its disk
  *   NoOldEpochInstall   no data of an older epoch enters a log after the install of a newer one
  *   ReadImpliesComplete who becomes reader of a slot, or starts again as one, holds all that the
- *                       slot ever acknowledged; of a slot that was rebuilt, what a quorum had
- *                       acknowledged before
+ *                       slot ever acknowledged; of a slot that was rebuilt, and of a key that was
+ *                       healed, what a quorum had acknowledged before
  *   OnlyReadersVote     who votes reads a slot, which nobody does in LEARN, FENCE and REBUILD
  *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves
  *   OneEpochCount       an answer rests on acknowledgements of one epoch
@@ -76,6 +76,11 @@ bool checks_gone_value(const struct world *world, uint32_t range, uint64_t key_h
 /* Was it covered by one that was collected before the event BEGUN? Then nobody may have it. */
 bool checks_returns(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot,
                     uint64_t begun);
+
+/* HOST has found out that it lost what it had of the key of HASH in RANGE. */
+void checks_key_lost(struct world *world, uint32_t host, uint32_t range, uint64_t hash);
+/* And reads it again: has it everything? */
+void checks_key_healed(struct world *world, uint32_t host, uint32_t range);
 
 /* The newest record known to be chosen, NULL if none is. */
 const struct range_record *checks_newest(const struct world *world, uint32_t range);

@@ -2,6 +2,7 @@
 #include "data/vector.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
+#include "sim/rots.h"
 
 /* What HOST is about to delete, asked for just before it does. */
 struct drop_probe {
@@ -16,6 +17,7 @@ struct kept_probe {
     uint32_t host;
     uint32_t reader;
     uint32_t range;
+    uint64_t hash;
     struct slice bucket, key, object; /* In the arena. */
 };
 
@@ -77,7 +79,9 @@ static void on_kept(struct world *world, struct host_probe *probe, const struct 
         done->error == 0 && (object_merge(done->object, mine->object, &merged) & MERGE_SAME_A) != 0;
     buf_done(&merged);
     has = has || (done->error == 0 && lacks_collected_only(world, mine, done->object));
-    if (!has)
+    /* What a reader lost since is healed with what a quorum has. */
+    if (!has && !rots_has(world, mine->reader, mine->hash) &&
+        !checks_lost(world->checks, mine->reader, mine->hash))
         world_violate(world, "CleanupSafe",
                       "%s drops range %u, but %s lacks a version of %.*s/%.*s",
                       world_host_name(mine->host), mine->range, world_host_name(mine->reader),
@@ -118,6 +122,7 @@ static void on_dropped(struct world *world, struct host_probe *probe, const stru
             .host = mine->host,
             .reader = (uint32_t)reader,
             .range = mine->range.range,
+            .hash = entry->hash,
             .bucket = arena_copy(&checks->arena, entry->bucket),
             .key = arena_copy(&checks->arena, entry->key),
             .object = arena_copy(&checks->arena, entry->object),

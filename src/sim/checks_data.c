@@ -4,6 +4,7 @@
 #include "data/vector.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
+#include "sim/rots.h"
 
 static uint64_t mix(uint64_t seed, uint64_t a, uint64_t b)
 {
@@ -119,13 +120,18 @@ static bool writes(const struct range_record *record, uint8_t number, const stru
     return false;
 }
 
+static uint64_t ack_name(uint32_t range, uint64_t epoch, uint8_t slot, struct dot dot)
+{
+    return mix(mix(3, range, epoch), slot, mix(4, dot.actor, dot.counter));
+}
+
 static void acknowledge(struct world *world, uint32_t host, const struct range_epoch *range,
                         uint8_t slot, struct slice bucket, struct slice key, struct dot dot)
 {
     struct checks *checks = world->checks;
     if (range->range >= checks->ranges)
         return;
-    uint64_t name = mix(mix(3, range->range, range->epoch), slot, mix(4, dot.actor, dot.counter));
+    uint64_t name = ack_name(range->range, range->epoch, slot, dot);
     struct slot_ack *ack = map_get(&checks->acks, name);
     if (ack == NULL) {
         ack = arena_zero(&checks->arena, sizeof(*ack));
@@ -180,8 +186,7 @@ static uint32_t slots_acknowledged(const struct world *world, const struct range
     uint32_t count = 0;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         uint8_t slot = record->slots[i].number;
-        uint64_t name =
-            mix(mix(3, record->range, record->epoch), slot, mix(4, dot.actor, dot.counter));
+        uint64_t name = ack_name(record->range, record->epoch, slot, dot);
         const struct slot_ack *ack = map_get(&world->checks->acks, name);
         uint32_t hosts = (ack == NULL ? 0 : ack->hosts) | 1u << coordinator;
         count += writes(record, slot, world, hosts);
@@ -323,6 +328,8 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
     struct complete_probe *mine = (struct complete_probe *)probe;
     const struct slot_ack *ack = mine->owed->ack;
     struct object object;
+    if (done->error == ERR_UNREADABLE && rots_has(world, mine->host, ack->key_hash))
+        return;
     if (done->error < 0 || object_decode(done->object, &world->checks->arena, &object) < 0) {
         world_violate(world, "ReadImpliesComplete", "%s cannot read %.*s/%.*s: %s",
                       world_host_name(mine->host), (int)ack->bucket.size,
@@ -369,6 +376,54 @@ static void owe(struct checks *checks, struct complete_probe **probes, const str
     probe->owed = owed;
 }
 
+void checks_key_lost(struct world *world, uint32_t host, uint32_t range, uint64_t hash)
+{
+    const struct range_record *record = checks_newest(world, range);
+    struct node_id self = host_id(world->hosts[host]);
+    uint32_t lost = 0;
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        if (id_equal(slot->owner, self) || id_equal(slot->target, self))
+            lost |= 1u << slot->number;
+    }
+    for (struct slot_ack *ack = world->checks->complete[range]; ack != NULL; ack = ack->next)
+        if (ack->key_hash == hash) {
+            ack->lost_hosts |= 1u << host;
+            ack->lost_slots |= lost;
+        }
+    map_put(&world->checks->lost, mix(9, host, hash), world->checks);
+}
+
+bool checks_lost(const struct checks *checks, uint32_t host, uint64_t hash)
+{
+    return map_get(&checks->lost, mix(9, host, hash)) != NULL;
+}
+
+void checks_key_healed(struct world *world, uint32_t host, uint32_t range)
+{
+    const struct core *core = node_core(host_node(world->hosts[host]));
+    if (core->holdings != NULL && core->holdings[range].record.epoch > 0)
+        checks_complete(world, host, &core->holdings[range].record);
+}
+
+/* Has the slot NUMBER, last filled from others at epoch FILLED and read by HOST, to have what ACK
+ * says? Of what was before it was filled, or before HOST lost the key, it has what a quorum had.
+ * Where another host of the slot lost the key, nobody knows from whom HOST has its copy: of what
+ * the slot had it has what a quorum had, in any case. */
+static bool is_owed(const struct checks *checks, const struct slot_ack *ack, uint32_t host,
+                    uint8_t number, uint64_t filled)
+{
+    if (ack->epoch < filled || ack->lost_hosts >> host & 1)
+        return ack->slot == QUORUM_OF_SLOTS;
+    if (ack->slot != number)
+        return false;
+    if (!(ack->lost_slots >> number & 1))
+        return true;
+    uint64_t name = ack_name(ack->range, ack->epoch, QUORUM_OF_SLOTS, ack->dot);
+    const struct slot_ack *quorum = map_get(&checks->acks, name);
+    return quorum != NULL && quorum->complete;
+}
+
 void checks_complete(struct world *world, uint32_t host, const struct range_record *record)
 {
     struct checks *checks = world->checks;
@@ -382,9 +437,8 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
     uint64_t filled = checks_filled_at(checks, record, mine->number);
     struct complete_probe *probes = NULL;
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
-        /* Of what was before it was filled from other slots, it has what a quorum had. */
-        bool owed = ack->slot == (ack->epoch < filled ? QUORUM_OF_SLOTS : mine->number);
-        if (ack->complete && owed && ack->epoch <= record->epoch)
+        if (ack->complete && ack->epoch <= record->epoch &&
+            is_owed(checks, ack, host, mine->number, filled))
             owe(checks, &probes, ack);
     }
     for (struct complete_probe *probe = probes; probe != NULL; probe = probe->next) {

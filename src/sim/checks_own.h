@@ -70,6 +70,8 @@ struct slot_ack {
     uint64_t key_hash;
     struct slice bucket, key; /* In the arena. */
     uint32_t hosts;           /* Bits. */
+    uint32_t lost_hosts;      /* Bits: who lost the key's record since, */
+    uint32_t lost_slots;      /* and of which slots they were. */
     bool complete;
     struct slot_ack *next; /* In its range. */
 };
@@ -100,6 +102,7 @@ struct checks {
     struct map members;         /* (node, version) -> fingerprint; (observer, node) -> version */
     struct map writes;          /* (coordinator, life, id, slot) -> struct write_sent */
     struct map sources;         /* (range, transfer) -> bits: slots that sent all they have */
+    struct map lost;            /* (host, key) -> that it lost what it had of the key, once */
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
     struct flight *flights[HOSTS_MAX];
     struct flight *free_flights;
@@ -160,6 +163,9 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
                  struct slice object);
 /* HOST has a record of RANGE in its log: as a reader, has it everything? */
 void checks_complete(struct world *world, uint32_t host, const struct range_record *record);
+
+/* Did HOST ever lose what it had of the key of HASH? */
+bool checks_lost(const struct checks *checks, uint32_t host, uint64_t hash);
 
 /* checks_transfer.c */
 /* FROM sends TO a chunk, or says what it has of a transfer. */

@@ -120,6 +120,12 @@ static const char *name_of_edit(uint32_t index)
     return names[index];
 }
 
+static const char *name_of_rot(uint32_t index)
+{
+    static const char *const names[] = {"found", "healed", "replaced", "tails"};
+    return names[index];
+}
+
 static const char *name_of_install(uint32_t index)
 {
     (void)index;
@@ -154,6 +160,7 @@ static const struct kind {
     {"slots", offsetof(struct coverage, moves_done), 8, name_of_change},
     {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
     {"edits", offsetof(struct coverage, edits), 3, name_of_edit},
+    {"rot", offsetof(struct coverage, rot_found), 4, name_of_rot},
 };
 
 static const uint64_t *counters_of(const struct coverage *coverage, const struct kind *kind)
@@ -194,6 +201,7 @@ enum {
     GOSSIP = 1 << PROFILE_GOSSIP,
     SWARM = 1 << PROFILE_SWARM,
     HINTS = 1 << PROFILE_HINTS,
+    ROT = 1 << PROFILE_ROT,
     STRICT = ALL & ~(SWARM | HINTS),
 };
 
@@ -204,13 +212,13 @@ static const struct exemption {
     int profiles;
     const char *why;
 } exemptions[] = {
-    {"stages", "FENCE", CAUSAL | DISK | HINTS, "no node is lost for good"},
-    {"stages", "REBUILD", CAUSAL | DISK | HINTS, "no node is lost for good"},
-    {"faults", "lost-disk", CAUSAL | DISK | HINTS, "no node is lost for good"},
-    {"faults", "restored", CAUSAL | DISK | HINTS, "no node is lost for good"},
-    {"faults", "removed", CAUSAL | DISK | HINTS, "no node is lost for good"},
-    {"slots", "removed", CAUSAL | DISK | HINTS, "no node is lost for good"},
-    {"slots", "rebuilt", CAUSAL | DISK | HINTS, "no node is lost for good"},
+    {"stages", "FENCE", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
+    {"stages", "REBUILD", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
+    {"faults", "lost-disk", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
+    {"faults", "restored", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
+    {"faults", "removed", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
+    {"slots", "removed", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
+    {"slots", "rebuilt", CAUSAL | DISK | HINTS | ROT, "no node is lost for good"},
     {"messages", "HINT", STRICT, "all requests are strict"},
     {"store", "HINT_UPDATE", STRICT, "all requests are strict"},
     {"store", "HINT_MERGE", STRICT, "all requests are strict"},
@@ -230,9 +238,15 @@ static const struct exemption {
     {"messages", "PREPARE", GOSSIP, "drivers hardly ever change"},
     {"messages", "PROMISE", GOSSIP, "drivers hardly ever change"},
     {"messages", "REFUSED", ALL & ~TRANSFER, "only who comes too early or too late is refused"},
+    {"ways", "weak", ROT, "what one copy had may rot with it"},
     {"edits", "asked", GOSSIP, "it is about gossip"},
     {"edits", "held", GOSSIP, "it is about gossip"},
     {"edits", "unknown", GOSSIP, "it is about gossip"},
+    {"faults", "rot", GOSSIP, "hardly any data"},
+    {"rot", "found", GOSSIP, "hardly any data"},
+    {"rot", "healed", GOSSIP, "hardly any data"},
+    {"rot", "replaced", GOSSIP, "hardly any data"},
+    {"rot", "tails", GOSSIP | CAUSAL, "few lose power while they write"},
 };
 
 static bool exempt(enum profile profile, const char *kind, const char *name)
@@ -265,6 +279,7 @@ uint64_t coverage_worlds(enum profile profile)
     static const uint64_t worlds[PROFILE_COUNT] = {
         [PROFILE_TRANSFER] = 10000, [PROFILE_CAUSAL] = 5000, [PROFILE_DISK] = 2000,
         [PROFILE_GOSSIP] = 1000,    [PROFILE_SWARM] = 200,   [PROFILE_HINTS] = 2000,
+        [PROFILE_ROT] = 5000,
     };
     return worlds[profile];
 }

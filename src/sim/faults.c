@@ -161,6 +161,7 @@ static void strike(struct world *world, enum fault fault, uint32_t host, uint32_
     case FAULT_LOST_DISK: /* losses.c */
     case FAULT_RESTORED:
     case FAULT_REMOVED:
+    case FAULT_ROT: /* rots.c */
         break;
     }
 }

@@ -8,6 +8,10 @@
 /* A round over the little that a simulated disk holds takes a moment. */
 enum { SCRUB_RATE = 1 << 20, SCRUB_INTERVAL_S = 3 };
 
+/* Longer than clients here wait for an answer, however wrong the clocks are by which a request that
+ * is handed on is dropped. */
+enum { REST_US = 4 * 1000 * 1000 };
+
 uint32_t host_index(const struct host *host)
 {
     return host->index;
@@ -199,6 +203,7 @@ void host_start(struct host *host)
         .tree_bits = world->options.tree_bits,
         .scrub_rate = world->options.scrub ? SCRUB_RATE : 0,
         .scrub_interval_s = SCRUB_INTERVAL_S,
+        .rest_us = REST_US,
         .reserve_bytes = host_reserve(world),
         .done = host_on_done,
         .durable = host_on_durable,
@@ -221,6 +226,16 @@ void host_start(struct host *host)
     buf_done(&text);
 }
 
+/* The power goes while the tail of the log is being written: a bit of it may come out wrong. */
+static void rot_tail(struct host *host)
+{
+    struct world *world = host->world;
+    if (world->options.rots == 0 || !world_chance(world, 500000))
+        return;
+    disk_mem_crash(host->disk, &world->prng);
+    world->coverage.rotten_tails += disk_mem_rot_tail(host->disk, &world->prng);
+}
+
 void host_crash(struct host *host, bool power)
 {
     struct world *world = host->world;
@@ -230,6 +245,8 @@ void host_crash(struct host *host, bool power)
     if (world->trace.text)
         trace_line(&world->trace, world->now_us, "%s %s", world_host_name(host->index),
                    power ? "loses power" : "is killed");
+    if (power)
+        rot_tail(host);
     if (power)
         disk_mem_power_loss(host->disk, &world->prng);
     else
@@ -260,6 +277,24 @@ void host_back_up(struct host *host)
     if (host->backup != NULL)
         disk_close(host->backup);
     host->backup = disk_mem_copy(host->disk);
+}
+
+bool host_rot(struct host *host, struct slice *ret_key)
+{
+    struct world *world = host->world;
+    uint32_t count = disk_mem_count(host->disk, DISK_OBJECTS);
+    uint32_t index = count == 0 ? 0 : (uint32_t)world_draw(world, 0, count - 1);
+    if (count == 0)
+        return false;
+    *ret_key = disk_mem_key(host->disk, DISK_OBJECTS, index);
+    if (disk_mem_rotten(host->disk, DISK_OBJECTS, *ret_key))
+        return false;
+    return disk_mem_flip(host->disk, DISK_OBJECTS, index, prng_next(&world->prng));
+}
+
+bool host_rotten(const struct host *host, struct slice key)
+{
+    return disk_mem_rotten(host->disk, DISK_OBJECTS, key);
 }
 
 void host_restore(struct host *host)

@@ -74,6 +74,11 @@ void host_lose_disk(struct host *host);
 /* Copy the disk as it is now, as a backup does; the copy before is forgotten. */
 void host_back_up(struct host *host);
 bool host_backed_up(const struct host *host);
+/* Bit rot: a bit of one record of its database flips, both drawn. RET_KEY is the record's key,
+ * valid until the next transaction. False if it has none that is whole. */
+bool host_rot(struct host *host, struct slice *ret_key);
+/* Has the record of KEY not been written anew since? */
+bool host_rotten(const struct host *host, struct slice key);
 /* While it is down: the copy takes the place of the disk. */
 void host_restore(struct host *host);
 /* Has it run on a restored disk since? */

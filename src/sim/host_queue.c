@@ -1,6 +1,7 @@
 #include "sim/checks.h"
 #include "sim/faults.h"
 #include "sim/host_own.h"
+#include "sim/rots.h"
 #include "wire/frame.h"
 #include "wire/peer.h"
 
@@ -75,6 +76,7 @@ void host_on_failed(void *arg, const char *text)
 void host_on_damaged(void *arg, const struct store_damage *damage)
 {
     struct host *host = arg;
+    rots_told(host->world, host->index, damage);
     struct item *item = host_enqueue(host, ITEM_DAMAGED);
     item->damage = *damage;
     item->damage.bucket = keep(host, damage->bucket);
@@ -308,7 +310,9 @@ static void take(struct host *host, struct item *item)
         event.damaged.hash = item->damage.hash;
         event.damaged.bucket = item->damage.bucket;
         event.damaged.key = item->damage.key;
+        event.damaged.number = item->damage.number;
         event.damaged.fresh = item->damage.fresh;
+        event.damaged.rested = item->damage.rested;
         break;
     case ITEM_LOST:
         event.type = EVENT_PEER_LOST;

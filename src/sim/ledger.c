@@ -7,6 +7,7 @@
 #include "sim/checks.h"
 #include "sim/host.h"
 #include "sim/losses.h"
+#include "sim/rots.h"
 #include "sim/workload.h"
 
 #include <stdio.h>
@@ -351,7 +352,8 @@ void ledger_check_reading(const struct reading *reading)
     for (; at != NULL; at = at->older) {
         if (!is_write(at) || at->state != ENTRY_DONE || at->ended >= op->begun)
             continue;
-        if (!at->strong && (!op->final || at->begun <= losses_last(reading->world)))
+        uint64_t lost = MAX(losses_last(reading->world), rots_last(reading->world));
+        if (!at->strong && (!op->final || at->begun <= lost))
             continue;
         check_included(reading, at);
         if (at->policy != POLICY_SIBLINGS && at->strong)

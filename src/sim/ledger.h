@@ -4,7 +4,8 @@
  *   AckedVisible       a strict quorum read returns at least the last write acknowledged before it
  *                      began, or what follows it (log mode always; and any fault)
  *   NoAckedWriteLost   the same at the end of the world for writes of any w, read with r=all; but
- *                      for those of less than a quorum that began before a node was lost
+ *                      for those of less than a quorum that began before a node was lost, or a
+ *                      record
  *   LaterReadsLater    under newest and lww, a write acknowledged before another began never reads
  *                      as the newer one
  *   NoDeletedReturns   what an acknowledged put or delete had seen is not returned any more, shown

@@ -4,6 +4,7 @@
 #include "sim/checks.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
+#include "sim/rots.h"
 #include "sim/workload.h"
 
 enum { MS = 1000 };
@@ -68,7 +69,8 @@ static bool may_lose(const struct world *world, uint32_t victim)
     uint32_t staying = 0;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         staying += i != victim && (takes_part(world, i) || host_lives(world->hosts[i]) == 0);
-    if (!takes_part(world, victim) || staying < world->options.copies)
+    if (!takes_part(world, victim) || staying < world->options.copies ||
+        !rots_spare_others(world, victim))
         return false;
     struct node_id id = host_id(world->hosts[victim]);
     for (uint32_t range = 0; range < 1u << world->options.range_bits; range++) {

@@ -16,8 +16,9 @@ enum profile {
     PROFILE_GOSSIP,       /* Many nodes, joins and settings, hardly any data. */
     PROFILE_SWARM,        /* A bit of everything, more of it. */
     PROFILE_HINTS,        /* Sloppy requests, long faults, fallbacks with little room. */
+    PROFILE_ROT,          /* Few keys, small memtables, records that go bad again and again. */
 };
-enum { PROFILE_COUNT = PROFILE_HINTS + 1 };
+enum { PROFILE_COUNT = PROFILE_ROT + 1 };
 
 enum fault {
     FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */
@@ -33,8 +34,9 @@ enum fault {
     FAULT_LOST_DISK, /* A node never comes back; another one takes its place. */
     FAULT_RESTORED,  /* It comes back with an older copy of its disk. */
     FAULT_REMOVED,   /* It is removed while it runs. */
+    FAULT_ROT,       /* A record of its database goes bad (rots.h). */
 };
-enum { FAULT_COUNT = FAULT_REMOVED + 1 };
+enum { FAULT_COUNT = FAULT_ROT + 1 };
 
 struct sim_options {
     uint64_t seed;
@@ -84,6 +86,8 @@ struct sim_options {
     uint64_t fault_us_max;          /* Of one that ends. */
     uint32_t faults[FAULT_COUNT];   /* Weights. */
     uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
+    uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
+    uint64_t rot_us;                /* Mean, between two of them. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */

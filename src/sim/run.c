@@ -7,6 +7,7 @@
 #include "sim/faults.h"
 #include "sim/host.h"
 #include "sim/losses.h"
+#include "sim/rots.h"
 #include "sim/workload.h"
 
 #include <stdio.h>
@@ -228,7 +229,7 @@ static bool horizons_advanced(const struct world *world)
 static bool converged(struct world *world)
 {
     return horizons_advanced(world) && workload_idle(world) && edits_idle(world) &&
-           losses_over(world) && admin_settled(world) && rings_equal(world) &&
+           losses_over(world) && rots_over(world) && admin_settled(world) && rings_equal(world) &&
            hints_delivered(world, NULL) && replicas_equal(world, NULL);
 }
 
@@ -242,6 +243,7 @@ static void judge_convergence(struct world *world, const char *when)
     struct buf text = {0};
     admin_describe(world, &text);
     workload_describe(world, &text);
+    rots_describe(world, &text);
     describe_states(world, &text);
     bool settled = losses_over(world) && admin_settled(world);
     const char *invariant = !settled                         ? "TransferTerminates"
@@ -249,6 +251,7 @@ static void judge_convergence(struct world *world, const char *when)
                             : !workload_idle(world)          ? "RequestsAnswered"
                             : !edits_idle(world)             ? "RequestsAnswered"
                             : !hints_delivered(world, &text) ? "HintResolves"
+                            : !rots_over(world)              ? "DamageHeals"
                             : !replicas_equal(world, &text)  ? "ReplicasConverge"
                             : !horizons_advanced(world)      ? "HorizonAdvances"
                                                              : "Available";
@@ -276,6 +279,7 @@ static void live(struct world *world)
     faults_start(world);
     admin_start(world);
     losses_start(world);
+    rots_start(world);
     world_run(world, world->now_us + world->options.safety_us_max, issued);
     if (world_broken(world))
         return;

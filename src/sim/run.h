@@ -5,6 +5,7 @@
  *
  *   TransferTerminates  no slot is on its way and the newest plan has no move left
  *   RingConverges       all nodes have equal rings, members and settings
+ *   DamageHeals         no key is damaged any more
  *   ReplicasConverge    the readers of a range hold the same, by their hash trees
  *   RequestsAnswered    every client has its answer
  *   Available           every key can be read with r=all

@@ -8,6 +8,7 @@
 #include "sim/host.h"
 #include "sim/losses.h"
 #include "sim/network.h"
+#include "sim/rots.h"
 #include "sim/workload.h"
 
 #include <stdarg.h>
@@ -36,6 +37,7 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
     world->admin = admin_new(world);
     world->faults = faults_new(world);
     world->losses = losses_new(world);
+    world->rots = rots_new(world);
 }
 
 void world_done(struct world *world)
@@ -43,6 +45,7 @@ void world_done(struct world *world)
     /* What is in the queue lies in what is freed next. */
     for (struct heap_node *node; (node = heap_peek(&world->queue)) != NULL;)
         heap_remove(&world->queue, node);
+    rots_free(world->rots);
     losses_free(world->losses);
     faults_free(world->faults);
     admin_free(world->admin);

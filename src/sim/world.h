@@ -42,6 +42,7 @@ struct world {
     struct network *network;   /* Owned. */
     struct faults *faults;     /* Owned. */
     struct losses *losses;     /* Owned. */
+    struct rots *rots;         /* Owned. */
     struct workload *workload; /* Owned. */
     struct edits *edits;       /* Owned. */
     struct admin *admin;       /* Owned. */
