@@ -14,7 +14,7 @@ struct reader {
     bool bad;
 };
 
-/* Fixed integers at any address. Written out byte by byte, these become one load or store. */
+/* Fixed integers at any address. Byte by byte a load becomes one instruction, but no store does. */
 static inline uint32_t load_u32(const uint8_t *at)
 {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
@@ -28,22 +28,16 @@ static inline uint64_t load_u64(const uint8_t *at)
 
 static inline void store_u32(uint8_t *at, uint32_t value)
 {
-    at[0] = (uint8_t)value;
-    at[1] = (uint8_t)(value >> 8);
-    at[2] = (uint8_t)(value >> 16);
-    at[3] = (uint8_t)(value >> 24);
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+        value = __builtin_bswap32(value);
+    memcpy(at, &value, sizeof(value));
 }
 
 static inline void store_u64(uint8_t *at, uint64_t value)
 {
-    at[0] = (uint8_t)value;
-    at[1] = (uint8_t)(value >> 8);
-    at[2] = (uint8_t)(value >> 16);
-    at[3] = (uint8_t)(value >> 24);
-    at[4] = (uint8_t)(value >> 32);
-    at[5] = (uint8_t)(value >> 40);
-    at[6] = (uint8_t)(value >> 48);
-    at[7] = (uint8_t)(value >> 56);
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+        value = __builtin_bswap64(value);
+    memcpy(at, &value, sizeof(value));
 }
 
 /* Big-endian, for keys that must sort by number. */

@@ -44,7 +44,14 @@ static void sift_down(struct heap *heap, size_t at)
 
 void heap_set(struct heap *heap, struct heap_node *node, uint64_t time)
 {
-    heap_remove(heap, node);
+    if (node->index != 0) {
+        ASSERT(node->index <= heap->count && heap->nodes[node->index - 1] == node);
+        node->time = time;
+        node->order = heap->next_order++;
+        sift_up(heap, node->index - 1);
+        sift_down(heap, node->index - 1);
+        return;
+    }
     if (heap->count == heap->capacity) {
         heap->capacity = MAX(heap->capacity * 2, (size_t)16);
         heap->nodes = mem_grow(heap->nodes, heap->capacity * sizeof *heap->nodes);
