@@ -78,6 +78,7 @@ struct coord_op {
     struct dot dot;    /* PUT: of the version that stands. */
     struct dot first;  /* PUT: while it is written once more, and since: of the one before. */
     bool local;        /* PUT: durable here. GET: our own object is merged. */
+    bool left;         /* PUT: this node was no writer since, and may have dropped its copy. */
     bool rewritten;    /* PUT: written once more to read as the latest. */
     struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */
     uint8_t acked[SLOTS_MAX]; /* PUT, EDIT: bits by writer; index as in the record. */

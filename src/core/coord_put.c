@@ -159,6 +159,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     (void)core_hlc_seen(core, done->hlc);
     op->hlc = done->hlc;
     op->renewed = false; /* What is made here may be lost in its turn. */
+    op->left = false;
     take_object(op, done);
     put_write(core, op, done->position);
 }
@@ -178,6 +179,7 @@ void put_write(struct core *core, struct coord_op *op, uint64_t position)
 void put_restart(struct core *core, struct coord_op *op)
 {
     op->epoch = range_epoch_of(op_record(core, op));
+    op->left = op->left || record_slot_written_by(op_record(core, op), core->self) == NULL;
     if (RULE(ACKS_OF_ONE_EPOCH))
         memset(op->acked, 0, sizeof(op->acked));
     stands_reset(op);
@@ -199,11 +201,12 @@ static void send_write(struct core *core, struct coord_op *op, struct node_id no
 }
 
 /* For an operation that was stored before a newer record was installed: what is in our log stays
- * ours under every later record that names us a writer, so our own acknowledgement carries over. */
+ * ours while every record names us a writer, so our own acknowledgement carries over. Once one did
+ * not, the clean-up may have dropped it. */
 static void mark_local(const struct core *core, struct coord_op *op, uint32_t slot, uint32_t writer,
                        struct node_id node)
 {
-    if (op->local && !op->fallback && id_equal(node, core->self))
+    if (op->local && !op->left && !op->fallback && id_equal(node, core->self))
         op->acked[slot] |= (uint8_t)(1u << writer);
 }
 
