@@ -181,12 +181,13 @@ static bool is_known(const struct world *world, uint32_t host_removed)
     return false;
 }
 
-/* Somebody who was removed, and only those knew who have been lost since: as far as the others know
- * it is a member that is down. */
+/* Somebody who was removed, or has left, and only those knew who have been lost since: as far as the
+ * others know it is a member that is down. */
 static bool forgotten(const struct world *world, uint32_t *ret_host)
 {
     for (uint32_t i = 0; i < world->hosts_count; i++) {
-        if (!admin_removed(world, i) || is_known(world, i))
+        bool left = admin_leaving(world, i) && host_retired(world->hosts[i]);
+        if (!(left || admin_removed(world, i)) || is_known(world, i))
             continue;
         *ret_host = i;
         return true;
