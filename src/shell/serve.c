@@ -165,7 +165,7 @@ static int open_store(struct server *server)
         .log_interval_ms = (uint32_t)config->log_interval_ms,
         .reserve_bytes = config->reserve_bytes,
         .scrub_rate = config->scrub_rate,
-        .rest_us = (uint64_t)REQUEST_MS_MAX * 1000,
+        .rest_us = config->deadline_ms_max * 1000,
         .scrub_interval_s = (uint32_t)(config->scrub_interval_ms / 1000),
     };
     int result = disk_posix_open(&disk_options, &server->disk, &server->error);

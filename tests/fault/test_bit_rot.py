@@ -14,7 +14,7 @@ class BitRot(ClusterTest):
     ROTTEN = 60
 
     def start(self, *scrub):
-        options = ("--map-size", "4G", "--ranges", "64", *scrub)
+        options = ("--map-size", "4G", "--ranges", "64", "--max-deadline", "5s", *scrub)
         self.a = self.cluster.add("a", *options, create=True)
         self.b = self.cluster.add("b", *options)
         self.c = self.cluster.add("c", *options)
@@ -57,7 +57,7 @@ class BitRot(ClusterTest):
             return (self.b.metric("kvring_store_healed_records_total") >= count and
                     self.b.metric("kvring_store_damaged_records") == 0)
 
-        # After a start it takes as long as the longest request.
+        # After a start it takes as long as the longest request (--max-deadline).
         wait_for("the damaged records to be healed", healed, patience=3 * PATIENCE_S)
 
     def assert_whole(self, rotten):

@@ -61,6 +61,15 @@ class Hints(ClusterTest):
                     found = [sibling["value"] for sibling in answer["siblings"]]
                     self.assertEqual(found, [value], f"{key} at {node.name}")
 
+    def all_copies_read(self):
+        try:
+            self.read_all(self.cluster.nodes, strict=True, r="all")
+            return True
+        except RpcError as error:
+            if error.code != "UNAVAILABLE":
+                raise
+            return False
+
     def hints(self):
         return json.loads(self.admin("hints", "--json", nodes=self.alive()))["nodes"]
 
@@ -133,7 +142,7 @@ class Hints(ClusterTest):
             self.read_all(self.cluster.nodes[:1], strict=True)
 
     def test_damaged_hints_are_forgotten_once_all_owners_have_the_key(self):
-        self.grow("--scrub-rate", "0")
+        self.grow("--scrub-rate", "0", "--max-deadline", "2s")
         self.kill("e")
         answers = self.put_all(200, "kept by others")
         self.assertEqual(answers["sloppy"] + answers["owners"], 200)
@@ -157,7 +166,7 @@ class Hints(ClusterTest):
         wait_for("the damaged hints to be forgotten",
                  lambda: keeper.metric("kvring_hint_unreadable") == 0)
         self.wait_delivered()
-        self.read_all(self.cluster.nodes, strict=True, r="all")
+        wait_for("its own copies to be healed", self.all_copies_read)
         # Nothing holds the node any more.
         self.admin("leave", keeper.name, "--yes", "--wait")
         wait_for("it to have left", lambda: keeper.process.poll() is not None)
