@@ -181,8 +181,8 @@ static bool is_known(const struct world *world, uint32_t host_removed)
     return false;
 }
 
-/* Somebody who was removed, or has left, and only those knew who have been lost since: as far as the
- * others know it is a member that is down. */
+/* Somebody who was removed, or has left, and only those knew who have been lost since: as far as
+ * the others know it is a member that is down. */
 static bool forgotten(const struct world *world, uint32_t *ret_host)
 {
     for (uint32_t i = 0; i < world->hosts_count; i++) {
