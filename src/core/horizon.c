@@ -154,11 +154,11 @@ int horizons_restore(struct horizons *horizons, struct core *core, uint32_t rang
     return 0;
 }
 
-static void cell_store(struct core *core, uint32_t range, uint64_t horizon, uint64_t token)
+void horizon_cell_store(struct core *core, uint32_t range, uint64_t stands, uint64_t horizon,
+                        uint64_t token)
 {
-    const struct holding *holding = &core->holdings[range];
     struct meta *meta = core_alloc(core, sizeof(*meta));
-    *meta = horizon_cell(core, range, holding->horizon, holding->stands);
+    *meta = horizon_cell(core, range, core->holdings[range].horizon, stands);
     struct store_op *op = core_store(core, STORE_META, token);
     op->range = range;
     op->sync = true;
@@ -206,7 +206,7 @@ void horizon_take(struct horizons *horizons, struct core *core, const struct ran
     core->hlc = MAX(core->hlc, horizon);
     uint64_t token;
     horizon_wait_add(horizons, HORIZON_WAIT_CELL, range, peer, &token);
-    cell_store(core, range->range, horizon, token);
+    horizon_cell_store(core, range->range, holding->stands, horizon, token);
 }
 
 static void say_taken(struct core *core, const struct range_epoch *range, struct node_id to)
@@ -263,7 +263,7 @@ void horizons_dropped(struct horizons *horizons, struct core *core, uint32_t ran
     uint64_t token;
     struct range_epoch none = {.range = range};
     horizon_wait_add(horizons, HORIZON_WAIT_GONE, &none, NODE_NONE, &token);
-    cell_store(core, range, 0, token);
+    horizon_cell_store(core, range, 0, 0, token);
 }
 
 void horizons_brought(struct horizons *horizons, struct core *core, uint32_t range)

@@ -98,13 +98,7 @@ void pass_stored(struct horizons *horizons, struct core *core, const struct stor
         horizon_wait_add(horizons, HORIZON_WAIT_STANDS, &epoch, NODE_NONE, &token);
     wait->horizon = horizons->pass_horizon;
     horizons->pass_ended = true;
-    struct meta *meta = core_alloc(core, sizeof(*meta));
-    *meta = horizon_cell(core, range, core->holdings[range].horizon, horizons->pass_horizon);
-    struct store_op *op = core_store(core, STORE_META, token);
-    op->range = range;
-    op->sync = true;
-    op->batch.metas = meta;
-    op->batch.metas_count = 1;
+    horizon_cell_store(core, range, horizons->pass_horizon, 0, token);
 }
 
 void pass_stands(struct horizons *horizons, struct core *core, const struct horizon_wait *wait)

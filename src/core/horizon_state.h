@@ -49,6 +49,10 @@ void horizon_wait_free(struct horizon_wait *wait);
 const struct range_record *horizon_record(const struct core *core, const struct range_epoch *range);
 /* A digest of the lives of RECORD's readers, as this node knows them. */
 uint64_t horizon_lives(const struct core *core, const struct range_record *record);
+/* Write down the horizon of RANGE and where its tree STANDS, synced; HORIZON, unless 0, is what the
+ * store keeps away from then on. */
+void horizon_cell_store(struct core *core, uint32_t range, uint64_t stands, uint64_t horizon,
+                        uint64_t token);
 /* Take HORIZON on for RANGE; PEER, if any, is told once it is durable. */
 void horizon_take(struct horizons *horizons, struct core *core, const struct range_epoch *range,
                   uint64_t horizon, struct node_id peer);

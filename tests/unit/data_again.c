@@ -1,39 +1,7 @@
 /* Versions that were made again, and say their first dot. */
 #include "base/bytes.h"
 #include "base/error.h"
-#include "data/object.h"
-
-#include <criterion/criterion.h>
-
-static struct slice text(const char *string)
-{
-    return slice_string(string);
-}
-
-static struct update update_of(uint64_t actor, uint64_t counter, enum policy policy)
-{
-    return (struct update){.dot = {actor, counter},
-                           .hlc = 1000 + counter,
-                           .policy = policy,
-                           .blind = true,
-                           .value = slice_string("value")};
-}
-
-static void apply(struct buf *object, const struct update *update)
-{
-    struct buf out = {0};
-    cr_assert_eq(object_update(buf_slice(object), update, &out, NULL), 0);
-    buf_done(object);
-    *object = out;
-}
-
-static void merge_into(struct buf *object, struct slice other)
-{
-    struct buf out = {0};
-    object_merge(buf_slice(object), other, &out);
-    buf_done(object);
-    *object = out;
-}
+#include "object_rig.h"
 
 /* One write under two dots, D1 and later D2; S, whose acknowledgement made it necessary; E, of a
  * client that had read D1. In whatever order they meet: who overwrote D1 has overwritten D2. */

@@ -7,38 +7,9 @@
 #include "base/prng.h"
 #include "data/object.h"
 #include "data/vector.h"
+#include "object_rig.h"
 
 #include <criterion/criterion.h>
-
-static struct slice text(const char *string)
-{
-    return slice_string(string);
-}
-
-static struct update update_of(uint64_t actor, uint64_t counter, enum policy policy)
-{
-    return (struct update){.dot = {actor, counter},
-                           .hlc = 1000 + counter,
-                           .policy = policy,
-                           .blind = true,
-                           .value = slice_string("value")};
-}
-
-static void apply(struct buf *object, const struct update *update)
-{
-    struct buf out = {0};
-    cr_assert_eq(object_update(buf_slice(object), update, &out, NULL), 0);
-    buf_done(object);
-    *object = out;
-}
-
-static void merge_into(struct buf *object, struct slice other)
-{
-    struct buf out = {0};
-    object_merge(buf_slice(object), other, &out);
-    buf_done(object);
-    *object = out;
-}
 
 /* The layout of object.h once more, written down independently. */
 static void encode(const struct object *object, struct buf *out)
