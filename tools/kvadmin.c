@@ -88,6 +88,7 @@ static const struct cli_option bucket_options[] = {
 static const struct cli_option repair_options[] = {
     {"range", 0, "N", "only this range, or N-M"},
     {"node", 0, "NODE", "only the copies of this node, with all others"},
+    {"bucket", 0, "NAME", "only the keys of this bucket; all else follows in the background"},
     {"wait", 0, NULL, "until they were found equal"},
     DRY_RUN,
     {0},

@@ -282,6 +282,10 @@ struct message {
             uint64_t to;
             uint64_t horizon;    /* Where the sender's tree stands. */
             uint64_t generation; /* Of the sender's life. */
+            /* Of a walk through one bucket, which each answer repeats: its id, and the bucket of
+             * which alone keys are listed. COMPARE: `from` is where the walk has come to. */
+            uint64_t walk;       /* 0: none, */
+            struct slice bucket; /* and empty. */
         } compare;               /* COMPARE, LEAVES, OBJECTS */
         struct {
             uint8_t kind; /* enum roots_kind */

@@ -117,6 +117,7 @@ void node_repair(const struct node *node, struct repair_status *ret_status)
                                          .bytes = core->pace.total,
                                          .slowed = core->pace.slowed};
     repairs_asked(repairs, core, &ret_status->asked, &ret_status->unreachable);
+    ret_status->bucket = repairs_bucket(repairs);
 }
 
 uint32_t node_repair_preview(const struct node *node, const struct repair_choice *choice)

@@ -200,9 +200,10 @@ static struct comparing *comparing_find(struct repairs *repairs, uint32_t range,
     return NULL;
 }
 
-/* Compare RANGE with the reader of slot NUMBER. False if there is none to compare with now. */
+/* Compare RANGE, of a walk from hash FROM on, with the reader of slot NUMBER. False if there is
+ * none to compare with now. */
 static bool begin(struct repairs *repairs, struct core *core, struct comparing *unused,
-                  uint32_t range, uint8_t number)
+                  uint32_t range, uint8_t number, uint64_t from)
 {
     const struct range_record *record = &core->holdings[range].record;
     const struct slot *slot = record_slot(record, number);
@@ -212,10 +213,15 @@ static bool begin(struct repairs *repairs, struct core *core, struct comparing *
         holding->stands != holding->horizon)
         return false;
     *unused = (struct comparing){.peer = peer, .range = range, .touched_us = core->now.us};
+    unused->walks = repairs->walked.bits[range] >> number & 1;
+    unused->from = unused->walks ? from : 0;
     pace_take(&core->pace, core->now.us, peer, PACE_MESSAGE_COST);
     struct range_epoch epoch = range_epoch_of(record);
     uint64_t token;
-    repair_wait_add(repairs, WAIT_ROOT, &epoch, peer, &token);
+    struct repair_wait *wait = repair_wait_add(repairs, WAIT_ROOT, &epoch, peer, &token);
+    wait->from = unused->from;
+    if (unused->walks)
+        wait->walk = repairs->walk;
     uint64_t *prefix = core_alloc(core, sizeof(*prefix));
     *prefix = range;
     repair_ask_tree(core, token, prefix, 1, core->ring.bits);
@@ -236,7 +242,7 @@ static bool begin_range(struct repairs *repairs, struct core *core, struct compa
         if (!id_none(reader) && comparing_find(repairs, range, reader) != NULL)
             continue;
         repair_set_remove(&repairs->differs, range, bit);
-        if (begin(repairs, core, unused, range, (uint8_t)number))
+        if (begin(repairs, core, unused, range, (uint8_t)number, 0))
             return true;
         if (!id_none(reader) && !id_equal(reader, core->self))
             repair_set_add(&repairs->dirty, range, bit);
@@ -244,20 +250,31 @@ static bool begin_range(struct repairs *repairs, struct core *core, struct compa
     return false;
 }
 
-/* The next range that differs. False if there is none now, or the pace does not allow it. */
-static bool begin_next(struct repairs *repairs, struct core *core, struct comparing *unused)
+/* The next range that differs, of those in AMONG. False if there is none now. */
+static bool begin_among(struct repairs *repairs, struct core *core, struct comparing *unused,
+                        const struct repair_set *among)
 {
     struct repair_set *set = &repairs->differs;
     uint32_t ranges = ring_ranges(&core->ring);
-    uint32_t looks = pace_free(&core->pace, core->now.us) ? MIN(ranges, (uint32_t)LOOKS_MAX) : 0;
+    uint32_t looks = among->count > 0 ? MIN(ranges, (uint32_t)LOOKS_MAX) : 0;
     for (uint32_t looked = 0; looked < looks && set->count > 0; looked++) {
         uint32_t range = set->cursor++ % ranges;
         if (set->bits[range] != 0 && !repair_is_comparer(core, range))
             repair_set_remove(set, range, UINT8_MAX);
-        if (set->bits[range] != 0 && begin_range(repairs, core, unused, range))
+        if ((set->bits[range] & among->bits[range]) != 0 &&
+            begin_range(repairs, core, unused, range))
             return true;
     }
     return false;
+}
+
+/* The next range that differs; what is walked through first. False if there is none now, or the
+ * pace does not allow it. */
+static bool begin_next(struct repairs *repairs, struct core *core, struct comparing *unused)
+{
+    return pace_free(&core->pace, core->now.us) &&
+           (begin_among(repairs, core, unused, &repairs->walked) ||
+            begin_among(repairs, core, unused, &repairs->differs));
 }
 
 /* One page of a range was exchanged, and there may be more: at once, or when the pace allows it. */
@@ -271,7 +288,7 @@ static void go_on(struct repairs *repairs, struct core *core, struct comparing *
         return;
     }
     comparing->peer = NODE_NONE;
-    if (slot != NULL && begin(repairs, core, comparing, was.range, slot->number))
+    if (slot != NULL && begin(repairs, core, comparing, was.range, slot->number, was.from))
         comparing->rounds = was.rounds;
     else
         repair_set_add(&repairs->dirty, was.range, repair_bit_of(core, was.range, was.peer));
@@ -305,24 +322,54 @@ static void tick(struct core *core, void *machine, struct timer *timer)
     repair_schedule(repairs, core);
 }
 
-void repair_finish(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer,
-                   bool again)
+static void begin_another(struct repairs *repairs, struct core *core, struct comparing *comparing)
+{
+    comparing->peer = NODE_NONE;
+    if (!begin_next(repairs, core, comparing))
+        repair_schedule(repairs, core);
+}
+
+/* The comparison that is on its way, unless it is another one: that was given up. */
+static struct comparing *comparing_of(struct repairs *repairs, uint32_t range, struct node_id peer,
+                                      uint64_t walk)
 {
     struct comparing *comparing = comparing_find(repairs, range, peer);
+    uint64_t present = comparing != NULL && comparing->walks ? repairs->walk.id : 0;
+    return present == walk ? comparing : NULL;
+}
+
+void repair_finish(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer,
+                   uint64_t walk)
+{
+    struct comparing *comparing = comparing_of(repairs, range, peer, walk);
     if (comparing == NULL)
         return;
-    if (again && ++comparing->rounds < ROUNDS_MAX) {
+    uint8_t bit = repair_bit_of(core, range, peer);
+    repair_set_remove(comparing->walks ? &repairs->walked : &repairs->asked, range, bit);
+    if (comparing->walks) /* What differs beside the bucket. */
+        repair_set_add(&repairs->dirty, range, bit);
+    begin_another(repairs, core, comparing);
+}
+
+void repair_turn(struct repairs *repairs, struct core *core, const struct repair_wait *wait)
+{
+    uint32_t range = wait->range.range;
+    struct comparing *comparing = comparing_of(repairs, range, wait->peer, wait->walk.id);
+    if (comparing == NULL)
+        return;
+    if (comparing->walks && wait->to >= range_last(range, core->ring.bits)) {
+        repair_finish(repairs, core, range, wait->peer, wait->walk.id);
+        return;
+    }
+    if (comparing->walks)
+        comparing->from = MAX(comparing->from, wait->to + 1);
+    if (comparing->walks || ++comparing->rounds < ROUNDS_MAX) {
         go_on(repairs, core, comparing);
         return;
     }
-    uint8_t bit = repair_bit_of(core, range, peer);
-    comparing->peer = NODE_NONE;
-    if (again)
-        repair_set_add(&repairs->dirty, range, repairs->asked.bits[range] & bit);
-    else
-        repair_set_remove(&repairs->asked, range, bit);
-    if (!begin_next(repairs, core, comparing))
-        repair_schedule(repairs, core);
+    uint8_t asked = repairs->asked.bits[range] & repair_bit_of(core, range, wait->peer);
+    repair_set_add(&repairs->dirty, range, asked);
+    begin_another(repairs, core, comparing);
 }
 
 void repair_news(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer)
@@ -331,6 +378,8 @@ void repair_news(struct repairs *repairs, struct core *core, uint32_t range, str
     repair_set_add(&repairs->dirty, range, others);
     if (repairs->asked.bits[range] != 0)
         repair_set_add(&repairs->asked, range, others);
+    if (repairs->walked.bits[range] != 0)
+        repair_set_add(&repairs->walked, range, others);
 }
 
 static void touch(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer)
@@ -408,8 +457,9 @@ void repairs_stored(struct repairs *repairs, struct core *core, const struct sto
 
 void repairs_init(struct repairs *repairs, const struct core *core)
 {
-    /* No batch of an earlier life is answered in this one. */
-    *repairs = (struct repairs){.batches_next = core->generation << 32};
+    /* No batch and no walk of an earlier life is answered in this one. */
+    *repairs = (struct repairs){.batches_next = core->generation << 32,
+                                .walks_next = core->generation << 32};
     repairs->timer.fire = tick;
     repairs->timer.machine = repairs;
 }
@@ -420,6 +470,7 @@ void repairs_start(struct repairs *repairs, struct core *core)
     repairs->dirty.bits = mem_zero(ranges);
     repairs->differs.bits = mem_zero(ranges);
     repairs->asked.bits = mem_zero(ranges);
+    repairs->walked.bits = mem_zero(ranges);
     repairs->told.bits = mem_zero(ranges);
     /* What was written while this node was away is missing here. */
     for (uint32_t range = 0; range < ranges; range++)
@@ -437,6 +488,7 @@ void repairs_done(struct repairs *repairs, struct core *core)
     mem_free(repairs->dirty.bits);
     mem_free(repairs->differs.bits);
     mem_free(repairs->asked.bits);
+    mem_free(repairs->walked.bits);
     mem_free(repairs->told.bits);
     core_timer_clear(core, &repairs->timer);
 }

@@ -31,6 +31,14 @@
 
 enum { COMPARING_MAX = 4, ROOTS_MAX = 256, BATCHES_MAX = 2 };
 
+/* A comparison of one bucket's keys alone. Other keys may go on to differ, so the tree does not
+ * tell how far it has come: it walks through each range from the lowest hash to the highest. */
+struct repair_walk {
+    uint64_t id; /* 0: none, all keys are compared. */
+    uint8_t bucket[BUCKET_SIZE_MAX];
+    uint8_t bucket_size;
+};
+
 /* A range that is being compared. */
 struct comparing {
     struct node_id peer; /* None: free. */
@@ -38,6 +46,8 @@ struct comparing {
     uint64_t touched_us;
     uint32_t rounds; /* Pages exchanged so far. */
     bool paused;     /* Its next page waits for the pace. */
+    bool walks;      /* Through the bucket of `walk`, */
+    uint64_t from;   /* of which all below this hash is equal. */
 };
 
 /* Ranges whose digests were sent to a peer. */
@@ -59,13 +69,16 @@ struct repair_set {
 struct repairs {
     struct repair_set dirty;   /* To be compared soon. */
     struct repair_set differs; /* Their digest is another than ours: level by level. */
-    struct repair_set asked;   /* An administrator waits for them to be found equal. */
+    struct repair_set asked;   /* An administrator waits for them to be found equal, */
+    struct repair_set walked;  /* or only the keys of one bucket: */
+    struct repair_walk walk;   /* this one. */
     struct repair_set told;    /* Any bit: whoever compares the range is to be told. */
     uint32_t slow_cursor;      /* Of the slow round: range. */
     uint64_t slow_at_us;
     struct comparing comparing[COMPARING_MAX];
     struct repair_batch batches[BATCHES_MAX];
     uint64_t batches_next;
+    uint64_t walks_next;
     struct map waits; /* token value -> struct repair_wait. Owned. */
     uint64_t waits_next;
     struct timer timer;
@@ -85,7 +98,8 @@ void repairs_peer_up(struct repairs *repairs, struct core *core, struct node_id 
 
 /* Ranges to be compared soon, or being compared. */
 uint32_t repairs_left(const struct repairs *repairs);
-/* Compare what CHOICE names and this node is to compare. */
+/* Compare what CHOICE names and this node is to compare. One bucket at a time: another one takes
+ * the place of the one before, and what is left of that is forgotten. */
 void repairs_ask(struct repairs *repairs, struct core *core, const struct repair_choice *choice);
 /* How many comparisons that would be. */
 uint32_t repairs_count(const struct repairs *repairs, const struct core *core,
@@ -94,5 +108,7 @@ uint32_t repairs_count(const struct repairs *repairs, const struct core *core,
  * down. */
 void repairs_asked(const struct repairs *repairs, const struct core *core, uint32_t *ret_left,
                    uint32_t *ret_unreachable);
+/* The bucket of which some were asked for alone; empty if there are none of these left. */
+struct slice repairs_bucket(const struct repairs *repairs);
 
 #endif

@@ -11,6 +11,11 @@ enum {
     OBJECTS_BYTES = 262144,   /* Of a message. */
 };
 
+static struct slice bucket_of(const struct repair_wait *wait)
+{
+    return slice_of(wait->walk.bucket, wait->walk.bucket_size);
+}
+
 static struct message *send(struct core *core, const struct repair_wait *wait,
                             enum message_type type)
 {
@@ -18,12 +23,32 @@ static struct message *send(struct core *core, const struct repair_wait *wait,
     message->compare.range = wait->range;
     message->compare.horizon = core->holdings[wait->range.range].stands;
     message->compare.generation = core->generation;
+    message->compare.walk = wait->walk.id;
+    message->compare.bucket = core_copy(core, bucket_of(wait));
+    message->compare.from = wait->from;
+    message->compare.to = wait->to;
     return message;
 }
 
 static bool in_range(const struct core *core, uint32_t range, uint64_t prefix, uint32_t bits)
 {
     return bits >= core->ring.bits && bits <= 63 && prefix >> (bits - core->ring.bits) == range;
+}
+
+/* For an answer to MESSAGE, about the same hashes and bucket. */
+static struct repair_wait *wait_answer(struct repairs *repairs, enum repair_wait_kind kind,
+                                       struct node_id from, const struct message *message,
+                                       uint64_t *ret_token)
+{
+    struct repair_wait *wait =
+        repair_wait_add(repairs, kind, &message->compare.range, from, ret_token);
+    wait->from = message->compare.from;
+    wait->to = message->compare.to;
+    wait->walk.id = message->compare.walk;
+    wait->walk.bucket_size = (uint8_t)message->compare.bucket.size;
+    if (wait->walk.bucket_size > 0)
+        memcpy(wait->walk.bucket, message->compare.bucket.data, wait->walk.bucket_size);
+    return wait;
 }
 
 void repair_exchange_compare(struct repairs *repairs, struct core *core, struct node_id from,
@@ -33,7 +58,7 @@ void repair_exchange_compare(struct repairs *repairs, struct core *core, struct 
     uint32_t bits = message->compare.bits;
     uint32_t count = message->compare.nodes_count;
     if (count == 0) {
-        repair_finish(repairs, core, range->range, from, false);
+        repair_finish(repairs, core, range->range, from, message->compare.walk);
         return;
     }
     if (count > NODES_MAX || bits > message->compare.leaf_bits)
@@ -43,7 +68,7 @@ void repair_exchange_compare(struct repairs *repairs, struct core *core, struct 
             return;
     }
     uint64_t token;
-    struct repair_wait *wait = repair_wait_add(repairs, WAIT_NODES, range, from, &token);
+    struct repair_wait *wait = wait_answer(repairs, WAIT_NODES, from, message, &token);
     wait->bits = bits;
     wait->leaf_bits = message->compare.leaf_bits;
     uint64_t *prefixes = core_alloc(core, count * sizeof(*prefixes));
@@ -76,6 +101,17 @@ static void root_read(struct core *core, const struct repair_wait *wait, struct 
     send_nodes(core, &root, leaf_bits, &prefix, digests, 1);
 }
 
+/* What follows WAIT, about the same hashes and bucket. */
+static struct repair_wait *wait_next(struct repairs *repairs, enum repair_wait_kind kind,
+                                     const struct repair_wait *wait, uint64_t *ret_token)
+{
+    struct repair_wait *next = repair_wait_add(repairs, kind, &wait->range, wait->peer, ret_token);
+    next->from = wait->from;
+    next->to = wait->to;
+    next->walk = wait->walk;
+    return next;
+}
+
 /* Read what we hold between FROM and TO, for NEXT. */
 static void read_keys(struct core *core, const struct repair_wait *next, uint64_t token,
                       uint64_t from, uint64_t to)
@@ -102,21 +138,21 @@ static void nodes_read(struct repairs *repairs, struct core *core, struct repair
     struct tree_node *differing = core_alloc(core, count * sizeof(*differing));
     uint32_t differ = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (read_u64(digests) != theirs[i].digest)
+        bool same = read_u64(digests) == theirs[i].digest;
+        if (!same && last_of(theirs[i].prefix, wait->bits) >= wait->from)
             differing[differ++] = theirs[i];
     }
     if (differ == 0) {
         send(core, wait, MESSAGE_COMPARE);
-        repair_finish(repairs, core, wait->range.range, wait->peer, false);
+        repair_finish(repairs, core, wait->range.range, wait->peer, wait->walk.id);
         return;
     }
     uint32_t leaf_bits = MIN(tree_bits, wait->leaf_bits);
     if (wait->bits >= leaf_bits) {
         uint64_t token;
-        struct repair_wait *next =
-            repair_wait_add(repairs, WAIT_LEAVES, &wait->range, wait->peer, &token);
+        struct repair_wait *next = wait_next(repairs, WAIT_LEAVES, wait, &token);
         next->bits = wait->bits;
-        next->from = differing[0].prefix << (64 - wait->bits);
+        next->from = MAX(differing[0].prefix << (64 - wait->bits), wait->from);
         next->to = last_of(differing[differ - 1].prefix, wait->bits);
         buf_append(&next->nodes, slice_of(differing, differ * sizeof(*differing)));
         read_keys(core, next, token, next->from, next->to);
@@ -129,8 +165,7 @@ static void nodes_read(struct repairs *repairs, struct core *core, struct repair
     for (uint32_t i = 0; i < differ * children; i++)
         prefixes[i] = differing[i / children].prefix << (deeper - wait->bits) | i % children;
     uint64_t token;
-    struct repair_wait *next =
-        repair_wait_add(repairs, WAIT_CHILDREN, &wait->range, wait->peer, &token);
+    struct repair_wait *next = wait_next(repairs, WAIT_CHILDREN, wait, &token);
     next->bits = deeper;
     next->leaf_bits = leaf_bits;
     for (uint32_t i = 0; i < differ * children; i++)
@@ -187,6 +222,14 @@ static size_t entry_bytes(const struct entry *entry)
     return entry->bucket.size + entry->key.size + entry->object.size;
 }
 
+/* Is the key in one of these leaves, and of the bucket that is walked through? */
+static bool is_spoken_of(const struct repair_wait *wait, const struct tree_node *leaves,
+                         uint32_t count, const struct entry *entry)
+{
+    return has_prefix(leaves, count, entry->hash >> (64 - wait->bits)) &&
+           (wait->walk.id == 0 || slice_equal(entry->bucket, bucket_of(wait)));
+}
+
 /* What we have in the leaves that differ. */
 static void leaves_read(struct repairs *repairs, struct core *core, const struct repair_wait *wait,
                         const struct store_done *done)
@@ -199,13 +242,12 @@ static void leaves_read(struct repairs *repairs, struct core *core, const struct
     for (uint32_t i = 0; i < count; i++)
         leaves[i] = (struct tree_node){nodes[i].prefix, 0};
     for (uint32_t i = 0; i < done->entries_count; i++)
-        if (has_prefix(nodes, count, done->entries[i].hash >> (64 - wait->bits)))
+        if (is_spoken_of(wait, nodes, count, &done->entries[i]))
             keys[message->compare.keys_count++] = key_of(&done->entries[i]);
     message->compare.bits = (uint8_t)wait->bits;
     message->compare.nodes = leaves;
     message->compare.nodes_count = count;
     message->compare.keys = keys;
-    message->compare.from = wait->from;
     message->compare.to = done->more ? done->entries[done->entries_count - 1].hash : wait->to;
     repair_charge(repairs, core, wait->peer, message);
 }
@@ -239,10 +281,8 @@ void repair_exchange_leaves(struct repairs *repairs, struct core *core, struct n
     if (!good)
         return;
     uint64_t token;
-    struct repair_wait *wait = repair_wait_add(repairs, WAIT_KEYS, range, from, &token);
+    struct repair_wait *wait = wait_answer(repairs, WAIT_KEYS, from, message, &token);
     wait->bits = message->compare.bits;
-    wait->from = message->compare.from;
-    wait->to = message->compare.to;
     buf_append(&wait->nodes, slice_of(message->compare.nodes, count * sizeof(struct tree_node)));
     buf_append(&wait->keys, slice_of(message->compare.keys,
                                      message->compare.keys_count * sizeof(struct tree_node)));
@@ -266,7 +306,7 @@ static void keys_read(struct repairs *repairs, struct core *core, const struct r
     uint32_t own_count = 0, at = 0;
     for (uint32_t i = 0; i < done->entries_count && done->entries[i].hash <= to; i++) {
         const struct entry *entry = &done->entries[i];
-        if (!has_prefix(nodes, nodes_count, entry->hash >> (64 - wait->bits)))
+        if (!is_spoken_of(wait, nodes, nodes_count, entry))
             continue;
         own[own_count++] = key_of(entry);
         if (has_same(keys, keys_count, own[own_count - 1], &at))
@@ -282,7 +322,6 @@ static void keys_read(struct repairs *repairs, struct core *core, const struct r
             wanted[message->compare.keys_count++] = (struct tree_node){keys[i].prefix, 0};
     message->compare.entries = entries;
     message->compare.keys = wanted;
-    message->compare.from = wait->from;
     message->compare.to = to;
     core->counters.repaired_out += message->compare.entries_count;
     repair_charge(repairs, core, wait->peer, message);
@@ -297,7 +336,7 @@ void repair_exchange_objects(struct repairs *repairs, struct core *core, struct 
         !check_keys(core, range->range, message->compare.keys, message->compare.keys_count))
         return;
     uint64_t token;
-    struct repair_wait *wait = repair_wait_add(repairs, WAIT_MERGED, range, from, &token);
+    struct repair_wait *wait = wait_answer(repairs, WAIT_MERGED, from, message, &token);
     wait->reply = message->compare.reply;
     buf_append(&wait->keys, slice_of(message->compare.keys,
                                      message->compare.keys_count * sizeof(struct tree_node)));
@@ -324,8 +363,7 @@ static void merged(struct repairs *repairs, struct core *core, struct repair_wai
         repair_news(repairs, core, wait->range.range, wait->peer);
     if (!wait->reply && count > 0) {
         uint64_t token;
-        struct repair_wait *next =
-            repair_wait_add(repairs, WAIT_WANTED, &wait->range, wait->peer, &token);
+        struct repair_wait *next = wait_next(repairs, WAIT_WANTED, wait, &token);
         buf_append(&next->nodes, buf_slice(&wait->nodes));
         buf_append(&next->keys, buf_slice(&wait->keys));
         read_keys(core, next, token, wanted[0].prefix, wanted[count - 1].prefix);
@@ -334,7 +372,7 @@ static void merged(struct repairs *repairs, struct core *core, struct repair_wai
     if (!wait->reply)
         send(core, wait, MESSAGE_OBJECTS)->compare.reply = true;
     /* Both sides have it all now, of this page: look whether there is more. */
-    repair_finish(repairs, core, wait->range.range, wait->peer, true);
+    repair_turn(repairs, core, wait);
 }
 
 /* What the other side wants. */
@@ -360,7 +398,7 @@ static void wanted_read(struct repairs *repairs, struct core *core, const struct
     message->compare.reply = true;
     core->counters.repaired_out += message->compare.entries_count;
     repair_charge(repairs, core, wait->peer, message);
-    repair_finish(repairs, core, wait->range.range, wait->peer, true);
+    repair_turn(repairs, core, wait);
 }
 
 void repair_exchange_stored(struct repairs *repairs, struct core *core, struct repair_wait *wait,

@@ -24,8 +24,9 @@ struct repair_wait {
     uint64_t batch; /* ROOTS. */
     uint32_t bits;
     uint32_t leaf_bits;
-    uint64_t from;    /* First and */
-    uint64_t to;      /* last hash that is spoken of. */
+    uint64_t from; /* First and */
+    uint64_t to;   /* last hash that is spoken of. */
+    struct repair_walk walk;
     struct buf nodes; /* Owned. Array of struct tree_node: nodes of the tree, */
     struct buf keys;  /* Owned. The same of keys: hashes and digests. */
     bool reply;
@@ -61,9 +62,11 @@ void repair_set_add(struct repair_set *set, uint32_t range, uint8_t bits);
 void repair_set_remove(struct repair_set *set, uint32_t range, uint8_t bits);
 /* Set the timer for what is to be done next. */
 void repair_schedule(struct repairs *repairs, struct core *core);
-/* The comparison of RANGE with PEER is over; AGAIN: has come as far as one page goes. */
+/* The comparison of RANGE with PEER, or their WALK, is over: all is equal that it was about; */
 void repair_finish(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer,
-                   bool again);
+                   uint64_t walk);
+/* or has come as far as one page goes: that of WAIT. */
+void repair_turn(struct repairs *repairs, struct core *core, const struct repair_wait *wait);
 /* What PEER had of RANGE is here now, and the other readers may lack it: they are compared (again).
  */
 void repair_news(struct repairs *repairs, struct core *core, uint32_t range, struct node_id peer);

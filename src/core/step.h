@@ -177,6 +177,7 @@ enum command_type {
 struct repair_choice {
     uint32_t first, last; /* Ranges; */
     struct node_id node;  /* of these the copies of this node with all others; none: all copies. */
+    struct slice bucket;  /* Only keys of it; empty: of all. */
 };
 
 struct command {

@@ -38,6 +38,7 @@ static const struct {
     [PARAM_ONTO] = {"onto", TYPE_TEXT},
     [PARAM_EVEN_IF_ALIVE] = {"even_if_alive", TYPE_FLAG},
     [PARAM_REBUILD] = {"rebuild", TYPE_FLAG},
+    [PARAM_BUCKET] = {"bucket", TYPE_TEXT},
 };
 
 #define BIT PARAM_BIT
@@ -85,7 +86,8 @@ static const struct {
     {"bucket_list", 0, 0, method_bucket_list},
     {"bucket_describe", BIT(PARAM_NAME), BIT(PARAM_NAME), method_bucket_describe},
     {"verify", BIT(PARAM_FROM) | BIT(PARAM_TO), 0, method_verify},
-    {"repair", BIT(PARAM_FROM) | BIT(PARAM_TO) | BIT(PARAM_NODE) | BIT(PARAM_DRY_RUN), 0,
+    {"repair",
+     BIT(PARAM_FROM) | BIT(PARAM_TO) | BIT(PARAM_NODE) | BIT(PARAM_BUCKET) | BIT(PARAM_DRY_RUN), 0,
      method_repair},
     {"drain", BIT(PARAM_DRY_RUN), 0, method_drain},
 };

@@ -154,7 +154,7 @@ bool method_bucket_create(struct admin_call *call)
     return bucket_read(call, &bucket) && bucket_set(call, name, &bucket);
 }
 
-static bool bucket_known(struct admin_call *call, struct slice name, struct bucket *ret_bucket)
+bool admin_bucket(struct admin_call *call, struct slice name, struct bucket *ret_bucket)
 {
     if (bucket_find(&call->core->settings, name, ret_bucket) == 0)
         return true;
@@ -166,7 +166,7 @@ bool method_bucket_set(struct admin_call *call)
 {
     struct slice name;
     struct bucket bucket;
-    if (!admin_joined(call) || !name_read(call, &name) || !bucket_known(call, name, &bucket))
+    if (!admin_joined(call) || !name_read(call, &name) || !admin_bucket(call, name, &bucket))
         return false;
     if ((call->params.given & ~(PARAM_BIT(PARAM_NAME) | PARAM_BIT(PARAM_DRY_RUN))) == 0)
         return admin_refuse(call, ERR_BAD_REQUEST, "nothing was given to change");
@@ -179,7 +179,7 @@ bool method_bucket_drop(struct admin_call *call)
 {
     struct slice name;
     struct bucket bucket;
-    if (!admin_joined(call) || !name_read(call, &name) || !bucket_known(call, name, &bucket))
+    if (!admin_joined(call) || !name_read(call, &name) || !admin_bucket(call, name, &bucket))
         return false;
     if (slice_equal(name, slice_string("default")))
         return admin_refuse(call, ERR_REFUSED,
@@ -196,7 +196,7 @@ bool method_bucket_describe(struct admin_call *call)
 {
     struct slice name;
     struct bucket bucket;
-    if (!name_read(call, &name) || !bucket_known(call, name, &bucket))
+    if (!name_read(call, &name) || !admin_bucket(call, name, &bucket))
         return false;
     char text[SETTING_TEXT_SIZE];
     bucket_answer(call, name, &bucket, admin_counter(call->core, setting_name_of(name, text)));

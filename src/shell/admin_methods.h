@@ -6,6 +6,7 @@
 #define ADMIN_METHODS_H
 
 #include "base/error.h"
+#include "core/buckets.h"
 #include "shell/admin.h"
 #include "wire/mp.h"
 
@@ -36,8 +37,9 @@ enum param {
     PARAM_ONTO,
     PARAM_EVEN_IF_ALIVE,
     PARAM_REBUILD,
+    PARAM_BUCKET,
 };
-enum { PARAMS_MAX = PARAM_REBUILD + 1 };
+enum { PARAMS_MAX = PARAM_BUCKET + 1 };
 #define PARAM_BIT(param) (1u << (param))
 
 struct params {
@@ -64,6 +66,8 @@ struct admin_call {
 bool admin_refuse(struct admin_call *call, int error, const char *format, ...) PRINTF_LIKE(3, 4);
 /* The node that parameter PARAM names, or false after refusing with the names that exist. */
 bool admin_member(struct admin_call *call, enum param param, const struct member **ret_member);
+/* The bucket of that name, or false after refusing. */
+bool admin_bucket(struct admin_call *call, struct slice name, struct bucket *ret_bucket);
 /* Refuse unless this node has joined a cluster. */
 bool admin_joined(struct admin_call *call);
 /* Make the reply a command that sets NAME to VALUE (empty: deletes it) if its counter still is

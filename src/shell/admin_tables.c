@@ -274,7 +274,7 @@ bool method_stats(struct admin_call *call)
 {
     const struct admin *admin = call->admin;
     const struct node_counters *c = node_counters(admin->node);
-    mp_write_map(call->out, 8);
+    mp_write_map(call->out, 9);
     const struct hinted *hinted = &node_core(admin->node)->hinted;
     FIGURES(call->out, "hints", {"keys", hinted->keys}, {"bytes", hinted->bytes},
             {"bytes_max", hinted->bytes_max}, {"unreadable", hinted->bad},
@@ -288,6 +288,7 @@ bool method_stats(struct admin_call *call)
             {"rate_bytes_s", repair.rate}, {"p99_us", repair.p99_us}, {"limit_us", repair.limit_us},
             {"slowed", repair.slowed}, {"bytes", repair.bytes}, {"read_repairs", c->read_repairs},
             {"objects_in", c->repaired_in}, {"objects_out", c->repaired_out});
+    put_slice(call->out, "repair_bucket", repair.bucket);
     FIGURES(call->out, "requests", {"gets", c->gets}, {"puts", c->puts}, {"deletes", c->deletes},
             {"scans", c->scans}, {"forwards", c->forwards}, {"wrong_epochs", c->wrong_epochs},
             {"hedges", c->hedges}, {"unavailable", c->unavailable}, {"timeouts", c->timeouts},
@@ -377,6 +378,12 @@ bool method_repair(struct admin_call *call)
         return false;
     if (node != NULL)
         choice.node = node->id;
+    if (param_given(&call->params, PARAM_BUCKET)) {
+        struct bucket bucket;
+        choice.bucket = call->params.texts[PARAM_BUCKET];
+        if (!admin_bucket(call, choice.bucket, &bucket))
+            return false;
+    }
     if (!call->params.numbers[PARAM_DRY_RUN]) {
         call->reply->outcome = ADMIN_COMMAND;
         call->reply->command = (struct command){.type = COMMAND_REPAIR, .repair = choice};

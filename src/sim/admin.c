@@ -29,6 +29,7 @@ static void give(struct world *world, struct world_event *event)
         .name = buf_slice(&order->name),
         .value = buf_slice(&order->value),
         .node = order->node,
+        .repair = {.last = UINT32_MAX, .bucket = buf_slice(&order->name)},
     };
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         uint32_t host = (order->host + i) % world->hosts_count;
@@ -74,6 +75,11 @@ void admin_remove(struct world *world, uint32_t through, uint32_t host)
                 &(struct command){.type = COMMAND_REMOVE, .node = host_id(world->hosts[host])});
 }
 
+void admin_repair(struct world *world, uint32_t host, struct slice bucket)
+{
+    place_order(world, host, &(struct command){.type = COMMAND_REPAIR, .name = bucket});
+}
+
 bool admin_removed(const struct world *world, uint32_t host)
 {
     return world->admin->removed[host];
@@ -100,13 +106,11 @@ uint32_t admin_any_host(struct world *world)
 /* ------------------------------------------------------------------------------------- Phases. */
 
 /* The bucket `default` is there from the start, with policy newest and log mode always. */
-static void create_bucket(struct world *world, enum policy policy)
+void admin_create_bucket(struct world *world, enum policy policy)
 {
     struct bucket bucket = bucket_default;
     bucket.policy = policy;
     bucket.log_mode = world->options.interval ? LOG_INTERVAL : LOG_ALWAYS;
-    if (!world->options.policies[policy] || (policy == POLICY_NEWEST && !world->options.interval))
-        return;
     char name[BUCKET_SIZE_MAX + 8];
     snprintf(name, sizeof(name), "bucket/%s", (const char *)ledger_bucket(policy).data);
     struct buf value = {0};
@@ -118,7 +122,8 @@ static void create_bucket(struct world *world, enum policy policy)
 void admin_setup(struct world *world)
 {
     for (uint32_t policy = 0; policy < ARRAY_SIZE(world->options.policies); policy++)
-        create_bucket(world, (enum policy)policy);
+        if (world->options.policies[policy] && (policy != POLICY_NEWEST || world->options.interval))
+            admin_create_bucket(world, (enum policy)policy);
     world->admin->moves_count = 0;
     for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
         const struct range_record *record = checks_newest(world, workload_range(world, i));

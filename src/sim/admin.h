@@ -8,6 +8,7 @@
 struct admin *admin_new(struct world *world);
 void admin_free(struct admin *admin);
 /* Create the buckets and let the hot ranges grow to all their copies. */
+void admin_create_bucket(struct world *world, enum policy policy);
 void admin_setup(struct world *world);
 bool admin_setup_done(struct world *world);
 /* Meddle at random from now on. */
@@ -34,6 +35,8 @@ void admin_join_one(struct world *world);
 bool admin_leaving(const struct world *world, uint32_t host);
 /* HOST is no member any more, whether it runs or not. */
 void admin_remove(struct world *world, uint32_t through, uint32_t host);
+/* HOST is to compare its copies with those of others; of BUCKET alone unless it is empty. */
+void admin_repair(struct world *world, uint32_t host, struct slice bucket);
 bool admin_removed(const struct world *world, uint32_t host);
 /* A plan that rebuilds the hot ranges' slots of removed nodes elsewhere. */
 void admin_plan_rebuilds(struct world *world);

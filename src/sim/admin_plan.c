@@ -2,6 +2,7 @@
 #include "base/checksum.h"
 #include "sim/admin_own.h"
 #include "sim/checks.h"
+#include "sim/ledger.h"
 #include "sim/losses.h"
 #include "sim/workload.h"
 
@@ -268,6 +269,14 @@ void admin_join_one(struct world *world)
     }
 }
 
+/* Copies are compared; half of the times of one bucket alone. */
+static void repair(struct world *world)
+{
+    enum policy policy = (enum policy)world_draw(world, 0, ARRAY_SIZE(world->options.policies) - 1);
+    bool one = world->options.policies[policy] && world_chance(world, 500000);
+    admin_repair(world, admin_any_host(world), one ? ledger_bucket(policy) : SLICE_NONE);
+}
+
 void admin_next(struct world *world, struct world_event *event)
 {
     struct admin *admin = world->admin;
@@ -282,6 +291,8 @@ void admin_next(struct world *world, struct world_event *event)
         let_leave(world);
     else if (what < 40 && admin->moves_count > 0 && !admin->planned)
         admin_order_moves(world, admin_any_host(world), admin->paused ? PLAN_RUNNING : PLAN_PAUSED);
+    else if (what >= 97)
+        repair(world);
     else if (world->options.move_all)
         plan_all(world);
     else

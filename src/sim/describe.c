@@ -207,6 +207,9 @@ void describe_message(const struct world *world, const struct message *message, 
         buf_printf(out, " %u nodes at %u bits, %u keys, %u objects", message->compare.nodes_count,
                    message->compare.bits, message->compare.keys_count,
                    message->compare.entries_count);
+        if (message->compare.walk != 0)
+            buf_printf(out, " of %.*s", (int)message->compare.bucket.size,
+                       (const char *)message->compare.bucket.data);
         break;
     case MESSAGE_ROOTS:
         buf_printf(out, " %s %u ranges",

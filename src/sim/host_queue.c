@@ -155,6 +155,7 @@ bool host_command(struct host *host, struct host_call *call, const struct comman
     item->command = *command;
     item->command.name = keep(host, command->name);
     item->command.value = keep(host, command->value);
+    item->command.repair.bucket = keep(host, command->repair.bucket);
     host_pump_later(host);
     return true;
 }

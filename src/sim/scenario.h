@@ -1,10 +1,10 @@
 /* Scenarios: a story told in commands, and the trace that it must leave.
  *
- * A file has one command a line; # begins a comment. Nodes are a, b, c and so on, keys k0 to k63,
- * all in one range. The output repeats each command behind "> " and shows the lines of the trace
- * that contain one of the words of `show`, with milliseconds since the command (dots: much later).
- * Tests compare it with a committed file, so that the output reads as documentation of the
- * protocol.
+ * A file has one command a line; # begins a comment. Nodes are a, b, c and so on; keys k0 to k63,
+ * and s0 to s63 of a bucket of siblings, all in one range. The output repeats each command behind
+ * "> " and shows the lines of the trace that contain one of the words of `show`, with milliseconds
+ * since the command (dots: much later). Tests compare it with a committed file, so that the output
+ * reads as documentation of the protocol.
  *
  *   each NAME VALUE...       first line only: the whole file once for each value, for $NAME
  *   nodes N | copies N | range R     before `found`
@@ -22,6 +22,8 @@
  *   cancel                   cancel the plan
  *   leave NODE               it is to leave the cluster, once it owns nothing
  *   remove NODE              it is no member any more, whether it runs or not
+ *   bucket                   create the bucket of siblings, "sib"
+ *   repair NODE [BUCKET]     it compares its copies now; those of one bucket's keys alone
  *   settle                   until nothing moves, within 100 s
  *   until TEXT               until a line of the trace, shown or not, contains TEXT, within 100 s
  *   run MS

@@ -176,7 +176,10 @@ static bool request(struct story *story, char **words, bool wait, bool strict)
         if (strcmp(words[0], names[i]) == 0)
             method = (enum method)i;
     struct host *host = host_named(story, words[1]);
-    bool complete = words[2] != NULL && words[2][0] == 'k' && (method != METHOD_PUT || words[3]);
+    bool siblings = words[2] != NULL && words[2][0] == 's';
+    bool complete = words[2] != NULL && (words[2][0] == 'k' || siblings) &&
+                    (method != METHOD_PUT || words[3] != NULL);
+    enum policy policy = siblings ? POLICY_SIBLINGS : POLICY_NEWEST;
     struct story_call *call = NULL;
     for (uint32_t i = 0; i < CALLS_MAX && call == NULL; i++)
         if (!story->calls[i].open)
@@ -190,8 +193,8 @@ static bool request(struct story *story, char **words, bool wait, bool strict)
     snprintf(call->text, sizeof(call->text), "%s %s", words[0], words[2]);
     struct request asked = {
         .method = method,
-        .bucket = ledger_bucket(POLICY_NEWEST),
-        .key = workload_key(&story->world, POLICY_NEWEST, key),
+        .bucket = ledger_bucket(policy),
+        .key = workload_key(&story->world, policy, key),
         .value = method == METHOD_PUT ? slice_string(words[3]) : SLICE_NONE,
         .r = CONSISTENCY_QUORUM,
         .w = CONSISTENCY_QUORUM,
@@ -240,6 +243,16 @@ static bool remove_node(struct story *story, char **words)
     if (node < 0)
         return false;
     admin_remove(&story->world, 0, (uint32_t)node);
+    return true;
+}
+
+static bool repair(struct story *story, char **words)
+{
+    int node = node_of(story, words[0]);
+    if (node < 0)
+        return false;
+    admin_repair(&story->world, (uint32_t)node,
+                 words[1] == NULL ? SLICE_NONE : slice_string(words[1]));
     return true;
 }
 
@@ -419,6 +432,12 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return leave(story, words + 1);
     if (strcmp(words[0], "remove") == 0)
         return remove_node(story, words + 1);
+    if (strcmp(words[0], "bucket") == 0) {
+        admin_create_bucket(&story->world, POLICY_SIBLINGS);
+        return true;
+    }
+    if (strcmp(words[0], "repair") == 0)
+        return repair(story, words + 1);
     if (strcmp(words[0], "settle") == 0)
         return wait_for(story, answered) && wait_for(story, settled);
     if (strcmp(words[0], "until") == 0)

@@ -193,6 +193,8 @@ static const struct field compare[] = {
     PLAIN(MESSAGE, compare.to),
     PLAIN(MESSAGE, compare.horizon),
     PLAIN(MESSAGE, compare.generation),
+    PLAIN(MESSAGE, compare.walk),
+    BUCKET(MESSAGE, compare.bucket),
 };
 static const struct field horizon[] = {
     RANGE_EPOCH(MESSAGE, horizon.range),

@@ -73,6 +73,26 @@ class Repair(ClusterTest):
         self.assertEqual(self.repair("--wait")["left"], 0)
         self.assertEqual([self.keys(node) for node in self.cluster.nodes], [100] * 3)
 
+    def test_of_one_bucket(self):
+        a, b, c = self.cluster.nodes
+        self.admin("bucket", "create", "carts", "--policy", "siblings")
+        c.kill()
+        wait_for("c to be missed", lambda: "c down" in " ".join(self.status(a)["reasons"]))
+        with a.rpc() as rpc:
+            for i in range(50):
+                rpc.call("put", key=b"k%d" % i, value=b"v", bucket="carts")
+                rpc.call("put", key=b"k%d" % i, value=b"v")
+        c.start()
+        self.wait_members(3)
+        done = self.repair("--bucket", "carts", "--wait")
+        self.assertEqual((done["comparisons"], done["left"]), (128, 0))
+        # What else differs follows without a command.
+        wait_for("all keys to be at c", lambda: self.keys(c) == 100)
+        self.assertEqual(self.repair("--bucket", "carts", "--range", "3", "--dry-run")["comparisons"], 2)
+        unknown = self.cluster.cli("repair", "--bucket", "nosuch", tool="kvadmin")
+        self.assertEqual(unknown.returncode, 5, unknown.stderr)
+        self.assertIn(b'there is no bucket "nosuch"', unknown.stderr)
+
     def test_its_pace_is_shown(self):
         rate = self.status()["repair"]["rate_bytes_s"]
         self.assertGreater(rate, 0)

@@ -32,6 +32,7 @@ struct repair {
     size_t count;
     uint64_t first, last;
     const json_t *node; /* NULL: all. */
+    const char *bucket; /* NULL: all. */
     bool dry;
 };
 
@@ -58,6 +59,8 @@ static void begin(struct cli *cli, struct repair *repair)
                                    (json_int_t)repair->last);
         if (repair->node != NULL)
             json_object_set_new(params, "node", json_string(field_text(repair->node, "id")));
+        if (repair->bucket != NULL)
+            json_object_set_new(params, "bucket", json_string(repair->bucket));
         if (repair->dry)
             json_object_set_new(params, "dry_run", json_true());
         json_t *result = part_ask(cli, part, "repair", params);
@@ -84,6 +87,12 @@ static void poll(struct cli *cli, struct repair *repair)
         if (stats != NULL && field_u64(figures, "generation") != part->generation) {
             part->silent = true; /* What was asked of it is forgotten. */
             (void)snprintf(part->words, sizeof(part->words), "it was started anew meanwhile");
+        }
+        const char *bucket = stats == NULL ? "" : field_text(stats, "repair_bucket");
+        if (repair->bucket != NULL && *bucket != '\0' && strcmp(bucket, repair->bucket) != 0) {
+            part->silent = true;
+            (void)snprintf(part->words, sizeof(part->words),
+                           "a repair of bucket %s took the place of this one", bucket);
         }
         part->left = part->silent ? 0 : field_u64(figures, "asked");
         part->unreachable = part->silent ? 0 : field_u64(figures, "unreachable");
@@ -211,9 +220,22 @@ static int node_read(struct cli *cli, struct repair *repair)
                     "%s is down", name);
 }
 
+/* --bucket: is there one? */
+static int bucket_read(struct cli *cli, const struct repair *repair)
+{
+    json_t *result = NULL;
+    if (repair->bucket == NULL)
+        return 0;
+    json_t *params = json_pack("{s:s}", "name", repair->bucket);
+    if (cli_call(cli, "bucket_describe", params, true, &result) != 0)
+        return cli_fail_client(cli);
+    json_decref(result);
+    return 0;
+}
+
 int repair_command(struct cli *cli)
 {
-    struct repair repair = {.dry = cli_given(cli, "dry-run")};
+    struct repair repair = {.bucket = cli_text(cli, "bucket"), .dry = cli_given(cli, "dry-run")};
     bool wait = cli_given(cli, "wait") && !repair.dry;
     uint64_t ranges = 0;
     int exit = fleet_load(cli, &repair.fleet);
@@ -226,6 +248,8 @@ int repair_command(struct cli *cli)
     exit = ranges_load(cli, &ranges, &repair.first, &repair.last);
     if (exit == 0)
         exit = node_read(cli, &repair);
+    if (exit == 0)
+        exit = bucket_read(cli, &repair);
     if (exit == 0) {
         begin(cli, &repair);
         if (wait)
