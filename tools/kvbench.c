@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "kvbench/dialect.h"
 #include "kvbench/job.h"
+#include "kvbench/picture.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ static void on_tick(void *arg)
 {
     struct job *job = arg;
     live_tick(&job->live);
+    if (job->measuring)
+        timeline_tick(&job->report.timeline, job->live.engine, job->engine.streams_count);
     if (job->stop_file != NULL && access(job->stop_file, F_OK) == 0)
         stopped = 1;
 }
@@ -92,9 +95,13 @@ static void measure(struct job *job, struct engine *engine, double seconds)
     struct report *report = &job->report;
     engine_reset(engine);
     watch_take(&report->watch, &report->before);
+    timeline_start(&report->timeline);
+    job->measuring = true;
     uint64_t start = engine_now();
     engine_run(engine, seconds, &stopped, on_tick, job);
     report->seconds = (double)(engine_now() - start) / 1e9;
+    job->measuring = false;
+    timeline_end(&report->timeline, engine, job->engine.streams_count);
     watch_take(&report->watch, &report->after);
     live_end(&job->live);
     engine_settle(engine);
@@ -102,12 +109,19 @@ static void measure(struct job *job, struct engine *engine, double seconds)
     report->options = &job->engine;
 }
 
-static void show(const struct cli *cli, const struct job *job)
+/* Print the report, and draw it if that is asked for. 0 or an exit code. */
+static int show(const struct cli *cli, struct job *job)
 {
+    const char *path = cli_text(cli, "svg");
     if (cli->json)
         cli_print_json(report_json(&job->report));
     else
         report_print(&job->report, stdout);
+    int error = path == NULL ? 0 : picture_save(&job->report.timeline, path);
+    timeline_done(&job->report.timeline);
+    return error == 0
+               ? 0
+               : cli_fail(cli, error, "is there such a folder, and room?", "cannot write %s", path);
 }
 
 /* 0, or the exit code that the failures of a run deserve. */
@@ -156,8 +170,9 @@ static int run_command(struct cli *cli)
         if (warmup > 0)
             engine_run(engine, (double)warmup, &stopped, on_tick, &job);
         measure(&job, engine, (double)seconds);
-        show(cli, &job);
+        int shown = show(cli, &job);
         exit = judge(cli, &job, engine);
+        exit = exit == 0 ? shown : exit;
         engine_free(engine);
     }
     ledger_done(&job.ledger);
@@ -214,8 +229,9 @@ static int soak_command(struct cli *cli)
             fprintf(stderr, "soak: started\n");
         live_start(&job.live, engine, 2);
         measure(&job, engine, (double)seconds);
-        show(cli, &job);
+        int shown = show(cli, &job);
         exit = judge(cli, &job, engine);
+        exit = exit == 0 ? shown : exit;
         engine_free(engine);
         if (ledger != NULL && ledger_save(&job.ledger, ledger) != 0)
             exit = cli_fail(cli, ERR_IO, NULL, "cannot write %s", ledger);
@@ -267,6 +283,7 @@ static const struct cli_option run_options[] = {
     {"verify", 0, NULL, "check every value that is read"},
     {"read", 'r', "R", "replicas that must answer a get: one, quorum, all, 1..7"},
     {"write", 'w', "W", "the same for a put"},
+    {"svg", 0, "FILE", "draw throughput and latency over time"},
     {"pids", 0, "PID,...", "server processes whose CPU time and memory to report"},
     {"device", 0, "NAME", "block device whose writes to report (all)"},
     {"protocol", 0, "P", "what the server speaks: native, resp, memcache, etcd (native)"},
@@ -295,6 +312,7 @@ static const struct cli_option soak_options[] = {
     {"size", 's', "BYTES", "size of a value: 100, 64-4096, or with weights 64*90,4096*10 (100)"},
     {"read", 'r', "R", "replicas that must answer a get: one, quorum, all, 1..7"},
     {"write", 'w', "W", "the same for a put"},
+    {"svg", 0, "FILE", "draw throughput and latency over time"},
     {"pids", 0, "PID,...", "server processes whose CPU time and memory to report"},
     SHARED_OPTIONS,
     {0},

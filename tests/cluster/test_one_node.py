@@ -3,6 +3,7 @@
 import base64
 import pty
 import threading
+import xml.etree.ElementTree
 
 from harness import *
 
@@ -49,6 +50,24 @@ class OneNode(ClusterTest):
             self.assertEqual(done.returncode, 3, (command, done.stderr))
             self.assertIn(b"cannot connect", done.stderr)
             self.assertEqual(done.stdout, b"")
+
+    def test_a_run_is_drawn_over_time(self):
+        path = os.path.join(self.cluster.folder, "run.svg")
+        result = json.loads(self.cli("run", "--seconds", "3", "-c", "4", "--keys", "100", "--json",
+                                     "--svg", path, tool="kvbench"))
+        points = result["timeline"]
+        self.assertEqual(points[0]["from_s"], 0)
+        for one, next_one in zip(points, points[1:]):
+            self.assertEqual(one["to_s"], next_one["from_s"])
+        self.assertAlmostEqual(points[-1]["to_s"], result["seconds"], places=1)
+        # What was under way at the end is counted, and belongs to no second.
+        self.assertLessEqual(result["done"] - sum(point["done"] for point in points), 4)
+        picture = xml.etree.ElementTree.parse(path)
+        words = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+        self.assertLessEqual({"operations a second", "done", "failed", "p50", "p99.9", "max"}, words)
+        done = self.cluster.cli("run", "--count", "10", "--svg", path + "/no", tool="kvbench")
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.assertIn(b"cannot write", done.stderr)
 
     def test_a_closed_standard_output_is_an_error(self):
         """Not a connection that takes its number and gets what is printed."""

@@ -59,6 +59,27 @@ Test(kvbench, merged_histograms_are_as_if_one_had_counted_all)
     cr_assert_eq(histogram_at(&empty, 0.5), 0);
 }
 
+Test(kvbench, a_second_of_a_histogram_is_what_was_added_in_it)
+{
+    static struct histogram before, now, second, news;
+    for (uint64_t i = 1; i < 1000; i++)
+        histogram_add(&before, i * 1000000);
+    now = before;
+    for (uint64_t i = 1; i < 500; i++) {
+        histogram_add(&now, i * 777);
+        histogram_add(&second, i * 777);
+    }
+    histogram_since(&now, &before, &news);
+    cr_assert_arr_eq(news.counts, second.counts, sizeof(second.counts));
+    cr_assert_eq(news.count, second.count);
+    cr_assert_eq(histogram_at(&news, 0.5), histogram_at(&second, 0.5));
+    double longest = (double)second.max_ns;
+    cr_assert((double)news.max_ns >= longest && (double)news.max_ns <= longest * 1.016);
+    histogram_since(&now, &now, &news);
+    cr_assert_eq(news.count, 0);
+    cr_assert_eq(news.max_ns, 0);
+}
+
 static struct ledger ledger;
 static struct buf value;
 

@@ -37,6 +37,18 @@ void histogram_merge(struct histogram *histogram, const struct histogram *other)
     histogram->sum_ns += other->sum_ns;
 }
 
+void histogram_since(const struct histogram *now, const struct histogram *before,
+                     struct histogram *ret_news)
+{
+    *ret_news = (struct histogram){.count = now->count - before->count,
+                                   .sum_ns = now->sum_ns - before->sum_ns};
+    for (uint32_t i = 0; i < HISTOGRAM_SLOTS; i++) {
+        ret_news->counts[i] = now->counts[i] - before->counts[i];
+        if (ret_news->counts[i] > 0)
+            ret_news->max_ns = MIN(slot_value(i), now->max_ns);
+    }
+}
+
 uint64_t histogram_at(const struct histogram *histogram, double p)
 {
     double wanted = p * (double)histogram->count;

@@ -17,6 +17,10 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, uint64_t ns);
 void histogram_merge(struct histogram *histogram, const struct histogram *other);
+/* What NOW has and BEFORE, an earlier state of it, had not: the highest value is known to a step.
+ */
+void histogram_since(const struct histogram *now, const struct histogram *before,
+                     struct histogram *ret_news);
 /* The smallest value that at least the share P (0..1) of all lie at or below; 0 when empty. */
 uint64_t histogram_at(const struct histogram *histogram, double p);
 

@@ -17,6 +17,7 @@ struct job {
     struct report report;
     const char *stop_file;
     struct live live;
+    bool measuring; /* Neither warm-up nor preload. */
 };
 
 /* Read what all commands have, or what `run` has: 0 or an exit code, after saying what was wrong.

@@ -126,18 +126,23 @@ static void put_real(json_t *map, const char *name, double value)
     json_object_set_new(map, name, json_real(value));
 }
 
-static json_t *latency_json(const struct histogram *latency, double seconds)
+static void latency_put(json_t *map, const struct histogram *latency)
 {
-    json_t *map = json_object();
-    put(map, "count", latency->count);
-    put_real(map, "per_s", (double)latency->count / seconds);
-    put_real(map, "mean_us", latency->sum_ns / (double)latency->count / 1000);
     for (size_t i = 0; i < ARRAY_SIZE(shares); i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "%s_us", share_names[i]);
         put_real(map, name, us(histogram_at(latency, shares[i])));
     }
     put_real(map, "max_us", us(latency->max_ns));
+}
+
+static json_t *latency_json(const struct histogram *latency, double seconds)
+{
+    json_t *map = json_object();
+    put(map, "count", latency->count);
+    put_real(map, "per_s", (double)latency->count / seconds);
+    put_real(map, "mean_us", latency->sum_ns / (double)latency->count / 1000);
+    latency_put(map, latency);
     return map;
 }
 
@@ -154,6 +159,22 @@ static json_t *costs_json(const struct report *report, uint64_t done)
     put(map, "device_bytes", device);
     put_real(map, "device_bytes_per_op", done == 0 ? 0 : (double)device / (double)done);
     return map;
+}
+
+static json_t *timeline_json(const struct timeline *timeline)
+{
+    json_t *points = json_array();
+    for (uint32_t i = 0; i < timeline->count; i++) {
+        const struct timeline_point *point = &timeline->points[i];
+        json_t *map = json_object();
+        put_real(map, "from_s", point->from);
+        put_real(map, "to_s", point->to);
+        put(map, "done", point->done);
+        put(map, "failed", point->failed);
+        latency_put(map, &point->latency);
+        json_array_append_new(points, map);
+    }
+    return points;
 }
 
 json_t *report_json(const struct report *report)
@@ -188,6 +209,8 @@ json_t *report_json(const struct report *report)
     for (uint32_t i = 0; i < SAMPLES_MAX && engine_sample(report->engine, i)[0] != '\0'; i++)
         json_array_append_new(samples, json_string(engine_sample(report->engine, i)));
     json_object_set_new(map, "samples", samples);
+    if (report->timeline.count > 0)
+        json_object_set_new(map, "timeline", timeline_json(&report->timeline));
     return map;
 }
 

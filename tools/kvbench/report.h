@@ -2,7 +2,7 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include "kvbench/engine.h"
+#include "kvbench/timeline.h"
 #include "kvbench/watch.h"
 
 #include <jansson.h>
@@ -16,6 +16,7 @@ struct report {
     struct watch watch;
     struct watch_sample before;
     struct watch_sample after;
+    struct timeline timeline; /* Owned. Empty: not kept. */
 };
 
 void report_print(const struct report *report, FILE *to);
