@@ -213,6 +213,16 @@ void op_fail(struct core *core, struct coord_op *op, int error, struct slice det
     op_free(core, op);
 }
 
+void op_refused(struct core *core, struct coord_op *op, int error)
+{
+    const char *words = "this node's store refused the write";
+    if (error == ERR_TOO_MANY_SIBLINGS)
+        words = "the key has as many siblings as are allowed";
+    else if (error == ERR_BUSY)
+        words = "this node's memory for writes is full: they come faster than its disk takes them";
+    op_fail(core, op, error, slice_string(words));
+}
+
 void op_schedule(struct core *core, struct coord_op *op)
 {
     uint64_t at = MIN(op->deadline_us, op->retry_at_us);
@@ -299,8 +309,16 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
     case OP_ASKING:
         edit_retry(core, op);
         break;
-    case OP_MERGING:
     case OP_STORING:
+        if (op->busy) {
+            op->busy = false;
+            if (op->request.method == METHOD_EDIT)
+                op_route(core, op);
+            else
+                put_again(core, op);
+        }
+        break;
+    case OP_MERGING:
         break;
     }
 }

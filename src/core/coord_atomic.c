@@ -273,8 +273,10 @@ static void refuse(struct core *core, struct coord_op *op, const struct store_do
     else if (stamped_higher)
         op_fail(core, op, ERR_CLOCK_SKEW,
                 slice_string("what is stored is stamped ahead of this node's clock"));
+    else if (done->error == ERR_BUSY)
+        op->busy = true;
     else
-        op_fail(core, op, done->error, slice_string("this node's store refused the write"));
+        op_refused(core, op, done->error);
 }
 
 /* The edit was applied. */

@@ -6,6 +6,10 @@ enum { DEADLINE_DEFAULT_MS = 5000 };
 void op_deadline_passed(struct core *core, struct coord_op *op)
 {
     const char *method = op->request.method == METHOD_GET ? "answers" : "acknowledgements";
+    if (op->busy && !op->rewritten) {
+        op_refused(core, op, ERR_BUSY);
+        return;
+    }
     switch (op->state) {
     case OP_WAITING:
         op_fail(core, op, ERR_UNAVAILABLE,

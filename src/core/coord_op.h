@@ -93,6 +93,7 @@ struct coord_op {
     bool discards;            /* or our hint of the key. */
     bool renewing;            /* PUT: met a damaged record, waits for a new tenure, */
     bool renewed;             /* and has it. */
+    bool busy;                /* PUT, EDIT: waits for room in memory, to be stored then. */
 
     struct stand *stands; /* Owned. FALLBACKS_MAX of them, NULL while none is needed. */
     uint8_t stands_count;
@@ -139,6 +140,8 @@ struct coord_op *op_new(struct coord *coord, struct core *core, const struct req
 struct answer *op_answer(struct core *core, struct coord_op *op, int error);
 /* The same with a sentence, and the operation is over. */
 void op_fail(struct core *core, struct coord_op *op, int error, struct slice detail);
+/* The same, of a write that this node's store did not take. */
+void op_refused(struct core *core, struct coord_op *op, int error);
 /* End it, without an answer if it has none yet. */
 void op_free(struct core *core, struct coord_op *op);
 /* Give OP a new id: nothing that is under way under the old one reaches it any more. */

@@ -134,6 +134,12 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         put_unreadable(core, op);
         return;
     }
+    /* Writes come faster than the disk takes them: who asks is to go no faster either. The hints of
+     * others have a bound of their own, and another fallback may have room. */
+    if (done->error == ERR_BUSY && !op->fallback) {
+        op->busy = true;
+        return;
+    }
     if (op->rewritten && done->error < 0) {
         rewrite_refused(core, op, done->error);
         return;
@@ -149,10 +155,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     if (done->error < 0) {
         remember(core, op, false, 0, false);
         if (!op->answered)
-            op_fail(core, op, done->error,
-                    slice_string(done->error == ERR_TOO_MANY_SIBLINGS
-                                     ? "the key has as many siblings as are allowed"
-                                     : "this node's store refused the write"));
+            op_refused(core, op, done->error);
         return;
     }
     /* News to our own clock, unless above a version from far ahead: the object keeps its order. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 enum { ATTEMPTS_MAX = 10 };
+#define BUSY_REST_NS 20000000u /* After BUSY, twice as long each time a key meets it. */
 
 static void sample_add(struct engine *engine, const struct op *op, const char *what,
                        struct slice detail)
@@ -32,10 +33,13 @@ static void ledger_note(struct engine *engine, const struct op *op, int error)
         ledger_refused(engine->ledger, op->key, op->sequence);
 }
 
-static void retry_note(struct engine *engine, const struct op *op)
+static void retry_note(struct engine *engine, const struct op *op, int error)
 {
     if (!engine->options.streams[op->stream].each)
         return;
+    uint64_t rest_ns = (uint64_t)BUSY_REST_NS << engine->attempts[op->key];
+    if (error == ERR_BUSY)
+        engine->rest_ns = MAX(engine->rest_ns, engine->now_ns + rest_ns);
     if (++engine->attempts[op->key] >= ATTEMPTS_MAX)
         engine->given_up++;
     else
@@ -63,7 +67,7 @@ void engine_finish(struct engine *engine, struct lane *lane, struct op *op, int 
         tally->lost += lost;
         tally->errors[MIN((uint32_t)-error, ERRORS_MAX - 1U)]++;
         sample_add(engine, op, lost ? "no answer" : error_word(error), detail);
-        retry_note(engine, op);
+        retry_note(engine, op, error);
     }
     lane_give(lane, op);
     engine->under_way--;

@@ -115,6 +115,11 @@ static bool issue(struct engine *engine, struct lane *lane, uint64_t intended_ns
     return true;
 }
 
+static bool rests(const struct engine *engine, const struct lane *lane)
+{
+    return engine->options.streams[lane->stream].each && engine->now_ns < engine->rest_ns;
+}
+
 static bool lane_ready(const struct lane *lane)
 {
     return lane->fd >= 0 && !lane->connecting && lane_free(lane);
@@ -122,7 +127,7 @@ static bool lane_ready(const struct lane *lane)
 
 void engine_issue_closed(struct engine *engine, struct lane *lane)
 {
-    while (lane_ready(lane) && issue(engine, lane, engine->now_ns))
+    while (lane_ready(lane) && !rests(engine, lane) && issue(engine, lane, engine->now_ns))
         ;
 }
 

@@ -37,6 +37,7 @@ struct engine {
     uint64_t *again; /* Owned: keys that failed, and how often. */
     uint8_t *attempts;
     uint64_t again_count;
+    uint64_t rest_ns; /* An `each` stream issues nothing before: a server was BUSY. */
     uint64_t given_up;
     uint8_t *random; /* Owned: what unchecked values are cut from. */
     struct buf value;
