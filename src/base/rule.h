@@ -115,7 +115,8 @@
     X(HORIZON_TRAVELS)                                                                             \
     X(HORIZON_KEEPS_AWAY)                                                                          \
     X(COLLECTS_DEAD_ONLY)                                                                          \
-    X(COLLECTS_HIDDEN)
+    X(COLLECTS_HIDDEN)                                                                             \
+    X(COLD_KEEPS_ORDER)
 
 enum rule {
     RULE_NONE = 0,

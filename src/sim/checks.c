@@ -275,9 +275,29 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         checks_hint_brought(world, op, flight);
 }
 
-static struct flight *take_flight(struct checks *checks, uint32_t host,
-                                  const struct store_done *done)
+static bool is_of_key(enum store_op_type type)
 {
+    return type == STORE_UPDATE || type == STORE_MERGE || type == STORE_HINT_UPDATE ||
+           type == STORE_HINT_MERGE || type == STORE_HINT_SETTLE;
+}
+
+/* What has just completed may not have overtaken what was handed to the store before. */
+static void check_order(struct world *world, uint32_t host, const struct flight *flight)
+{
+    bool older = false; /* The list is newest first, and FLIGHT is still in it. */
+    for (const struct flight *at = world->checks->flights[host]; at != NULL; at = at->next) {
+        if (older && is_of_key(at->type) && at->key_hash == flight->key_hash)
+            world_violate(world, "KeyInOrder",
+                          "an operation on a key of range %u overtakes an earlier one in the store "
+                          "of %s",
+                          flight->range.range, world_host_name(host));
+        older = older || at == flight;
+    }
+}
+
+static struct flight *take_flight(struct world *world, uint32_t host, const struct store_done *done)
+{
+    struct checks *checks = world->checks;
     /* The oldest with that token: the list is newest first. */
     struct flight **found = NULL;
     for (struct flight **at = &checks->flights[host]; *at != NULL; at = &(*at)->next)
@@ -286,6 +306,8 @@ static struct flight *take_flight(struct checks *checks, uint32_t host,
     if (found == NULL)
         return NULL;
     struct flight *flight = *found;
+    if (is_of_key(done->type) && done->error != ERR_BUSY)
+        check_order(world, host, flight);
     *found = flight->next;
     flight->next = checks->free_flights;
     checks->free_flights = flight;
@@ -306,7 +328,7 @@ static void check_old_epoch(struct world *world, uint32_t host, const struct fli
 void checks_store_done(struct world *world, uint32_t host, const struct store_done *done)
 {
     struct checks *checks = world->checks;
-    const struct flight *flight = take_flight(checks, host, done);
+    const struct flight *flight = take_flight(world, host, done);
     if (flight == NULL || done->error < 0 || flight->range.range >= checks->ranges)
         return;
     struct install *install = install_of(checks, host, flight->range.range);

@@ -15,6 +15,7 @@
  *   RebuiltFromEnough   s/2 + 1 others sent all they have before a rebuilt slot is read
  *   SnapshotAfterJoint, SnapshotAfterRebuild
  *                       a source reads its copy only once the transfer's record is on its disk
+ *   KeyInOrder          operations on a key complete in the order in which a store was given them
  *   NoOldEpochInstall   no data of an older epoch enters a log after the install of a newer one
  *   ReadImpliesComplete who becomes reader of a slot, or starts again as one, holds all that the
  *                       slot ever acknowledged; of a slot that was rebuilt, and of a key that was

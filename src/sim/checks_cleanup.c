@@ -89,8 +89,8 @@ static void on_kept(struct world *world, struct host_probe *probe, const struct 
                       (const char *)mine->key.data);
 }
 
-/* The reader of the lowest slot of what RECORD says, if it has installed that very record and runs;
- * else -1. */
+/* The reader of the lowest slot of what RECORD says, if it has installed that very record and runs,
+ * and its disk is not an old copy, from before what it acknowledged; else -1. */
 static int present_reader(const struct world *world, const struct range_record *record)
 {
     for (uint32_t i = 0; i < record->slots_count; i++) {
@@ -100,7 +100,8 @@ static int present_reader(const struct world *world, const struct range_record *
         if (!owner && slot->stage != STAGE_CUT)
             continue;
         int host = world_host_of(world, owner ? slot->owner : slot->target);
-        if (host < 0 || host_state(world->hosts[host]) != HOST_UP)
+        if (host < 0 || host_state(world->hosts[host]) != HOST_UP ||
+            host_restored(world->hosts[host]))
             return -1;
         const struct install *install = install_of(world->checks, (uint32_t)host, record->range);
         return install->submitted.epoch == record->epoch ? host : -1;

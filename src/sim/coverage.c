@@ -126,6 +126,12 @@ static const char *name_of_rot(uint32_t index)
     return names[index];
 }
 
+static const char *name_of_cold(uint32_t index)
+{
+    static const char *const names[] = {"read", "waited", "refused", "lost"};
+    return names[index];
+}
+
 static const char *name_of_install(uint32_t index)
 {
     (void)index;
@@ -161,6 +167,7 @@ static const struct kind {
     {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
     {"edits", offsetof(struct coverage, edits), 3, name_of_edit},
     {"rot", offsetof(struct coverage, rot_found), 4, name_of_rot},
+    {"cold", offsetof(struct coverage, cold_reads), 4, name_of_cold},
 };
 
 static const uint64_t *counters_of(const struct coverage *coverage, const struct kind *kind)

@@ -33,9 +33,11 @@ struct coverage {
     uint64_t moves_done, moves_aborted, learns, drops, leaves, joins;
     uint64_t removals, rebuilds; /* Of nodes; of slots. */
     uint64_t operations, acknowledged, refused, unknown;
-    uint64_t edits, edits_held, edits_unknown;    /* Atomic requests: edits.h. */
-    uint64_t rot_found, rot_healed, rot_replaced; /* Records that rotted: rots.h. */
-    uint64_t rotten_tails;                        /* Of logs. */
+    uint64_t edits, edits_held, edits_unknown;                 /* Atomic requests: edits.h. */
+    uint64_t rot_found, rot_healed, rot_replaced;              /* Records that rotted: rots.h. */
+    uint64_t rotten_tails;                                     /* Of logs. */
+    uint64_t cold_reads, cold_waited, cold_refused, cold_lost; /* The last: waited when a process
+                                                                * died. */
     uint64_t steps, events;
 };
 

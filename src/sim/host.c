@@ -99,6 +99,17 @@ struct host *host_new(struct world *world, uint32_t index)
     return host;
 }
 
+static void count_cold(const struct host *host)
+{
+    struct coverage *coverage = &host->world->coverage;
+    struct store_stats stats;
+    store_stats(host->store, &stats);
+    coverage->cold_reads += stats.reads_cold;
+    coverage->cold_waited += stats.cold_waited;
+    coverage->cold_refused += stats.cold_refused;
+    coverage->cold_lost += stats.cold_waiting;
+}
+
 /* End the process, if any, without a word to anybody. */
 static void stop(struct host *host)
 {
@@ -110,8 +121,10 @@ static void stop(struct host *host)
         world_cancel(world, &host->disk_timers[i].event);
     if (host->node != NULL)
         node_free(host->node);
-    if (host->store != NULL)
+    if (host->store != NULL) {
+        count_cold(host);
         store_close(host->store);
+    }
     host->node = NULL;
     host->store = NULL;
     host->state = HOST_DOWN;
@@ -201,6 +214,7 @@ void host_start(struct host *host)
         .memory_max = world->options.memory_max,
         .log_interval_ms = 200,
         .tree_bits = world->options.tree_bits,
+        .cold_max = world->options.cold_max,
         .scrub_rate = world->options.scrub ? SCRUB_RATE : 0,
         .scrub_interval_s = SCRUB_INTERVAL_S,
         .rest_us = REST_US,
@@ -213,6 +227,7 @@ void host_start(struct host *host)
     };
     struct store_recovered recovered;
     struct buf text = {0};
+    disk_mem_cache(host->disk, world->options.cold_cache);
     disk_mem_hold(host->disk, false);
     int error = store_open(&options, host->disk, &host->store, &recovered, &text);
     disk_mem_hold(host->disk, true);

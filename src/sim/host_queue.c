@@ -168,7 +168,7 @@ bool host_probe(struct host *host, struct host_probe *probe, const struct store_
     host->probes[host->probes_count++] = probe;
     struct store_op mine = *op;
     mine.token = (uint64_t)OWNER_PROBE << 56 | probe->id;
-    store_submit(host->store, &mine);
+    store_look(host->store, &mine);
     host_pump_later(host);
     return true;
 }
@@ -195,9 +195,10 @@ static void disk_schedule(struct host *host)
         struct disk_event_timer *timer = &host->disk_timers[i];
         if (timer->event.node.index > 0 || disk_mem_pending(host->disk, timer->queue) == 0)
             continue;
-        /* The reader draws nothing, so that worlds differ by what they are told to only. */
+        /* The reader draws nothing where all is in memory, so that worlds differ by what they are
+         * told to only. */
         uint64_t least = world->options.disk_us_min;
-        uint64_t delay = timer->queue == DISK_MEM_READER
+        uint64_t delay = timer->queue == DISK_MEM_READER && world->options.cold_cache == 0
                              ? least
                              : world_draw(world, least, world->options.disk_us_max);
         world_at(world, &timer->event, world->now_us + delay * host->slowness);
@@ -206,14 +207,19 @@ static void disk_schedule(struct host *host)
 
 void host_on_disk(struct world *world, struct world_event *event)
 {
-    (void)world;
     struct disk_event_timer *timer = (struct disk_event_timer *)event;
     struct host *host = timer->host;
     if (host->state == HOST_DOWN)
         return;
+    if (timer->queue == DISK_MEM_READER && world->options.cold_cache > 0)
+        disk_mem_shuffle(host->disk, &world->prng);
     disk_mem_step(host->disk, timer->queue);
     if (host->state == HOST_UP)
         store_poll(host->store, host_now(host));
+    if (timer->queue == DISK_MEM_READER && world->options.cold_cache > 0 && !host->flush_due) {
+        host->flush_due = true; /* Operations that waited may have written. */
+        host_flush_later(host);
+    }
     host_pump(host);
 }
 

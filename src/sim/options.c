@@ -277,6 +277,19 @@ static void draw_store(struct prng *prng, struct sim_options *o)
     o->scrub = chance(prng, 50);
 }
 
+/* Data that is not in memory. From a generator of its own, as what follows. The memtables are then
+ * small, for what lies in them is never cold. */
+static void draw_cold(uint64_t seed, struct sim_options *o)
+{
+    struct prng prng;
+    prng_init(&prng, (seed * PROFILE_COUNT + o->profile) ^ 0x636f6c64u);
+    if (!chance(&prng, o->profile == PROFILE_DISK ? 60 : 30))
+        return;
+    o->cold_cache = between32(&prng, 1, 16);
+    o->cold_max = chance(&prng, 30) ? between32(&prng, 1, 8) : 0;
+    o->memory_max = MIN(o->memory_max, between(&prng, 2, 16) << 10);
+}
+
 /* From a generator of its own, so that what is drawn elsewhere stays as it is. Ranges with two
  * slots cannot lose one, and the planner that moves all ranges leaves some so for a while. */
 static void draw_losses(uint64_t seed, struct sim_options *o)
@@ -342,6 +355,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_skew(&prng, ret_options);
     draw_store(&prng, ret_options);
     draw_losses(seed, ret_options);
+    draw_cold(seed, ret_options);
     draw_hints(&prng, ret_options);
     draw_edits(&prng, ret_options);
     draw_horizons(ret_options);
@@ -382,6 +396,8 @@ void options_format(const struct sim_options *o, struct buf *out)
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
                (unsigned long long)(o->memory_max >> 10));
     buf_printf(out, " scrub=%u", o->scrub);
+    if (o->cold_cache > 0)
+        buf_printf(out, " cached=%u waiting=%u", o->cold_cache, o->cold_max);
     buf_printf(out, " chunk=%u abort=%llums cleanup=%llums repair=%llums", o->chunk_objects,
                (unsigned long long)o->abort_us / MS, (unsigned long long)o->cleanup_us / MS,
                (unsigned long long)o->repair_us / MS);

@@ -81,6 +81,8 @@ struct sim_options {
     uint64_t memory_max;               /* Of a store's memtables. */
     uint64_t segment_size;             /* Of the log. */
     bool scrub;                        /* Stores look for damage by themselves. */
+    uint32_t cold_cache;               /* Records of a store's engine that are in memory; 0 all. */
+    uint32_t cold_max; /* Operations of a store that wait for others; 0 as in the product. */
 
     uint64_t fault_interval_us;     /* Mean, 0 none. */
     uint64_t fault_us_max;          /* Of one that ends. */

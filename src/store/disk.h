@@ -16,6 +16,10 @@
 /* Sorted tables of the engine; one transaction may change all of them. */
 enum disk_table { DISK_OBJECTS = 0, DISK_HINTS, DISK_METAS, DISK_STATE };
 enum { DISK_TABLES = DISK_STATE + 1 };
+
+/* No error: what is asked for is not in memory, and would have to be waited for (disk->patient). */
+enum { DISK_COLD = 1 };
+
 enum { DISK_KEY_SIZE_MAX = 511 };
 
 /* One change of a transaction. */
@@ -61,8 +65,8 @@ struct disk_operations {
                 struct slice *ret_value);
     int (*next)(struct disk *disk, struct slice *ret_key, struct slice *ret_value);
     void (*release)(struct disk *disk);
-    void (*warm)(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
-                 uint32_t records_max, uint64_t bytes_max);
+    void (*warm)(struct disk *disk, uint64_t tag, enum disk_table table, const struct slice *keys,
+                 uint32_t count, uint32_t records_max, uint64_t bytes_max);
     void (*apply)(struct disk *disk, const struct disk_item *items, uint32_t count);
     bool (*poll)(struct disk *disk, struct disk_event *ret_event);
     void (*wait)(struct disk *disk);
@@ -76,6 +80,8 @@ struct disk {
     const struct disk_operations *operations;
     uint64_t segment_size; /* Of each slot of the log. */
     uint32_t slots;        /* Slots 0..slots-1 can be read and written; at least 1. */
+    bool patient; /* The caller's to set: get, seek and next wait for what is not in memory. Else
+                   * they answer DISK_COLD, and a walk has to begin anew. */
 };
 
 /* Read SIZE bytes of a slot into RET; waits. 0 or ERR_IO. */
@@ -105,15 +111,16 @@ static inline void disk_slot_prepare(struct disk *disk)
     disk->operations->slot_prepare(disk);
 }
 
-/* 0, ERR_NOT_FOUND or ERR_IO. The value is valid until disk_release or the next disk_poll. */
+/* 0, ERR_NOT_FOUND, DISK_COLD or ERR_IO. The value is valid until disk_release or the next
+ * disk_poll. */
 CHECK_RESULT static inline int disk_get(struct disk *disk, enum disk_table table, struct slice key,
                                         struct slice *ret_value)
 {
     return disk->operations->get(disk, table, key, ret_value);
 }
 
-/* The first record at or after KEY, and from there disk_next: 0, ERR_NOT_FOUND at the end, ERR_IO.
- * Slices are valid as those of disk_get. One walk at a time. */
+/* The first record at or after KEY, and from there disk_next: 0, ERR_NOT_FOUND at the end,
+ * DISK_COLD, ERR_IO. Slices are valid as those of disk_get. One walk at a time. */
 CHECK_RESULT static inline int disk_seek(struct disk *disk, enum disk_table table, struct slice key,
                                          struct slice *ret_key, struct slice *ret_value)
 {
@@ -132,13 +139,15 @@ static inline void disk_release(struct disk *disk)
     disk->operations->release(disk);
 }
 
-/* Bring into memory, in the background, the objects from each of the COUNT keys on: RECORDS_MAX
- * from each, and BYTES_MAX bytes in all. The keys are copied. DISK_WARMED comes with TAG, in any
- * order; a read that follows waits only if the pages were needed for other things meanwhile. */
-static inline void disk_warm(struct disk *disk, uint64_t tag, const struct slice *keys,
-                             uint32_t count, uint32_t records_max, uint64_t bytes_max)
+/* Bring into memory, in the background, the records of TABLE from each of the COUNT keys on:
+ * RECORDS_MAX from each, and BYTES_MAX bytes in all. The keys are copied. DISK_WARMED comes with
+ * TAG, in any order; a read that follows waits only if the pages were needed for other things
+ * meanwhile. */
+static inline void disk_warm(struct disk *disk, uint64_t tag, enum disk_table table,
+                             const struct slice *keys, uint32_t count, uint32_t records_max,
+                             uint64_t bytes_max)
 {
-    disk->operations->warm(disk, tag, keys, count, records_max, bytes_max);
+    disk->operations->warm(disk, tag, table, keys, count, records_max, bytes_max);
 }
 
 /* One transaction: all of the items, durably, or none. Sorted by table, then key, no key twice;

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/disk_pages.h"
+
 enum {
     READERS_MAX = 16,
     PATH_MAX_OWN = 4096,
@@ -28,22 +30,21 @@ struct lmdb {
     size_t page_size;
     MDB_txn *reader; /* Of the reading thread; reset while not `reading`. */
     bool reading;
-    MDB_cursor *cursors[DISK_TABLES];
-    bool cursors_fresh[DISK_TABLES]; /* Belong to the present snapshot. */
-    enum disk_table walk;
+    struct disk_pages pages;
+    struct disk_pages_cursor cursor;
     uint32_t applied;      /* Since the free pages were counted. */
     uint64_t reserved_end; /* The file has blocks up to here. */
     _Atomic uint64_t free_bytes;
 };
 
+const char *lmdb_table_name(enum disk_table table)
+{
+    return table_names[table];
+}
+
 static MDB_val val_of(struct slice bytes)
 {
     return (MDB_val){bytes.size, (void *)(uintptr_t)bytes.data};
-}
-
-static struct slice slice_of_val(MDB_val val)
-{
-    return slice_of(val.mv_data, val.mv_size);
 }
 
 static bool is_full(int code)
@@ -159,8 +160,7 @@ static int tables_open(struct lmdb *lmdb)
         code = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &lmdb->reader);
     if (code)
         return code;
-    for (uint32_t i = 0; i < DISK_TABLES && code == 0; i++)
-        code = mdb_cursor_open(lmdb->reader, lmdb->tables[i], &lmdb->cursors[i]);
+    code = disk_pages_init(&lmdb->pages, lmdb->env, lmdb->reader);
     mdb_txn_reset(lmdb->reader);
     return code;
 }
@@ -220,9 +220,7 @@ void lmdb_close(struct lmdb *lmdb)
 {
     if (!lmdb)
         return;
-    for (uint32_t i = 0; i < DISK_TABLES; i++)
-        if (lmdb->cursors[i])
-            mdb_cursor_close(lmdb->cursors[i]);
+    disk_pages_done(&lmdb->pages);
     if (lmdb->reader)
         mdb_txn_abort(lmdb->reader);
     if (lmdb->env)
@@ -239,58 +237,30 @@ static int read_begin(struct lmdb *lmdb)
     if (mdb_txn_renew(lmdb->reader) != 0)
         return ERR_IO;
     lmdb->reading = true;
-    memset(lmdb->cursors_fresh, 0, sizeof(lmdb->cursors_fresh));
+    disk_pages_begin(&lmdb->pages, lmdb->reader);
     return 0;
 }
 
-static int result(int code)
-{
-    if (code == 0)
-        return 0;
-    return code == MDB_NOTFOUND ? ERR_NOT_FOUND : ERR_IO;
-}
-
-int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key, struct slice *ret_value)
-{
-    MDB_val wanted = val_of(key);
-    MDB_val value;
-    if (read_begin(lmdb) != 0)
-        return ERR_IO;
-    int code = mdb_get(lmdb->reader, lmdb->tables[table], &wanted, &value);
-    if (code == 0)
-        *ret_value = slice_of_val(value);
-    return result(code);
-}
-
-static int walk(struct lmdb *lmdb, struct slice key, MDB_cursor_op op, struct slice *ret_key,
-                struct slice *ret_value)
-{
-    MDB_val at = val_of(key);
-    MDB_val value;
-    int code = mdb_cursor_get(lmdb->cursors[lmdb->walk], &at, &value, op);
-    if (code == 0) {
-        *ret_key = slice_of_val(at);
-        *ret_value = slice_of_val(value);
-    }
-    return result(code);
-}
-
-int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, struct slice *ret_key,
-              struct slice *ret_value)
+int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key, bool patient,
+             struct slice *ret_value)
 {
     if (read_begin(lmdb) != 0)
         return ERR_IO;
-    if (!lmdb->cursors_fresh[table] && mdb_cursor_renew(lmdb->reader, lmdb->cursors[table]) != 0)
-        return ERR_IO;
-    lmdb->cursors_fresh[table] = true;
-    lmdb->walk = table;
-    return walk(lmdb, key, MDB_SET_RANGE, ret_key, ret_value);
+    return disk_pages_get(&lmdb->pages, table, key, patient, ret_value);
 }
 
-int lmdb_next(struct lmdb *lmdb, struct slice *ret_key, struct slice *ret_value)
+int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, bool patient,
+              struct slice *ret_key, struct slice *ret_value)
 {
-    ASSERT(lmdb->reading && lmdb->cursors_fresh[lmdb->walk]);
-    return walk(lmdb, SLICE_NONE, MDB_NEXT, ret_key, ret_value);
+    if (read_begin(lmdb) != 0)
+        return ERR_IO;
+    return disk_pages_seek(&lmdb->pages, table, key, patient, &lmdb->cursor, ret_key, ret_value);
+}
+
+int lmdb_next(struct lmdb *lmdb, bool patient, struct slice *ret_key, struct slice *ret_value)
+{
+    ASSERT(lmdb->reading);
+    return disk_pages_next(&lmdb->pages, &lmdb->cursor, patient, ret_key, ret_value);
 }
 
 void lmdb_release(struct lmdb *lmdb)
@@ -311,8 +281,8 @@ static uint8_t touch(MDB_val bytes, size_t page_size)
     return bytes.mv_size > 0 ? sum ^ at[bytes.mv_size - 1] : sum;
 }
 
-void lmdb_warm(struct lmdb *lmdb, const struct slice *keys, uint32_t count, uint32_t records_max,
-               uint64_t bytes_max)
+void lmdb_warm(struct lmdb *lmdb, enum disk_table table, const struct slice *keys, uint32_t count,
+               uint32_t records_max, uint64_t bytes_max)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
@@ -320,7 +290,7 @@ void lmdb_warm(struct lmdb *lmdb, const struct slice *keys, uint32_t count, uint
     volatile uint8_t sink = 0;
     if (mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) != 0)
         return;
-    if (mdb_cursor_open(txn, lmdb->tables[DISK_OBJECTS], &cursor) == 0) {
+    if (mdb_cursor_open(txn, lmdb->tables[table], &cursor) == 0) {
         for (uint32_t i = 0; i < count && bytes < bytes_max; i++) {
             MDB_val key = val_of(keys[i]);
             MDB_val value;

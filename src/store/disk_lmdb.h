@@ -1,7 +1,7 @@
 /* The sorted engine of disk_posix: LMDB.
  *
- * One thread reads, another one applies. A read transaction lasts until lmdb_release, so that the
- * file's old pages can be used again. */
+ * One thread reads, through disk_pages.h, another one applies, and any may warm. A read transaction
+ * lasts until lmdb_release, so that the file's old pages can be used again. */
 #ifndef DISK_LMDB_H
 #define DISK_LMDB_H
 
@@ -14,17 +14,21 @@ int lmdb_open(const char *directory, uint64_t map_size, struct lmdb **ret_lmdb,
               struct buf *error_text) CHECK_RESULT;
 void lmdb_close(struct lmdb *lmdb);
 
-/* As disk_get, disk_seek, disk_next, disk_release. */
-int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key,
+/* The name of TABLE in the file. */
+const char *lmdb_table_name(enum disk_table table);
+
+/* As disk_get, disk_seek, disk_next, disk_release; PATIENT as of struct disk. */
+int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key, bool patient,
              struct slice *ret_value) CHECK_RESULT;
-int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, struct slice *ret_key,
+int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, bool patient,
+              struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+int lmdb_next(struct lmdb *lmdb, bool patient, struct slice *ret_key,
               struct slice *ret_value) CHECK_RESULT;
-int lmdb_next(struct lmdb *lmdb, struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
 void lmdb_release(struct lmdb *lmdb);
 
 /* Touch what disk_warm names, on any thread, in a snapshot of its own. */
-void lmdb_warm(struct lmdb *lmdb, const struct slice *keys, uint32_t count, uint32_t records_max,
-               uint64_t bytes_max);
+void lmdb_warm(struct lmdb *lmdb, enum disk_table table, const struct slice *keys, uint32_t count,
+               uint32_t records_max, uint64_t bytes_max);
 
 /* One transaction, on the engine's thread. 0; ERR_DISK_FULL: nothing happened; ERR_IO: the end,
  * RET_TEXT says what failed. */

@@ -26,6 +26,15 @@ uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue);
 /* Carry out the oldest of a queue and make its completion pollable; false if there is none. */
 bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue);
 
+/* Let chance pick which work of the readers, who are several, is carried out next. */
+void disk_mem_shuffle(struct disk *disk, struct prng *prng);
+
+/* Of the engine only the RECORDS (at most DISK_MEM_CACHE_MAX) that were warmed last are in memory;
+ * 0: all are, as at first. A key that has no record counts like one that has. Of what is read with
+ * patience nothing is kept. */
+enum { DISK_MEM_CACHE_MAX = 64 };
+void disk_mem_cache(struct disk *disk, uint32_t records);
+
 /* The process dies: the kernel keeps what it got, of held work as much as PRNG says (NULL: none),
  * the last write cut anywhere. */
 void disk_mem_crash(struct disk *disk, struct prng *prng);

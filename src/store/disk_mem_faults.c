@@ -26,8 +26,33 @@ bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue)
     if (!work)
         return false;
     mem_work_do(mem, work);
-    mem_free(work);
+    mem_work_free(work);
     return true;
+}
+
+void disk_mem_shuffle(struct disk *disk, struct prng *prng)
+{
+    struct work_queue *queue = &mem_of(disk)->queues[DISK_MEM_READER];
+    if (queue->count < 2)
+        return;
+    struct work **link = &queue->first;
+    for (uint64_t i = prng_below(prng, queue->count); i > 0; i--)
+        link = &(*link)->next;
+    struct work *work = *link;
+    *link = work->next;
+    if (queue->last == &work->next)
+        queue->last = link;
+    work->next = queue->first;
+    queue->first = work;
+}
+
+void disk_mem_cache(struct disk *disk, uint32_t records)
+{
+    struct disk_mem *mem = mem_of(disk);
+    ASSERT(records <= DISK_MEM_CACHE_MAX);
+    mem->cache = records;
+    mem->cache_next = 0;
+    memset(mem->cached, 0, sizeof(mem->cached));
 }
 
 /* Held log writes reach the kernel in order, up to a point within one of them. */
@@ -44,7 +69,7 @@ static void crash_log(struct disk_mem *mem, struct prng *prng)
                 bytes.size = prng ? prng_below(prng, bytes.size + 1) : 0;
             mem_kernel_write(mem, work->slot, work->offset, bytes);
         }
-        mem_free(work);
+        mem_work_free(work);
     }
 }
 

@@ -19,7 +19,10 @@ struct work {
     const struct disk_item *items; /* As well. */
     uint32_t count;
     bool sync;
-    uint64_t tag; /* WARM */
+    uint64_t tag; /* WARM, as the following. */
+    enum disk_table table;
+    struct slice *keys; /* Owned, as what they point to. */
+    uint32_t records_max;
 };
 
 struct work_queue {
@@ -66,6 +69,9 @@ struct disk_mem {
     struct event_node **events_last;
     struct table tables[DISK_TABLES];
     uint64_t engine_bytes;
+    uint32_t cache; /* Records that it has room for; 0: for all. */
+    uint32_t cache_next;
+    uint64_t cached[DISK_MEM_CACHE_MAX]; /* Names of tables and keys. */
     enum disk_table walk_table;
     uint32_t walk_index;
     uint32_t fail_nth[DISK_MEM_CALLS];
@@ -97,5 +103,6 @@ struct work *mem_queue_take(struct work_queue *queue);
 void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes);
 void mem_engine_apply(struct disk_mem *mem, const struct work *work);
 void mem_unsynced_forget(struct disk_mem *mem);
+void mem_work_free(struct work *work);
 
 #endif

@@ -42,7 +42,7 @@ static void posix_log_write(struct disk *disk, uint32_t slot, uint64_t offset, s
 {
     struct posix *posix = posix_of(disk);
     threads_hand_over(
-        posix, &posix->log,
+        posix, &posix->writes,
         (struct work){
             .type = WORK_WRITE, .slot = slot, .offset = offset, .bytes = bytes, .sync = sync});
 }
@@ -50,31 +50,31 @@ static void posix_log_write(struct disk *disk, uint32_t slot, uint64_t offset, s
 static void posix_log_sync(struct disk *disk)
 {
     struct posix *posix = posix_of(disk);
-    threads_hand_over(posix, &posix->log, (struct work){.type = WORK_SYNC});
+    threads_hand_over(posix, &posix->writes, (struct work){.type = WORK_SYNC});
 }
 
 static void posix_slot_prepare(struct disk *disk)
 {
     struct posix *posix = posix_of(disk);
-    threads_hand_over(posix, &posix->engine,
+    threads_hand_over(posix, &posix->applies,
                       (struct work){.type = WORK_PREPARE, .slot = disk->slots});
 }
 
 static int posix_get(struct disk *disk, enum disk_table table, struct slice key,
                      struct slice *ret_value)
 {
-    return lmdb_get(posix_of(disk)->lmdb, table, key, ret_value);
+    return lmdb_get(posix_of(disk)->lmdb, table, key, disk->patient, ret_value);
 }
 
 static int posix_seek(struct disk *disk, enum disk_table table, struct slice key,
                       struct slice *ret_key, struct slice *ret_value)
 {
-    return lmdb_seek(posix_of(disk)->lmdb, table, key, ret_key, ret_value);
+    return lmdb_seek(posix_of(disk)->lmdb, table, key, disk->patient, ret_key, ret_value);
 }
 
 static int posix_next(struct disk *disk, struct slice *ret_key, struct slice *ret_value)
 {
-    return lmdb_next(posix_of(disk)->lmdb, ret_key, ret_value);
+    return lmdb_next(posix_of(disk)->lmdb, disk->patient, ret_key, ret_value);
 }
 
 static void posix_release(struct disk *disk)
@@ -98,13 +98,15 @@ static struct slice *keys_copy(const struct slice *keys, uint32_t count)
     return copies;
 }
 
-static void posix_warm(struct disk *disk, uint64_t tag, const struct slice *keys, uint32_t count,
-                       uint32_t records_max, uint64_t bytes_max)
+static void posix_warm(struct disk *disk, uint64_t tag, enum disk_table table,
+                       const struct slice *keys, uint32_t count, uint32_t records_max,
+                       uint64_t bytes_max)
 {
     struct posix *posix = posix_of(disk);
-    threads_hand_over(posix, &posix->reader,
+    threads_hand_over(posix, &posix->reads,
                       (struct work){.type = WORK_WARM,
                                     .tag = tag,
+                                    .table = table,
                                     .keys = keys_copy(keys, count),
                                     .count = count,
                                     .records_max = records_max,
@@ -114,7 +116,7 @@ static void posix_warm(struct disk *disk, uint64_t tag, const struct slice *keys
 static void posix_apply(struct disk *disk, const struct disk_item *items, uint32_t count)
 {
     struct posix *posix = posix_of(disk);
-    threads_hand_over(posix, &posix->engine,
+    threads_hand_over(posix, &posix->applies,
                       (struct work){.type = WORK_APPLY, .items = items, .count = count});
 }
 
@@ -312,6 +314,7 @@ int disk_posix_open(const struct disk_posix_options *options, struct disk **ret_
 {
     struct posix *posix = mem_zero(sizeof(*posix));
     posix->disk.operations = &operations;
+    posix->disk.patient = true;
     posix->dir.fd = posix->dir.lock_fd = posix->log_dir = posix->event_fd = -1;
     posix->done_last = &posix->done;
     pthread_mutex_init(&posix->mutex, NULL);

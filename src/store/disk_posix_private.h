@@ -1,7 +1,7 @@
 /* What the files of the posix disk share. Nobody else includes this.
  *
  *   disk_posix.c     opening, and the operations: they hand work over and take completions
- *   disk_threads.c   the threads that do the work: log, engine, reader
+ *   disk_threads.c   the threads that do the work: log, engine, readers
  */
 #ifndef DISK_POSIX_PRIVATE_H
 #define DISK_POSIX_PRIVATE_H
@@ -16,6 +16,7 @@ enum {
     SLOTS_AT_MOST = 4096,
     SLOT_NAME_SIZE = 32,
     TEXT_SIZE = 256,
+    READERS = 4, /* A device answers several reads at a time faster than one after the other. */
 };
 
 enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY, WORK_WARM };
@@ -29,7 +30,8 @@ struct work {
     uint64_t offset;
     struct slice bytes;
     const struct disk_item *items;
-    uint64_t tag;         /* WARM, as the following. */
+    uint64_t tag; /* WARM, as the following. */
+    enum disk_table table;
     struct slice *keys;   /* Owned, in one piece with what they point to. */
     uint32_t records_max; /* From each key on, */
     uint64_t bytes_max;   /* of so many bytes in all. */
@@ -42,15 +44,20 @@ struct completion {
 
 struct posix;
 
-/* One thread and what it is to do. */
-struct worker {
-    struct posix *posix;
-    pthread_t thread;
-    bool running;
+/* Work that waits for a thread. */
+struct work_queue {
     pthread_cond_t wake;
     struct work *first;
     struct work **last;
+    bool shared; /* By several threads, which take one piece at a time; else one takes all. */
     void (*work)(struct posix *posix, struct work *list);
+};
+
+struct worker {
+    struct posix *posix;
+    struct work_queue *queue;
+    pthread_t thread;
+    bool running;
 };
 
 struct posix {
@@ -69,9 +76,12 @@ struct posix {
     pthread_cond_t idle;
     uint32_t outstanding; /* Work handed over whose completion is not on the list yet. */
     bool stop;
+    struct work_queue writes;  /* Of the log, */
+    struct work_queue applies; /* of the engine, */
+    struct work_queue reads;   /* and of the readers. */
     struct worker log;
     struct worker engine;
-    struct worker reader;
+    struct worker readers[READERS];
     struct completion *done; /* Filled by the threads. */
     struct completion **done_last;
     struct completion *taken; /* Of the polling thread. */
@@ -81,8 +91,8 @@ struct posix {
 int threads_start(struct posix *posix) CHECK_RESULT;
 /* Let them finish what they were given, and end. */
 void threads_stop(struct posix *posix);
-/* Give WORK, which is copied, to WORKER. */
-void threads_hand_over(struct posix *posix, struct worker *worker, struct work work);
+/* Put WORK, which is copied, at the end of QUEUE. */
+void threads_hand_over(struct posix *posix, struct work_queue *queue, struct work work);
 
 void slot_name(uint32_t slot, char name[SLOT_NAME_SIZE]);
 /* Make one more slot: 0 or an errno. */

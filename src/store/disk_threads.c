@@ -53,51 +53,67 @@ static void complete_one(struct posix *posix, enum disk_event_type type, int err
     complete(posix, completion, &completion->next, 1);
 }
 
+static struct work *take(struct work_queue *queue)
+{
+    struct work *list = queue->first;
+    queue->first = list && queue->shared ? list->next : NULL;
+    if (!queue->first)
+        queue->last = &queue->first;
+    else
+        list->next = NULL;
+    return list;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
     struct posix *posix = worker->posix;
     pthread_mutex_lock(&posix->mutex);
     for (;;) {
-        while (!worker->first && !posix->stop)
-            pthread_cond_wait(&worker->wake, &posix->mutex);
-        struct work *list = worker->first;
-        worker->first = NULL;
-        worker->last = &worker->first;
+        while (!worker->queue->first && !posix->stop)
+            pthread_cond_wait(&worker->queue->wake, &posix->mutex);
+        struct work *list = take(worker->queue);
         if (!list)
             break;
         pthread_mutex_unlock(&posix->mutex);
-        worker->work(posix, list);
+        worker->queue->work(posix, list);
         pthread_mutex_lock(&posix->mutex);
     }
     pthread_mutex_unlock(&posix->mutex);
     return NULL;
 }
 
-void threads_hand_over(struct posix *posix, struct worker *worker, struct work work)
+void threads_hand_over(struct posix *posix, struct work_queue *queue, struct work work)
 {
     struct work *copy = mem_alloc(sizeof(*copy));
     *copy = work;
     pthread_mutex_lock(&posix->mutex);
-    bool asleep = worker->first == NULL;
-    *worker->last = copy;
-    worker->last = &copy->next;
+    bool asleep = queue->first == NULL || queue->shared;
+    *queue->last = copy;
+    queue->last = &copy->next;
     posix->outstanding++;
     pthread_mutex_unlock(&posix->mutex);
     if (asleep)
-        pthread_cond_signal(&worker->wake);
+        pthread_cond_signal(&queue->wake);
+}
+
+static void queue_init(struct work_queue *queue, bool shared,
+                       void (*work)(struct posix *posix, struct work *list))
+{
+    pthread_cond_init(&queue->wake, NULL);
+    queue->last = &queue->first;
+    queue->shared = shared;
+    queue->work = work;
 }
 
 /* Signals are the host's business: the threads take none. */
-static int worker_start(struct posix *posix, struct worker *worker, const char *name,
-                        void (*work)(struct posix *posix, struct work *list))
+static int worker_start(struct posix *posix, struct worker *worker, struct work_queue *queue,
+                        const char *name)
 {
     sigset_t all;
     sigset_t before;
     worker->posix = posix;
-    worker->work = work;
-    worker->last = &worker->first;
-    pthread_cond_init(&worker->wake, NULL);
+    worker->queue = queue;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int code = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -286,14 +302,15 @@ static void engine_work(struct posix *posix, struct work *list)
     }
 }
 
-/* --------------------------------------------------------------------------------- Reader. */
+/* -------------------------------------------------------------------------------- Readers. */
 
 /* What cannot be read is found by whoever reads it in earnest. */
 static void reader_work(struct posix *posix, struct work *list)
 {
     while (list) {
         struct work *next = list->next;
-        lmdb_warm(posix->lmdb, list->keys, list->count, list->records_max, list->bytes_max);
+        lmdb_warm(posix->lmdb, list->table, list->keys, list->count, list->records_max,
+                  list->bytes_max);
         struct completion *completion = mem_zero(sizeof(*completion));
         completion->event = (struct disk_event){.type = DISK_WARMED, .tag = list->tag};
         complete(posix, completion, &completion->next, 1);
@@ -307,11 +324,14 @@ static void reader_work(struct posix *posix, struct work *list)
 
 int threads_start(struct posix *posix)
 {
-    int code = worker_start(posix, &posix->log, "kvring-log", log_work);
+    queue_init(&posix->writes, false, log_work);
+    queue_init(&posix->applies, false, engine_work);
+    queue_init(&posix->reads, true, reader_work);
+    int code = worker_start(posix, &posix->log, &posix->writes, "kvring-log");
     if (code == 0)
-        code = worker_start(posix, &posix->engine, "kvring-engine", engine_work);
-    if (code == 0)
-        code = worker_start(posix, &posix->reader, "kvring-reader", reader_work);
+        code = worker_start(posix, &posix->engine, &posix->applies, "kvring-engine");
+    for (uint32_t i = 0; i < READERS && code == 0; i++)
+        code = worker_start(posix, &posix->readers[i], &posix->reads, "kvring-reader");
     return code;
 }
 
@@ -319,9 +339,8 @@ static void worker_stop(struct worker *worker)
 {
     if (!worker->running)
         return;
-    pthread_cond_signal(&worker->wake);
+    pthread_cond_broadcast(&worker->queue->wake);
     pthread_join(worker->thread, NULL);
-    pthread_cond_destroy(&worker->wake);
 }
 
 void threads_stop(struct posix *posix)
@@ -331,5 +350,10 @@ void threads_stop(struct posix *posix)
     pthread_mutex_unlock(&posix->mutex);
     worker_stop(&posix->log);
     worker_stop(&posix->engine);
-    worker_stop(&posix->reader);
+    for (uint32_t i = 0; i < READERS; i++)
+        worker_stop(&posix->readers[i]);
+    struct work_queue *queues[] = {&posix->writes, &posix->applies, &posix->reads};
+    for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
+        if (queues[i]->work != NULL)
+            pthread_cond_destroy(&queues[i]->wake);
 }

@@ -61,10 +61,13 @@ int engine_find(struct store *store, enum disk_table table, struct slice path,
                 uint8_t scratch[ENGINE_KEY_DIGEST], struct slice *ret_key, struct slice *ret_value)
 {
     store->reading = true;
-    store->reads_disk++;
     for (uint32_t ordinal = 0; ordinal <= UINT8_MAX; ordinal++) {
         *ret_key = engine_key(path, (uint8_t)ordinal, scratch);
         int error = disk_get(store->disk, table, *ret_key, ret_value);
+        if (error == DISK_COLD)
+            cold_note(&store->cold, table, *ret_key, 1);
+        else
+            store->reads_disk++;
         if (error || path.size <= DISK_KEY_SIZE_MAX)
             return error;
         struct slice other;

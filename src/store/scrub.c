@@ -134,7 +134,7 @@ void scrub_run(struct store *store)
         round_begin(store);
     struct slice from = buf_slice(&scrub->next);
     scrub->warming = true;
-    disk_warm(store->disk, WARM_SCRUB, &from, 1, STEP_RECORDS, STEP_BYTES);
+    disk_warm(store->disk, WARM_SCRUB, DISK_OBJECTS, &from, 1, STEP_RECORDS, STEP_BYTES);
 }
 
 uint64_t scrub_wake_us(const struct store *store)

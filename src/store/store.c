@@ -1,22 +1,26 @@
 /* Operations of the store: one key is read, merged and written in one step (store.h).
  *
  * What a put costs here: one look-up, the new object built in the log's buffer, one copy of it into
- * the memtable. First version: a record that lies in the engine only is read within store_submit,
- * from its memory map, and a page fault there is waited for; reader threads are to come. Chunks of
- * a transfer go through the log like other writes; values lie whole in the engine's records. */
+ * the memtable. What lies neither in a memtable nor in a page of the engine that is in memory is
+ * waited for elsewhere (cold.h). Chunks of a transfer go through the log like other writes; values
+ * lie whole in the engine's records. */
 #include "store/store_private.h"
 
 #include "base/rule.h"
 
 void store_finish(struct store *store, const struct store_op *op, struct store_done *done)
 {
+    if (done->error == DISK_COLD) {
+        cold_wait(store, op);
+        return;
+    }
     done->type = op->type;
     done->range = op->range;
     done->token = op->token;
     store->options.done(store->options.arg, done);
 }
 
-static void finish_error(struct store *store, const struct store_op *op, int error)
+void store_finish_error(struct store *store, const struct store_op *op, int error)
 {
     struct store_done done = {.error = error};
     store_finish(store, op, &done);
@@ -110,27 +114,6 @@ int store_refuse_read(const struct store *store, const struct store_op *op)
 
 /* ---------------------------------------------------------------- Writing over what is there. */
 
-/* What the leaf of HASH has to change by when PATH, whose record is damaged, gets DIGEST: the
- * lost record's digest is not known, so the leaf is summed up anew. */
-static int delta_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
-                          uint64_t *ret_delta)
-{
-    struct tree *tree = &store->tree;
-    uint64_t leaf = tree_leaf_of(tree, hash);
-    uint64_t first = leaf << (64 - tree->bits);
-    struct walk walk;
-    struct walk_item item;
-    uint64_t sum = digest;
-    arena_reset(&store->arena);
-    walk_start(&walk, store, DISK_OBJECTS, &store->arena, first, SLICE_NONE,
-               first | (UINT64_MAX >> tree->bits));
-    while (walk_next(&walk, &item))
-        if (!item.bad && !slice_equal(item.path, path))
-            sum ^= object_digest(item.hash, item.bucket, item.key, item.object);
-    *ret_delta = tree->leaves[leaf] ^ sum;
-    return walk.error;
-}
-
 /* How a record is to be written. */
 struct manner {
     bool more; /* Others of the group follow. */
@@ -155,7 +138,7 @@ static void draft_end(struct store *store, struct draft *draft, const struct fou
     else if (found->bad && !damage && !manner->heals)
         ret->error = ERR_UNREADABLE; /* Nobody would know what it lacks. */
     else if (found->bad)
-        ret->error = delta_over_bad(store, entry->hash, buf_slice(&store->path), digest, &delta);
+        ret->error = sums_over_bad(store, entry->hash, buf_slice(&store->path), digest, &delta);
     if (ret->error) {
         log_cancel(&store->log);
         return;
@@ -373,14 +356,31 @@ static uint64_t log_metas(struct store *store, const struct store_op *op, bool i
     return log_commit(&store->log, RECORD_METAS, false, true);
 }
 
+/* Nothing of a chunk may be written before all that it needs is in memory. */
+static int look_at_all(struct store *store, const struct store_op *op)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < op->batch.entries_count && !store->disk->patient; i++) {
+        const struct entry *entry = &op->batch.entries[i];
+        struct found found;
+        int one = store_find(store, entry->hash,
+                             path_make(store, entry->hash, entry->bucket, entry->key), &found);
+        error = one != 0 ? one : error;
+    }
+    return error;
+}
+
 /* Merges of a chunk and its metas are one group of records: replay takes all or none. */
 static void do_chunk(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
+    if (done.error == 0)
+        done.error = look_at_all(store, op);
     if (done.error) {
         store_finish(store, op, &done);
         return;
     }
+    store->disk->patient = true;
     int error = 0;
     for (uint32_t i = 0; i < op->batch.entries_count && error == 0; i++) {
         struct store_done one = {0};
@@ -433,42 +433,11 @@ static void do_drop(struct store *store, const struct store_op *op)
     store_finish(store, op, &done);
 }
 
-static void do_verify(struct store *store, const struct store_op *op)
-{
-    struct store_done done = {.error = store_refuse_read(store, op)};
-    if (done.error) {
-        store_finish(store, op, &done);
-        return;
-    }
-    ASSERT(op->range < store_ranges_count(store));
-    struct store_verified *verified = &done.verified;
-    struct tree tree;
-    struct walk walk;
-    struct walk_item item;
-    arena_reset(&store->arena);
-    tree_init(&tree, store->tree.bits);
-    walk_start(&walk, store, DISK_OBJECTS, &store->arena, range_first(op->range, store->range_bits),
-               SLICE_NONE, range_last(op->range, store->range_bits));
-    while (walk_next(&walk, &item)) {
-        verified->bad += item.bad || item.lacking;
-        if (item.bad)
-            continue;
-        verified->keys++;
-        verified->bytes += item.path.size + item.object.size;
-        uint64_t digest = object_digest(item.hash, item.bucket, item.key, item.object);
-        tree_update(&tree, item.hash, 0, digest);
-    }
-    verified->digest_data = tree_digest(&tree, op->range, store->range_bits);
-    verified->digest_tree = tree_digest(&store->tree, op->range, store->range_bits);
-    tree_done(&tree);
-    done.error = walk.error;
-    store_finish(store, op, &done);
-}
-
 static void do_tree(struct store *store, const struct store_op *op)
 {
     if (op->tree.bits > store->tree.bits) {
-        finish_error(store, op, ERR_BAD_REQUEST); /* A peer with a deeper tree asks too far down. */
+        store_finish_error(store, op,
+                           ERR_BAD_REQUEST); /* A peer with a deeper tree asks too far down. */
         return;
     }
     struct buf digests = {0};
@@ -489,10 +458,17 @@ static void do_hint(struct store *store, const struct store_op *op)
 
 void store_submit(struct store *store, const struct store_op *op)
 {
-    if (store->failed) {
-        finish_error(store, op, ERR_IO);
-        return;
-    }
+    if (store->cold.ops == 0 || !cold_joins(store, op))
+        store_run(store, op, false);
+}
+
+void store_look(struct store *store, const struct store_op *op)
+{
+    store_run(store, op, true);
+}
+
+static void run(struct store *store, const struct store_op *op)
+{
     switch (op->type) {
     case STORE_UPDATE:
         do_update(store, op);
@@ -519,7 +495,7 @@ void store_submit(struct store *store, const struct store_op *op)
         do_tree(store, op);
         break;
     case STORE_VERIFY:
-        do_verify(store, op);
+        sums_verify(store, op);
         break;
     case STORE_HINT_UPDATE:
     case STORE_HINT_MERGE:
@@ -532,6 +508,18 @@ void store_submit(struct store *store, const struct store_op *op)
         collect_do(store, op);
         break;
     }
+}
+
+void store_run(struct store *store, const struct store_op *op, bool patient)
+{
+    if (store->failed) {
+        store_finish_error(store, op, ERR_IO);
+        return;
+    }
+    cold_reset(&store->cold);
+    store->disk->patient = patient || !cold_may_wait(op);
+    run(store, op);
+    store->disk->patient = true;
     if (store->reading)
         disk_release(store->disk);
     store->reading = false;

@@ -29,6 +29,7 @@ struct store_options {
     uint32_t log_interval_ms;  /* Of mode `interval`: how often the log is synced; default 200. */
     uint64_t reserve_bytes;    /* Writes are refused below this much free disk. */
     uint64_t scrub_rate;       /* Bytes of the engine that are checked per second; 0: none. */
+    uint32_t cold_max;         /* Operations that wait for the disk at a time; 0: 4096. */
     uint32_t scrub_interval_s; /* At least so long between the beginnings of two rounds. */
     uint64_t rest_us;   /* Damage is healed no sooner than so long after the engine was written to:
                          * as long as a request may take, so that nobody counts what this node
@@ -63,9 +64,13 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
 void store_close(struct store *store);
 
 void store_set_ranges(struct store *store, uint32_t range_bits);
-/* Operations whose data is in memory complete before this returns. OP's memory is borrowed for the
- * call. */
+/* Operations whose data is in memory, and whose key no other one waits for, complete before this
+ * returns. OP's memory is borrowed for the call. */
 void store_submit(struct store *store, const struct store_op *op);
+/* What the store holds at this moment, whatever still waits to change it: OP, which only reads, is
+ * completed before this returns, and waits for the disk if it has to. For whoever checks a store
+ * from outside. */
+void store_look(struct store *store, const struct store_op *op);
 /* End of a tick: hand all records gathered since the last flush to the log in one write. */
 void store_flush(struct store *store);
 /* Take in completions of the disk and pace the checkpoint; call when the disk signals and at
@@ -104,7 +109,11 @@ struct store_stats {
     uint64_t reads_memory, reads_disk, stalls_us;
     uint64_t dead_entries; /* Of the index of dead and expiring versions. */
     uint64_t collected_keys, collected_bytes;
-    bool full; /* Writes are refused: DISK_FULL. */
+    uint64_t reads_cold;   /* That readers of the disk were asked for; */
+    uint64_t cold_waited;  /* operations that have waited for such, */
+    uint64_t cold_waiting; /* those that do, */
+    uint64_t cold_refused; /* and those that were BUSY, for too many did. */
+    bool full;             /* Writes are refused: DISK_FULL. */
 };
 
 void store_stats(const struct store *store, struct store_stats *ret_stats);

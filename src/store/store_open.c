@@ -224,6 +224,7 @@ void store_close(struct store *store)
     metas_done(&store->metas);
     damages_done(&store->damages);
     scrub_done(&store->scrub);
+    cold_done(&store->cold);
     tree_done(&store->tree);
     tree_done(&store->tree_stored);
     checkpoint_done(&store->checkpoint);

@@ -6,6 +6,8 @@
  *   checkpoint.c  memtable to engine    damage.c      keys whose record is damaged
  *   scrub.c       looks for damage      hint_table.c  hints, beside all other data
  *   collect.c     taking dead versions out
+ *   cold.c        operations that wait for what is not in memory
+ *   sums.c        the hash tree, summed up from the data
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
  * dropped hides what lies in the frozen table and the engine from before, until a checkpoint has
@@ -17,6 +19,7 @@
 #define STORE_PRIVATE_H
 
 #include "base/rule.h"
+#include "store/cold.h"
 #include "store/damage.h"
 #include "store/dead.h"
 #include "store/log.h"
@@ -118,6 +121,7 @@ struct store {
     struct metas metas;
     struct damages damages;
     struct scrub scrub;
+    struct cold cold;
     struct tree tree;           /* Of the data as it is, */
     struct tree tree_stored;    /* as it is in the engine. */
     struct range_state *ranges; /* Owned; by range. */
@@ -166,6 +170,15 @@ static inline bool store_sees_engine(const struct store *store, uint64_t hash)
     return !RULE(DROP_HIDES_ENGINE) || dropped <= store->checkpoint.mark.drops;
 }
 
+/* Carry OP out. Unless it is PATIENT, one that may wait (cold.h) waits for what is not in memory
+ * there, and all others here. */
+void store_run(struct store *store, const struct store_op *op, bool patient);
+/* Complete OP, or let it wait if DONE says DISK_COLD. */
+void store_finish(struct store *store, const struct store_op *op, struct store_done *done);
+/* 0, or why OP may not read. */
+int store_refuse_read(const struct store *store, const struct store_op *op) CHECK_RESULT;
+/* Complete OP with ERROR. */
+void store_finish_error(struct store *store, const struct store_op *op, int error);
 /* Serving stops: tell the host once. */
 void store_fail(struct store *store, const char *text);
 
@@ -199,12 +212,13 @@ bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
  * digest for a key, and its value no path that this is the digest of. */
 bool engine_path(struct slice key, struct slice value, struct slice *ret_path);
 /* Where PATH lies or would lie in TABLE of the engine: its key (in SCRATCH or PATH) and value. 0 or
- * ERR_NOT_FOUND; ERR_IO. */
+ * ERR_NOT_FOUND; DISK_COLD, noted; ERR_IO. */
 int engine_find(struct store *store, enum disk_table table, struct slice path,
                 uint8_t scratch[ENGINE_KEY_DIGEST], struct slice *ret_key,
                 struct slice *ret_value) CHECK_RESULT;
 
-/* Find PATH of HASH. 0 or ERR_IO. Slices are valid until the tables change or disk_release. */
+/* Find PATH of HASH. 0, DISK_COLD (noted) or ERR_IO. Slices are valid until the tables change or
+ * disk_release. */
 int store_find(struct store *store, uint64_t hash, struct slice path,
                struct found *ret_found) CHECK_RESULT;
 /* Must it not be read: damaged, or lacking its past? */
@@ -299,8 +313,17 @@ struct walk {
  * ARENA takes what the walk needs. Nothing may change while it lasts. */
 void walk_start(struct walk *walk, struct store *store, enum disk_table table, struct arena *arena,
                 uint64_t from, struct slice path, uint64_t last);
-/* False at the end or with walk->error set. */
+/* False at the end or with walk->error set: DISK_COLD (noted), ERR_IO. */
 bool walk_next(struct walk *walk, struct walk_item *ret_item);
+
+/* ----------------------------------------------------------------------------- sums.c */
+
+/* STORE_VERIFY. */
+void sums_verify(struct store *store, const struct store_op *op);
+/* What the leaf of HASH has to change by when PATH, whose record is damaged, gets DIGEST: the lost
+ * record's digest is not known, so the leaf is summed up anew. 0 or ERR_IO. */
+int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
+                  uint64_t *ret_delta) CHECK_RESULT;
 
 /* ------------------------------------------------------------------------ hint_table.c */
 
@@ -354,7 +377,7 @@ bool checkpoint_behind(const struct store *store);
 
 /* ----------------------------------------------------------------------------- scrub.c */
 
-/* Tags of disk_warm: whom it was for. Numbers of operations are above them. */
+/* Tags of disk_warm: whom it was for. Those from COLD_TAG_FIRST on are of operations. */
 enum { WARM_SCRUB = 1 };
 
 void scrub_done(struct scrub *scrub);

@@ -22,7 +22,9 @@ static void take_completions(struct store *store)
 {
     struct disk_event event;
     while (disk_poll(store->disk, &event)) {
-        if (event.type == DISK_WARMED)
+        if (event.type == DISK_WARMED && event.tag >= COLD_TAG_FIRST)
+            cold_take(store, event.tag);
+        else if (event.type == DISK_WARMED)
             scrub_take(store);
         else if (!log_take(&store->log, &event))
             checkpoint_take(store, &event);
@@ -91,7 +93,7 @@ static void reap(struct store *store)
 static void finish_stop(struct store *store)
 {
     struct log *log = &store->log;
-    if (store->stop_position == 0 && checkpoint_clean(store)) {
+    if (store->stop_position == 0 && checkpoint_clean(store) && store->cold.ops == 0) {
         log_begin(log);
         store->stop_position = log_commit(log, RECORD_STOP, false, true);
         log_flush(log);
@@ -189,6 +191,10 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
         .dead_entries = store->dead_entries,
         .collected_keys = store->collected_keys,
         .collected_bytes = store->collected_bytes,
+        .reads_cold = store->cold.reads,
+        .cold_waited = store->cold.waited,
+        .cold_waiting = store->cold.ops,
+        .cold_refused = store->cold.refused,
         .full = store->full,
     };
 }

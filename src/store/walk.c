@@ -7,9 +7,14 @@
 
 #include "store/store_private.h"
 
-static void engine_ahead(struct walk *walk, int error)
+enum { WARM_RECORDS = 1024 }; /* From where a walk has to wait. */
+
+/* The engine was asked for what comes at or after KEY. */
+static void engine_ahead(struct walk *walk, struct slice key, int error)
 {
     walk->ahead = error == 0;
+    if (error == DISK_COLD)
+        cold_note(&walk->store->cold, walk->table, key, WARM_RECORDS);
     if (error != 0 && error != ERR_NOT_FOUND)
         walk->error = error;
 }
@@ -20,8 +25,9 @@ static void engine_seek(struct walk *walk, uint64_t hash)
     for (int i = 0; i < 8; i++)
         key[i] = (uint8_t)(hash >> (56 - 8 * i));
     walk->store->reading = true;
-    engine_ahead(walk, disk_seek(walk->store->disk, walk->table, slice_of(key, 8), &walk->ahead_key,
-                                 &walk->ahead_value));
+    engine_ahead(walk, slice_of(key, 8),
+                 disk_seek(walk->store->disk, walk->table, slice_of(key, 8), &walk->ahead_key,
+                           &walk->ahead_value));
 }
 
 static int by_path(const void *a, const void *b)
@@ -65,8 +71,9 @@ static void group_load(struct walk *walk)
                 engine_seek(walk, last + 1);
         } else {
             do {
+                struct slice last = walk->ahead_key;
                 group_add(walk);
-                engine_ahead(walk,
+                engine_ahead(walk, last,
                              disk_next(walk->store->disk, &walk->ahead_key, &walk->ahead_value));
             } while (walk->ahead && load_u64_be(walk->ahead_key.data) == hash);
             if (walk->group_count > 1)

@@ -10,6 +10,8 @@
 #include "store/disk_mem.h"
 #include "store/store.h"
 
+enum { RIG_TOKENS = 64 };
+
 struct rig {
     struct disk *disk;
     struct store *store;
@@ -19,6 +21,7 @@ struct rig {
     struct store_done done; /* Its object and entries are copied. */
     struct arena arena;
     uint32_t completions;
+    uint64_t tokens[RIG_TOKENS]; /* Of the last ones, by their number. */
     uint64_t written;
     uint64_t synced;
     bool failed;
@@ -32,7 +35,7 @@ static inline void rig_done(void *arg, const struct store_done *done)
 {
     struct rig *rig = arg;
     arena_reset(&rig->arena);
-    rig->completions++;
+    rig->tokens[rig->completions++ % RIG_TOKENS] = done->token;
     rig->done = *done;
     rig->done.object = arena_copy(&rig->arena, done->object);
     struct entry *entries = arena_alloc(&rig->arena, (done->entries_count + 1) * sizeof(*entries));

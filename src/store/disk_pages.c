@@ -1,0 +1,376 @@
+#include "store/disk_pages.h"
+
+#include <sys/mman.h>
+#include <time.h>
+
+#include "store/disk_lmdb.h"
+
+/* LMDB 0.9 in the file. A page: its number u64, padding u16, flags u16, end of the offsets u16,
+ * start of the nodes u16 (of an overflow page these two are the number of its pages), then the
+ * offsets of its nodes, u16 each, by key. A node: two halves of a u32 in the order of the machine,
+ * flags u16, size of the key u16, key, data. In a branch the u32 and the flags are the number of
+ * the page below, in a leaf the u32 is the size of the data. The record of a table in the table of
+ * names ends with the number of its root. */
+enum {
+    PAGE_HEADER = 16,
+    PAGE_FLAGS = 10,
+    PAGE_LOWER = 12,
+    PAGE_BRANCH = 1,
+    PAGE_LEAF = 2,
+    NODE_HEADER = 8,
+    NODE_BIG = 1, /* The data is the number of the first of its own pages. */
+    TABLE_SIZE = 48,
+    TABLE_ROOT = 40,
+    META_MAGIC = 16,
+    META_VERSION = 20,
+    META_PAGES = 2,
+};
+enum {
+    SEEN_STEP_MS = 512,  /* Of `now`. A page that was seen in this or the last step is there. */
+    MINCORE_PAGES = 256, /* Asked for in one call. */
+    EVICTED_MAX = 64,
+};
+
+static const uint32_t magic = 0xBEEFC0DE;
+static const uint32_t version = 1;
+static const uint64_t no_page = UINT64_MAX;
+
+static uint16_t native_u16(const uint8_t *at)
+{
+    uint16_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+static uint32_t native_u32(const uint8_t *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+static uint64_t native_u64(const uint8_t *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+/* ------------------------------------------------------------------------------- Snapshots. */
+
+/* The record of any table lies in a page of its own number: so the map begins so far before it. */
+int disk_pages_init(struct disk_pages *pages, MDB_env *env, MDB_txn *txn)
+{
+    MDB_stat stat;
+    MDB_val name = {strlen(lmdb_table_name(DISK_OBJECTS)),
+                    (void *)(uintptr_t)lmdb_table_name(DISK_OBJECTS)};
+    MDB_val table;
+    *pages = (struct disk_pages){.env = env};
+    int code = mdb_env_stat(env, &stat);
+    if (code == 0)
+        code = mdb_dbi_open(txn, NULL, 0, &pages->names);
+    if (code == 0)
+        code = mdb_get(txn, pages->names, &name, &table);
+    if (code)
+        return code;
+    pages->page_size = stat.ms_psize;
+    const uint8_t *record = table.mv_data;
+    const uint8_t *page = record - (uintptr_t)record % pages->page_size;
+    pages->map = page - native_u64(page) * pages->page_size;
+    bool known = table.mv_size == TABLE_SIZE && native_u32(pages->map + META_MAGIC) == magic &&
+                 native_u32(pages->map + META_VERSION) == version;
+    return known ? 0 : MDB_VERSION_MISMATCH;
+}
+
+void disk_pages_done(struct disk_pages *pages)
+{
+    mem_free(pages->seen);
+    *pages = (struct disk_pages){0};
+}
+
+static void seen_grow(struct disk_pages *pages)
+{
+    uint64_t count = MAX(pages->end + pages->end / 4, (uint64_t)1024);
+    pages->seen = mem_grow(pages->seen, count * sizeof(*pages->seen));
+    memset(pages->seen + pages->seen_count, 0, (count - pages->seen_count) * sizeof(*pages->seen));
+    pages->seen_count = count;
+}
+
+void disk_pages_begin(struct disk_pages *pages, MDB_txn *txn)
+{
+    MDB_envinfo info;
+    struct timespec time;
+    pages->snapshot = txn;
+    memset(pages->known, 0, sizeof(pages->known));
+    pages->end = mdb_env_info(pages->env, &info) == 0 ? info.me_last_pgno + 1 : 0;
+    if (pages->end > pages->seen_count)
+        seen_grow(pages);
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    uint64_t ms = (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+    pages->now = MAX((uint16_t)(ms / SEEN_STEP_MS), (uint16_t)1);
+}
+
+static int find_root(struct disk_pages *pages, enum disk_table table, uint64_t *ret_root)
+{
+    if (!pages->known[table]) {
+        const char *text = lmdb_table_name(table);
+        MDB_val name = {strlen(text), (void *)(uintptr_t)text};
+        MDB_val record;
+        if (mdb_get(pages->snapshot, pages->names, &name, &record) != 0 ||
+            record.mv_size != TABLE_SIZE)
+            return ERR_IO;
+        pages->roots[table] = native_u64((const uint8_t *)record.mv_data + TABLE_ROOT);
+        pages->known[table] = true;
+    }
+    *ret_root = pages->roots[table];
+    return 0;
+}
+
+/* ------------------------------------------------------------------------- What is in memory. */
+
+/* The kernel reads some 32 pages around each that it is asked for. While memory is short that is
+ * 31 others thrown out for one, so it is told to stop once pages are seen to leave. */
+static void count_evicted(struct disk_pages *pages)
+{
+    MDB_envinfo info;
+    if (pages->random || ++pages->evicted < EVICTED_MAX)
+        return;
+    pages->random = true;
+    if (mdb_env_info(pages->env, &info) == 0)
+        (void)madvise((void *)(uintptr_t)pages->map, info.me_mapsize, MADV_RANDOM);
+}
+
+/* An answer that cannot be had counts as yes: then it is waited for, as by LMDB. */
+static bool ask_kernel(const struct disk_pages *pages, uint64_t first, uint64_t count)
+{
+    unsigned char there[MINCORE_PAGES];
+    while (count > 0) {
+        uint64_t some = MIN(count, (uint64_t)MINCORE_PAGES);
+        const uint8_t *at = pages->map + first * pages->page_size;
+        if (mincore((void *)(uintptr_t)at, some * pages->page_size, there) != 0)
+            return true;
+        for (uint64_t i = 0; i < some; i++)
+            if (!(there[i] & 1))
+                return false;
+        first += some;
+        count -= some;
+    }
+    return true;
+}
+
+/* Are COUNT pages from FIRST on in memory? What is known of the first stands for all. */
+static bool is_there(struct disk_pages *pages, uint64_t first, uint64_t count)
+{
+    uint16_t seen = pages->seen[first];
+    if (seen != 0 && (uint16_t)(pages->now - seen) <= 1)
+        return true;
+    if (ask_kernel(pages, first, count))
+        return true;
+    pages->seen[first] = 0;
+    if (seen != 0)
+        count_evicted(pages);
+    return false;
+}
+
+/* The COUNT pages from number FIRST on. 0, DISK_COLD, ERR_IO. */
+static int page_at(struct disk_pages *pages, uint64_t first, uint64_t count, bool patient,
+                   const uint8_t **ret_page)
+{
+    if (first < META_PAGES || first >= pages->end || count > pages->end - first)
+        return ERR_IO;
+    if (!patient && !is_there(pages, first, count))
+        return DISK_COLD;
+    pages->seen[first] = pages->now;
+    *ret_page = pages->map + first * pages->page_size;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------ Nodes. */
+
+struct node {
+    struct slice key;
+    uint32_t word;
+    uint16_t flags;
+    const uint8_t *data;
+    size_t room; /* Of the page, from `data` on. */
+};
+
+static bool page_is(const uint8_t *page, uint16_t flag)
+{
+    return (native_u16(page + PAGE_FLAGS) & (PAGE_BRANCH | PAGE_LEAF)) == flag;
+}
+
+static uint32_t nodes_count(const struct disk_pages *pages, const uint8_t *page)
+{
+    uint16_t lower = native_u16(page + PAGE_LOWER);
+    return lower < PAGE_HEADER || lower > pages->page_size ? 0 : (lower - PAGE_HEADER) / 2u;
+}
+
+static bool node_at(const struct disk_pages *pages, const uint8_t *page, uint32_t index,
+                    struct node *ret_node)
+{
+    size_t offset = native_u16(page + PAGE_HEADER + (size_t)index * 2);
+    if (offset < PAGE_HEADER || offset + NODE_HEADER > pages->page_size)
+        return false;
+    const uint8_t *node = page + offset;
+    size_t key_size = native_u16(node + 6);
+    size_t room = pages->page_size - offset - NODE_HEADER;
+    *ret_node = (struct node){.key = slice_of(node + NODE_HEADER, key_size),
+                              .word = native_u32(node),
+                              .flags = native_u16(node + 4),
+                              .data = node + NODE_HEADER + key_size,
+                              .room = room - key_size};
+    return key_size <= room;
+}
+
+/* The index of the first node of PAGE from LOW on whose key is at or after KEY. */
+static int search(const struct disk_pages *pages, const uint8_t *page, uint32_t low,
+                  struct slice key, uint32_t *ret_index, bool *ret_equal)
+{
+    uint32_t high = nodes_count(pages, page);
+    struct node node;
+    *ret_equal = false;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (!node_at(pages, page, middle, &node))
+            return ERR_IO;
+        int order = slice_compare(node.key, key);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+        if (order == 0) { /* No key is there twice. */
+            *ret_equal = true;
+            low = middle;
+        }
+    }
+    *ret_index = low;
+    return 0;
+}
+
+/* Go down to a leaf from page NUMBER on, which is below the cursor's last level: to where KEY is or
+ * would be; without a key to the first. */
+static int descend(struct disk_pages *pages, struct disk_pages_cursor *cursor, uint64_t number,
+                   const struct slice *key, bool patient, bool *ret_equal)
+{
+    for (;;) {
+        const uint8_t *page;
+        int error = page_at(pages, number, 1, patient, &page);
+        if (error)
+            return error;
+        bool branch = page_is(page, PAGE_BRANCH);
+        uint32_t index = 0;
+        if ((!branch && !page_is(page, PAGE_LEAF)) || cursor->depth == PAGES_LEVELS_MAX)
+            return ERR_IO;
+        if (key && search(pages, page, branch, *key, &index, ret_equal) != 0)
+            return ERR_IO;
+        /* The first key of a branch stands for all below the second. */
+        if (branch && key && !*ret_equal)
+            index--;
+        cursor->levels[cursor->depth].page = page;
+        cursor->levels[cursor->depth++].index = index;
+        if (!branch)
+            return 0;
+        struct node node;
+        if (index >= nodes_count(pages, page) || !node_at(pages, page, index, &node))
+            return ERR_IO;
+        number = node.word | (uint64_t)node.flags << 32;
+    }
+}
+
+static int value_of(struct disk_pages *pages, const struct node *node, bool patient,
+                    struct slice *ret_value)
+{
+    if (!(node->flags & NODE_BIG)) {
+        if (node->word > node->room)
+            return ERR_IO;
+        *ret_value = slice_of(node->data, node->word);
+        return 0;
+    }
+    const uint8_t *page;
+    if (node->room < 8)
+        return ERR_IO;
+    uint64_t count = ((uint64_t)PAGE_HEADER + node->word + pages->page_size - 1) / pages->page_size;
+    int error = page_at(pages, native_u64(node->data), count, patient, &page);
+    if (error == 0)
+        *ret_value = slice_of(page + PAGE_HEADER, node->word);
+    return error;
+}
+
+/* ---------------------------------------------------------------------------------- Reading. */
+
+static int go_to(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
+                 struct disk_pages_cursor *ret_cursor, bool *ret_equal)
+{
+    uint64_t root;
+    *ret_equal = false;
+    ret_cursor->table = table;
+    ret_cursor->depth = 0;
+    int error = find_root(pages, table, &root);
+    if (error || root == no_page)
+        return error ? error : ERR_NOT_FOUND;
+    return descend(pages, ret_cursor, root, &key, patient, ret_equal);
+}
+
+int disk_pages_get(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
+                   struct slice *ret_value)
+{
+    struct disk_pages_cursor cursor;
+    struct node node;
+    bool equal;
+    int error = go_to(pages, table, key, patient, &cursor, &equal);
+    if (error || !equal)
+        return error ? error : ERR_NOT_FOUND;
+    uint32_t leaf = cursor.depth - 1;
+    if (!node_at(pages, cursor.levels[leaf].page, cursor.levels[leaf].index, &node))
+        return ERR_IO;
+    return value_of(pages, &node, patient, ret_value);
+}
+
+/* If the cursor is past the last node of its leaf, go on to the first of the next one; then say
+ * what is there. */
+static int settle(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
+                  struct slice *ret_key, struct slice *ret_value)
+{
+    struct node node;
+    uint32_t top = cursor->depth;
+    while (top > 0 &&
+           cursor->levels[top - 1].index >= nodes_count(pages, cursor->levels[top - 1].page))
+        if (--top > 0)
+            cursor->levels[top - 1].index++;
+    if (top == 0)
+        return ERR_NOT_FOUND;
+    if (top < cursor->depth) {
+        bool equal;
+        if (!node_at(pages, cursor->levels[top - 1].page, cursor->levels[top - 1].index, &node))
+            return ERR_IO;
+        cursor->depth = top;
+        int error =
+            descend(pages, cursor, node.word | (uint64_t)node.flags << 32, NULL, patient, &equal);
+        if (error)
+            return error;
+    }
+    const uint8_t *page = cursor->levels[cursor->depth - 1].page;
+    uint32_t index = cursor->levels[cursor->depth - 1].index;
+    if (index >= nodes_count(pages, page) || !node_at(pages, page, index, &node))
+        return ERR_IO;
+    *ret_key = node.key;
+    return value_of(pages, &node, patient, ret_value);
+}
+
+int disk_pages_seek(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
+                    struct disk_pages_cursor *ret_cursor, struct slice *ret_key,
+                    struct slice *ret_value)
+{
+    bool equal;
+    int error = go_to(pages, table, key, patient, ret_cursor, &equal);
+    return error ? error : settle(pages, ret_cursor, patient, ret_key, ret_value);
+}
+
+int disk_pages_next(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
+                    struct slice *ret_key, struct slice *ret_value)
+{
+    ASSERT(cursor->depth > 0);
+    cursor->levels[cursor->depth - 1].index++;
+    return settle(pages, cursor, patient, ret_key, ret_value);
+}
