@@ -116,7 +116,8 @@
     X(HORIZON_KEEPS_AWAY)                                                                          \
     X(COLLECTS_DEAD_ONLY)                                                                          \
     X(COLLECTS_HIDDEN)                                                                             \
-    X(COLD_KEEPS_ORDER)
+    X(COLD_KEEPS_ORDER)                                                                            \
+    X(COLD_MAKES_NOTHING_LATE)
 
 enum rule {
     RULE_NONE = 0,

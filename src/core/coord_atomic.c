@@ -107,6 +107,7 @@ static struct store_op *submit(struct core *core, struct coord_op *op, enum stor
 {
     struct store_op *store = op_store(core, op, type, &op->epoch);
     store->sync = put_synced(op);
+    store->deadline_us = op->deadline_us;
     return store;
 }
 

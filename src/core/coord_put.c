@@ -40,6 +40,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     }
     store->sync = put_synced(op);
     store->renewed = op->renewed;
+    store->deadline_us = op->deadline_us;
     store->update = (struct update){
         .dot = op->dot,
         .first = op->first,

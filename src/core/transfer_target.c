@@ -233,6 +233,8 @@ static void staging_timer(struct core *core, void *machine, struct timer *timer)
     struct staging *staging = machine;
     if (!staging->storing)
         ask(core, staging);
+    else /* The chunk may still be refused. */
+        core_timer_set(core, &staging->timer, core->now.us + core->timing.retry_us);
 }
 
 static struct staging *staging_new(struct transfers *transfers, uint32_t range, uint64_t transfer)

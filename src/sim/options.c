@@ -285,9 +285,9 @@ static void draw_cold(uint64_t seed, struct sim_options *o)
     prng_init(&prng, (seed * PROFILE_COUNT + o->profile) ^ 0x636f6c64u);
     if (!chance(&prng, o->profile == PROFILE_DISK ? 60 : 30))
         return;
-    o->cold_cache = between32(&prng, 1, 16);
-    o->cold_max = chance(&prng, 30) ? between32(&prng, 1, 8) : 0;
-    o->memory_max = MIN(o->memory_max, between(&prng, 2, 16) << 10);
+    o->cold_cache = between32(&prng, 2, 16);
+    o->cold_max = chance(&prng, 30) ? between32(&prng, 8, 24) : 0;
+    o->memory_max = MIN(o->memory_max, between(&prng, 8, 32) << 10);
 }
 
 /* From a generator of its own, so that what is drawn elsewhere stays as it is. Ranges with two

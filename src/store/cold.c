@@ -246,6 +246,14 @@ static void wait_free(struct cold *cold, struct cold_wait *wait)
     mem_free(wait);
 }
 
+/* Its coordinator has given the new version up: a retry would make another one. */
+static bool is_late(const struct store *store, const struct store_op *op)
+{
+    bool makes = op->type == STORE_UPDATE || op->type == STORE_HINT_UPDATE;
+    return makes && op->deadline_us != 0 && store->now_us >= op->deadline_us &&
+           RULE(COLD_MAKES_NOTHING_LATE);
+}
+
 /* Run what waited, in order, until one finds that it has to wait again. */
 void cold_take(struct store *store, uint64_t tag)
 {
@@ -256,7 +264,10 @@ void cold_take(struct store *store, uint64_t tag)
         struct cold_op *waiting = wait->first;
         wait->again = false;
         cold->running = wait;
-        store_run(store, &waiting->op, wait->tries >= COLD_TRIES_MAX);
+        if (is_late(store, &waiting->op))
+            store_finish_error(store, &waiting->op, ERR_TIMEOUT);
+        else
+            store_run(store, &waiting->op, wait->tries >= COLD_TRIES_MAX);
         cold->running = NULL;
         if (wait->again) {
             wait->tries++;

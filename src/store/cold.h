@@ -11,6 +11,9 @@
  * on one key take place, and complete, in the order in which they were submitted. Nothing else is
  * kept in order: chunks and scans, which are of many keys, do not wait for those that wait.
  *
+ * A new version is not made after the deadline of its request (store_op.deadline_us): its
+ * coordinator has forgotten it by then, and a retry makes another one.
+ *
  * What a crash does: operations that wait were promised to nobody, and go with the process. What is
  * bounded: their number and their bytes; past either an operation is BUSY, and nothing of it
  * happens. */

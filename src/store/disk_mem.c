@@ -70,10 +70,10 @@ static void work_warm(struct disk_mem *mem, const struct work *work)
     const struct table *table = &mem->tables[work->table];
     for (uint32_t i = 0; i < work->count; i++) {
         uint32_t index = mem_table_find(table, work->keys[i]);
-        cache_add(mem, work->table, work->keys[i]);
         for (uint32_t k = 0; k < MIN(work->records_max, mem->cache); k++)
             if (index + k < table->count)
                 cache_add(mem, work->table, record_key(table->records[index + k]));
+        cache_add(mem, work->table, work->keys[i]);
     }
 }
 

@@ -173,10 +173,6 @@ static inline bool store_sees_engine(const struct store *store, uint64_t hash)
 /* Carry OP out. Unless it is PATIENT, one that may wait (cold.h) waits for what is not in memory
  * there, and all others here. */
 void store_run(struct store *store, const struct store_op *op, bool patient);
-/* Complete OP, or let it wait if DONE says DISK_COLD. */
-void store_finish(struct store *store, const struct store_op *op, struct store_done *done);
-/* 0, or why OP may not read. */
-int store_refuse_read(const struct store *store, const struct store_op *op) CHECK_RESULT;
 /* Complete OP with ERROR. */
 void store_finish_error(struct store *store, const struct store_op *op, int error);
 /* Serving stops: tell the host once. */
@@ -263,7 +259,7 @@ struct slice draft_object(const struct draft *draft);
 /* Write the record and put the object in the memtable. */
 struct cell *draft_commit(struct store *store, struct draft *draft, const struct found *found,
                           uint64_t digest, uint64_t delta, bool more, bool sync);
-/* Complete OP. */
+/* Complete OP, or let it wait if DONE says DISK_COLD. */
 void store_finish(struct store *store, const struct store_op *op, struct store_done *done);
 /* An operation that names no epoch is never refused for it. */
 int store_refuse_read(const struct store *store, const struct store_op *op);
