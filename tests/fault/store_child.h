@@ -124,7 +124,13 @@ static inline int child_put(struct child *child, const char *key, uint64_t count
                                 .tombstone = tombstone,
                                 .blind = true,
                                 .value = value};
+    child->done.token = 0;
+    op.token = 1;
     store_submit(child->store, &op);
+    while (child->done.token == 0) { /* It waits for what is not in memory. */
+        disk_wait(child->disk);
+        store_poll(child->store, now());
+    }
     return child->done.error;
 }
 
@@ -134,7 +140,7 @@ static inline uint64_t child_get(struct child *child, const char *key, struct ar
 {
     struct store_op op = child_op(STORE_READ, key);
     struct object object;
-    store_submit(child->store, &op);
+    store_look(child->store, &op);
     DEMAND(child->done.error == 0, "reading %s: %s", key, error_word(child->done.error));
     if (child->done.object.size == 0)
         return 0;
@@ -150,7 +156,7 @@ static inline uint64_t child_verify(struct child *child)
     uint64_t keys = 0;
     for (uint32_t range = 0; range < RANGES; range++) {
         struct store_op op = {.type = STORE_VERIFY, .range = range};
-        store_submit(child->store, &op);
+        store_look(child->store, &op);
         const struct store_verified *verified = &child->done.verified;
         DEMAND(child->done.error == 0, "verifying range %u", range);
         DEMAND(verified->digest_tree == verified->digest_data, "tree of range %u", range);
