@@ -112,7 +112,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_PROVE:
     case MESSAGE_PROVEN:
     case MESSAGE_HORIZON:
-        checks_horizon_message(world, from, message);
+        checks_horizon_message(world, from, to, message);
         break;
     case MESSAGE_WELCOME:
         check_generation(world, from, message->welcome.self.generation);
@@ -137,7 +137,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_CHUNK:
         checks_chunk(world, from, to, message);
         checks_chunk_sent(world, from, message);
-        checks_horizon_message(world, from, message);
+        checks_horizon_message(world, from, to, message);
         break;
     case MESSAGE_CHUNK_ACK:
         if (message->chunk.transfer == 0)

@@ -412,17 +412,17 @@ static void judge_floors(struct world *world, uint32_t raiser, uint64_t horizon)
     }
 }
 
-/* HOST asks or answers question NONCE of RANGE. A question that the network repeats is answered
- * once more, and nobody takes note. */
-static void show(struct world *world, uint32_t host, uint32_t range, uint64_t nonce)
+/* HOST asks or answers QUESTION of RANGE. A question that the network repeats is answered once
+ * more, and nobody takes note. */
+static void show(struct world *world, uint32_t host, uint32_t range, uint64_t question)
 {
     struct checks *checks = world->checks;
     uint64_t name = checksum_pair(host, range);
     struct shown *shown = map_get(&checks->shown, name);
-    uint64_t question = checksum_pair(name, nonce);
-    if (map_get(&checks->questions, question) != NULL)
+    uint64_t shown_to = checksum_pair(name, question);
+    if (map_get(&checks->questions, shown_to) != NULL)
         return;
-    map_put(&checks->questions, question, world);
+    map_put(&checks->questions, shown_to, world);
     if (shown == NULL) {
         shown = arena_zero(&checks->arena, sizeof(*shown));
         map_put(&checks->shown, name, shown);
@@ -432,7 +432,8 @@ static void show(struct world *world, uint32_t host, uint32_t range, uint64_t no
     *shown = (struct shown){stats.position, host_lives(world->hosts[host]), false};
 }
 
-void checks_horizon_message(struct world *world, uint32_t from, const struct message *message)
+void checks_horizon_message(struct world *world, uint32_t from, uint32_t to,
+                            const struct message *message)
 {
     struct checks *checks = world->checks;
     uint32_t range =
@@ -446,15 +447,17 @@ void checks_horizon_message(struct world *world, uint32_t from, const struct mes
                           world_host_name(from), range);
         return;
     }
-    uint64_t nonce = message->horizon.nonce;
+    /* Nodes count their questions each for itself: two may give one number to theirs. */
+    uint32_t asker = message->type == MESSAGE_PROVE ? from : to;
+    uint64_t question = checksum_pair(asker, message->horizon.nonce);
     if (message->type == MESSAGE_PROVE)
-        checks->asked[range] = nonce;
+        checks->asked[range] = question;
     bool shows = message->type == MESSAGE_PROVE
                      ? message->horizon.nodes_count > 0
                      : message->type == MESSAGE_PROVEN && message->horizon.to != 0 &&
-                           nonce == checks->asked[range]; /* Else nobody takes note. */
+                           question == checks->asked[range]; /* Else nobody takes note. */
     if (shows)
-        show(world, from, range, nonce);
+        show(world, from, range, question);
     uint64_t horizon = message->horizon.horizon;
     if (message->type != MESSAGE_HORIZON || message->horizon.reply ||
         horizon <= checks->horizons_sent[range])

@@ -109,7 +109,7 @@ struct checks {
     struct handed handed[HOSTS_MAX];
     struct map gone;            /* (range, key) -> struct gone */
     struct map shown;           /* (host, range) -> struct shown */
-    struct map questions;       /* (host, range, nonce): was answered. */
+    struct map questions;       /* (host, range, asker, nonce): was answered. */
     uint64_t *horizons_sent;    /* Owned, by range: the highest that a node spoke of as proven. */
     uint64_t *asked;            /* Owned, by range: the last question of a proof. */
     uint64_t *horizons;         /* Owned, by range: the highest that a node took. */
@@ -186,7 +186,8 @@ void checks_collected(struct world *world, uint32_t host, const struct flight *f
 /* HOST is about to write down that it takes HORIZON on. */
 void checks_horizon_taken(struct world *world, uint32_t host, uint32_t range, uint64_t horizon);
 /* PROVE, PROVEN and HORIZON; a CHUNK. */
-void checks_horizon_message(struct world *world, uint32_t from, const struct message *message);
+void checks_horizon_message(struct world *world, uint32_t from, uint32_t to,
+                            const struct message *message);
 /* HOST's copy of RANGE (UINT32_MAX: of any) may be another from now on. */
 void checks_gone_forget(struct world *world, uint32_t host, uint32_t range);
 /* HOST has merged into a key; OBJECT is what it has now. */
