@@ -219,7 +219,7 @@ void op_refused(struct core *core, struct coord_op *op, int error)
     if (error == ERR_TOO_MANY_SIBLINGS)
         words = "the key has as many siblings as are allowed";
     else if (error == ERR_BUSY)
-        words = "this node's memory for writes is full: they come faster than its disk takes them";
+        words = "writes come faster than this node's disk takes them";
     op_fail(core, op, error, slice_string(words));
 }
 
