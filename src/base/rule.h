@@ -43,6 +43,7 @@
     X(BALLOT_ZERO_ONCE)                                                                            \
     X(INSTALLED_SYNCED)                                                                            \
     X(INSTALL_RESETS_VOTE)                                                                         \
+    X(VOTES_RESUMED)                                                                               \
     X(RECORDS_RISE)                                                                                \
     X(READY_BY_MAJORITY)                                                                           \
     X(READERS_WERE_FILLED)                                                                         \

@@ -61,6 +61,7 @@ static void on_signal(struct node *node, const struct signal *signal)
         break;
     case SIGNAL_RANGE_READY:
         repairs_dirty(&node->repairs, core, signal->range);
+        registers_resume(&node->registers, core, signal->range);
         transfers_range(&node->transfers, core, signal->range);
         break;
     case SIGNAL_ADOPTED:

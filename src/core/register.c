@@ -390,6 +390,16 @@ bool registers_propose(struct registers *registers, struct core *core,
     return true;
 }
 
+void registers_resume(struct registers *registers, struct core *core, uint32_t range)
+{
+    const struct range_record *base = &core->holdings[range].record;
+    const struct ballot_box *box = map_get(&registers->boxes, (uint64_t)range + 1);
+    if (RULE(VOTES_RESUMED) && box != NULL && box->has_accepted &&
+        record_slot_read_by(base, core->self) != NULL &&
+        record_may_follow(base, &box->accepted_record))
+        (void)registers_propose(registers, core, &box->accepted_record);
+}
+
 static void retry_fire(struct core *core, void *machine, struct timer *timer)
 {
     (void)timer;

@@ -39,6 +39,13 @@ void registers_adopt(struct registers *registers, struct core *core, uint32_t ra
 bool registers_propose(struct registers *registers, struct core *core,
                        const struct range_record *record);
 
+/* This node may vote on RANGE, for the first time in this life. A successor that it accepted in an
+ * earlier one, and that nobody else may know of, is proposed once more: who drove it may have died
+ * with it, and what the proposal rested on (that a lost node had installed a record) nobody can
+ * find out again. Any voter may do so: under a ballot of its own it learns first what others
+ * accepted. */
+void registers_resume(struct registers *registers, struct core *core, uint32_t range);
+
 void registers_message(struct registers *registers, struct core *core, struct node_id from,
                        const struct message *message);
 void registers_durable(struct registers *registers, struct core *core, uint64_t token);

@@ -30,6 +30,12 @@ bool told_to_leave(const struct core *core, struct node_id node)
     return setting_value(&core->settings, slice_string(name)).size > 0;
 }
 
+bool transfers_overtaken(const struct core *core, const struct plan_move *move)
+{
+    return !id_none(move->to) &&
+           (member_departed(&core->members, move->to) || told_to_leave(core, move->to));
+}
+
 static void depart_if_empty(struct core *core)
 {
     if (!told_to_leave(core, core->self))

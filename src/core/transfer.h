@@ -53,6 +53,12 @@ void transfers_peer_installed(struct transfers *transfers, struct core *core,
                               const struct signal *signal);
 void transfers_settings(struct transfers *transfers, struct core *core, struct slice name);
 
+/* Will MOVE of the plan not be made, although the ring shows it open? Its target has departed since
+ * the plan was made, or was told to leave, and takes nothing in. Two administrators who plan at the
+ * same time end so: the later plan replaces the earlier one, and knows nothing of the node that
+ * was told to leave with it. */
+bool transfers_overtaken(const struct core *core, const struct plan_move *move);
+
 uint32_t transfers_status(const struct transfers *transfers, const struct core *core,
                           struct transfer_status *ret, uint32_t cap);
 

@@ -290,9 +290,8 @@ static const struct plan_move *next_move(const struct transfers *transfers, cons
         return NULL;
     const struct plan *plan = &transfers->plan;
     const struct plan_move *move = plan_next_move(plan, &core->ring, range);
-    /* What has departed since the plan was made takes nothing in: its moves are overtaken. */
     const struct plan_move *end = plan->moves + plan->count;
-    while (move != NULL && member_departed(&core->members, move->to)) {
+    while (move != NULL && transfers_overtaken(core, move)) {
         do
             move++;
         while (move < end && move->range == range &&

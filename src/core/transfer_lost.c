@@ -54,7 +54,7 @@ static const struct plan_move *move_of(const struct transfers *transfers, const 
     const struct plan_move *move = plan_next_move(plan, &core->ring, record->range);
     for (; move != NULL && move < end && move->range == record->range; move++) {
         if (move->slot == slot->number && plan_move_fate(move, record) == PLAN_MOVE_OPEN)
-            return member_departed(&core->members, move->to) ? NULL : move;
+            return transfers_overtaken(core, move) ? NULL : move;
     }
     return NULL;
 }

@@ -1,4 +1,5 @@
 /* The plan of the cluster, and how far the ring shows it done. */
+#include "core/transfer.h"
 #include "shell/admin_methods.h"
 
 struct slice plan_name(void)
@@ -7,10 +8,10 @@ struct slice plan_name(void)
 }
 
 /* A move that was overtaken will not be made: it is done with, too. */
-static bool move_open(const struct ring *ring, const struct plan_move *move)
+static bool move_open(const struct core *core, const struct plan_move *move)
 {
-    return move->range < ring_ranges(ring) &&
-           plan_move_fate(move, ring_get(ring, move->range)) == PLAN_MOVE_OPEN;
+    return move->range < ring_ranges(&core->ring) && !transfers_overtaken(core, move) &&
+           plan_move_fate(move, ring_get(&core->ring, move->range)) == PLAN_MOVE_OPEN;
 }
 
 void plan_progress_load(const struct core *core, struct plan_progress *ret_progress)
@@ -26,7 +27,7 @@ void plan_progress_load(const struct core *core, struct plan_progress *ret_progr
     uint32_t last = UINT32_MAX;
     for (uint32_t i = 0; i < ret_progress->plan.count; i++) {
         const struct plan_move *move = &ret_progress->plan.moves[i];
-        ret_progress->done += !move_open(&core->ring, move);
+        ret_progress->done += !move_open(core, move);
         if (move->range == last || move->range >= ring_ranges(&core->ring))
             continue;
         last = move->range;

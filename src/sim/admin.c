@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "core/buckets.h"
+#include "core/transfer.h"
 #include "sim/admin_own.h"
 #include "sim/checks.h"
 #include "sim/describe.h"
@@ -169,14 +170,14 @@ void admin_stop(struct world *world)
 }
 
 /* A move of CORE's plan that is still to be done, or NULL. What goes to a node that has left for
- * good is not. */
+ * good, or is told to, is not. */
 static const struct plan_move *open_move(const struct world *world, const struct core *core,
                                          const struct plan *plan)
 {
     for (uint32_t i = 0; plan->state == PLAN_RUNNING && i < plan->count; i++) {
         const struct plan_move *move = &plan->moves[i];
         int to = world_host_of(world, move->to);
-        bool gone = to >= 0 && host_retired(world->hosts[to]);
+        bool gone = to >= 0 && (host_retired(world->hosts[to]) || transfers_overtaken(core, move));
         if (!gone && plan_move_fate(move, ring_get(&core->ring, move->range)) == PLAN_MOVE_OPEN)
             return move;
     }

@@ -168,6 +168,19 @@ static void remove_victim(struct world *world)
     admin_join_one(world); /* Perhaps on the very machine. */
 }
 
+/* Would a plan hand slots to who is removed now? It may, where one is under way, as the command says
+ * too; and where a node is down, which may know an older one. It cannot know that a removed node
+ * that still runs is none to whom a range of one copy may give a second one: of two slots one would
+ * then be lost, and no majority left to replace it (PROTOCOL.md, section 9). A disk that is gone
+ * takes nothing in. */
+static bool plans_rest(struct world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (takes_part(world, i) && host_state(world->hosts[i]) != HOST_UP)
+            return false;
+    return admin_settled(world);
+}
+
 /* Does anybody who stays know that VICTIM was removed? Who was told may have left, or be lost. */
 static bool is_known(const struct world *world, uint32_t host_removed)
 {
@@ -230,8 +243,7 @@ static void maybe_strike(struct world *world)
     } else if (what < 50) {
         back_up(world);
     } else if (may_lose(world, victim)) {
-        /* As the command does: a plan under way could still hand it slots that nobody else has. */
-        strike(world, what < 75 || !admin_settled(world) ? FAULT_LOST_DISK : FAULT_REMOVED, victim);
+        strike(world, what < 75 || !plans_rest(world) ? FAULT_LOST_DISK : FAULT_REMOVED, victim);
     }
 }
 

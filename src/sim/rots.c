@@ -20,6 +20,7 @@ struct rotten {
     bool told;         /* since it rotted last. */
     uint32_t asked_in; /* The life of the process that was last asked for it; */
     bool asked;        /* it has not answered yet. */
+    uint64_t read_at;  /* Its key reads well, and the log was that long then; 0: it does not. */
 };
 
 struct rots {
@@ -150,6 +151,7 @@ static void rot_one(struct world *world)
     else
         item->known = false;
     item->told = false;
+    item->read_at = 0;
     buf_clear(&item->path);
     buf_append(&item->path, key);
     item->range = range_of(hash_of(item), world->options.range_bits);
@@ -182,9 +184,12 @@ static void end(struct world *world, struct rotten *item)
 {
     trace_item(world, item, "whole again at");
     buf_clear(&item->path);
+    item->read_at = 0;
 }
 
-/* What the store answers to whoever reads the key. */
+/* What the store answers to whoever reads the key. It is whole once what made it so is on disk: the
+ * end of its mark may be later in the log than the object, and a power loss before that brings the
+ * mark back. */
 static void on_read(struct world *world, struct host_probe *probe, const struct store_done *done)
 {
     struct rots *rots = world->rots;
@@ -192,7 +197,11 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     struct store_stats stats;
     item->asked = false;
     store_stats(host_store(world->hosts[rots->host]), &stats);
-    if (done->error == 0 && done->position <= stats.synced) {
+    if (done->error != 0)
+        item->read_at = 0;
+    else if (item->read_at == 0)
+        item->read_at = MAX(stats.position, (uint64_t)1);
+    if (done->error == 0 && item->read_at <= stats.synced) {
         uint32_t range = item->range;
         world->coverage.rot_healed += item->known;
         world->coverage.rot_replaced += !item->known;
@@ -220,6 +229,8 @@ static void read_it(struct world *world, struct rotten *item)
         .key = key_of(item),
     };
     item->probe.done = on_read;
+    if (item->asked_in != host_lives(host))
+        item->read_at = 0;
     item->asked_in = host_lives(host);
     item->asked = host_probe(host, &item->probe, &op);
 }
