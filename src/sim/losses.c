@@ -168,11 +168,10 @@ static void remove_victim(struct world *world)
     admin_join_one(world); /* Perhaps on the very machine. */
 }
 
-/* Would a plan hand slots to who is removed now? It may, where one is under way, as the command says
- * too; and where a node is down, which may know an older one. It cannot know that a removed node
- * that still runs is none to whom a range of one copy may give a second one: of two slots one would
- * then be lost, and no majority left to replace it (PROTOCOL.md, section 9). A disk that is gone
- * takes nothing in. */
+/* Does no plan hand slots to a node that is removed now, and goes on running until it hears of
+ * that? One that is under way may, as the command knows too; and so may a node that is down, by an
+ * older plan. A range of one copy would then have two, one of which is lost as soon as the removed
+ * node hears: no majority is left to replace it (docs/hacking.md, "Known gaps"). */
 static bool plans_rest(struct world *world)
 {
     for (uint32_t i = 0; i < world->hosts_count; i++)
