@@ -419,6 +419,11 @@ void checks_crash(struct world *world, uint32_t host)
     struct checks *checks = world->checks;
     while (checks->flights[host] != NULL) {
         struct flight *flight = checks->flights[host];
+        bool changes = flight->type == STORE_UPDATE || flight->type == STORE_MERGE ||
+                       flight->type == STORE_CHUNK;
+        /* What it was about to write, and nobody heard of, may be in the log all the same. */
+        if (changes && flight->range.range < checks->ranges)
+            install_of(checks, host, flight->range.range)->dropped = 0;
         checks->flights[host] = flight->next;
         flight->next = checks->free_flights;
         checks->free_flights = flight;
