@@ -73,6 +73,7 @@
     X(TENURE_AFTER_UNCLEAN)                                                                        \
     X(TENURE_AFTER_DAMAGE)                                                                         \
     X(HEALED_BY_K)                                                                                 \
+    X(HEALED_COLLECTS)                                                                             \
     X(BAD_NOT_SERVED)                                                                              \
     X(DAMAGE_RESTS)                                                                                \
     X(DAMAGE_MARKED)                                                                               \

@@ -18,6 +18,7 @@
 #include "core/coord_op.h"
 
 #include "base/rule.h"
+#include "core/buckets.h"
 
 enum {
     HEALS_MAX = 64,
@@ -115,6 +116,8 @@ void heal_finish(struct core *core, struct coord_op *op)
     store->heals = true;
     store->loss = op->loss;
     store->alone = op->needed == 0;
+    store->drops_count =
+        buckets_dropped(&core->settings, &core->out->arena, (struct drop_line **)&store->drops);
     get_finish(core, op);
 }
 

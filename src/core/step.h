@@ -76,6 +76,8 @@ struct store_op {
     uint64_t loss; /* the number of the loss that is healed, 0: of any; */
     bool alone;    /* but one of which nothing is left and that nobody else can have had stays
                     * damaged, for it must not pass for deleted. */
+    const struct drop_line *drops; /* What is dead in it by these goes, too, up to the range's */
+    uint32_t drops_count;          /* horizon: a collection has passed the damaged key over. */
     uint64_t deadline_us; /* STORE_UPDATE, STORE_HINT_UPDATE: one that has waited until then does
                            * not take place: ERR_TIMEOUT. 0: none. */
     uint64_t hash;

@@ -8,6 +8,7 @@
 #include "sim/checks_own.h"
 #include "sim/host.h"
 #include "sim/ledger.h"
+#include "sim/rots.h"
 #include "sim/workload.h"
 
 struct gone {
@@ -289,7 +290,12 @@ void checks_merged(struct world *world, uint32_t host, const struct flight *flig
 /* ------------------------------------------------------------------------------------ The proof.
  *
  * Judged when a horizon is first spoken of as proven: every member has promised a floor past it;
- * what each reader showed is on its disk; and of what the readers have, none lacks anything. */
+ * what each reader showed is on its disk; and of what the readers have, none lacks anything.
+ *
+ * But for records that have rotted and are not whole again. The tree counts them, and that is
+ * right: such a key is UNREADABLE, the horizon keeps nothing away from it, and it is healed from
+ * readers that have all of what was shown, less what is dead by then. A scan ends at such a record;
+ * what lies behind it is left to later proofs. */
 
 struct whole {
     struct host_probe probe;
@@ -300,6 +306,7 @@ struct whole {
     uint64_t horizon;
     struct entry *entries; /* In the arena, once known. */
     uint32_t entries_count;
+    uint64_t to; /* Up to this hash. */
     bool known;
 };
 
@@ -317,7 +324,8 @@ static void compare(struct world *world, const struct whole *one, const struct w
 {
     for (uint32_t i = 0; i < one->entries_count; i++) {
         const struct entry *entry = &one->entries[i];
-        if (!object_has_all(find_object(other, entry), entry->object, one->horizon))
+        if (entry->hash <= other->to && !rots_has(world, other->host, entry->hash) &&
+            !object_has_all(find_object(other, entry), entry->object, one->horizon))
             world_violate(world, "HorizonSafe",
                           "a horizon of range %u is spoken of as proven, but %s lacks a version of "
                           "%.*s/%.*s that %s has",
@@ -341,6 +349,7 @@ static void on_whole(struct world *world, struct host_probe *probe, const struct
                            arena_copy(arena, entry->key), arena_copy(arena, entry->object)};
     }
     mine->entries_count = done->entries_count;
+    mine->to = done->more ? mine->entries[done->entries_count - 1].hash : UINT64_MAX;
     mine->known = true;
     for (uint32_t i = 0; i < mine->count; i++)
         if (!mine->others[i].known)

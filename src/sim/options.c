@@ -303,10 +303,8 @@ static void draw_losses(uint64_t seed, struct sim_options *o)
 }
 
 /* What rots lies in the database, not in memory: stores with little memory, so that all is there
- * soon. A range with one copy has nobody to be healed from; and what a horizon makes of a record
- * that was lost unnoticed is not settled (docs/hacking.md, "Known gaps"). From a generator of its
- * own, under a number by which no world of tests/seeds/core.seeds is struck that was not when it
- * failed. */
+ * soon. A range with one copy has nobody to be healed from. From a generator of its own, under a
+ * number by which no world of tests/seeds/core.seeds was struck that was not when it failed. */
 static void draw_rots(uint64_t seed, struct sim_options *o)
 {
     struct prng prng;
@@ -314,8 +312,7 @@ static void draw_rots(uint64_t seed, struct sim_options *o)
     static const uint32_t percent[PROFILE_COUNT] = {
         [PROFILE_TRANSFER] = 20, [PROFILE_CAUSAL] = 20, [PROFILE_DISK] = 40,
         [PROFILE_SWARM] = 30,    [PROFILE_HINTS] = 20,  [PROFILE_ROT] = 100};
-    if (o->copies < 2 || o->nodes < 2 || o->move_all || o->horizon_us > 0 ||
-        !chance(&prng, percent[o->profile]))
+    if (o->copies < 2 || o->nodes < 2 || o->move_all || !chance(&prng, percent[o->profile]))
         return;
     o->rots = between32(&prng, 1, 20);
     o->rot_us = between(&prng, 50 * MS, 1 * SECOND);
@@ -335,7 +332,7 @@ static void draw_horizons(struct sim_options *o)
     struct prng prng;
     prng_init(&prng, o->seed * PROFILES_SIX + o->profile + 0x68726e7a00000000u);
     o->deadline_ms = 3000;
-    if (o->profile == PROFILE_ROT || !chance(&prng, 40))
+    if (!chance(&prng, 40))
         return;
     o->horizon_us = between(&prng, 50 * MS, 2 * SECOND);
     o->deadline_ms = chance(&prng, 80) ? between32(&prng, 100, 500) : 3000;

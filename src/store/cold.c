@@ -61,6 +61,16 @@ static void copy_batch(struct arena *arena, struct store_op *op)
     op->batch.metas = metas;
 }
 
+static void copy_drops(struct arena *arena, struct store_op *op)
+{
+    struct drop_line *lines = arena_alloc(arena, (op->drops_count + 1) * sizeof(*lines));
+    for (uint32_t i = 0; i < op->drops_count; i++) {
+        lines[i] = op->drops[i];
+        lines[i].bucket = arena_copy(arena, lines[i].bucket);
+    }
+    op->drops = lines;
+}
+
 static void copy_contents(struct arena *arena, struct store_op *op)
 {
     op->bucket = arena_copy(arena, op->bucket);
@@ -73,6 +83,8 @@ static void copy_contents(struct arena *arena, struct store_op *op)
     case STORE_MERGE:
     case STORE_HINT_MERGE:
         op->object = arena_copy(arena, op->object);
+        if (op->drops_count > 0)
+            copy_drops(arena, op);
         break;
     case STORE_SCAN:
         op->scan.scan_bucket = arena_copy(arena, op->scan.scan_bucket);

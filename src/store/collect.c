@@ -116,13 +116,13 @@ static int line_compare(const void *name, const void *line)
     return slice_compare(*(const struct slice *)name, ((const struct drop_line *)line)->bucket);
 }
 
-static struct collection collection_of(const struct store_op *op, struct slice bucket)
+static struct collection collection_of(uint64_t horizon, const struct drop_line *drops,
+                                       uint32_t drops_count, struct slice bucket)
 {
-    struct collection collection = {.horizon = op->collect.horizon};
+    struct collection collection = {.horizon = horizon};
     const struct drop_line *line = NULL;
-    if (op->collect.drops_count > 0)
-        line = bsearch(&bucket, op->collect.drops, op->collect.drops_count, sizeof(*line),
-                       line_compare);
+    if (drops_count > 0)
+        line = bsearch(&bucket, drops, drops_count, sizeof(*line), line_compare);
     if (line != NULL) {
         collection.drops = line->drops;
         collection.dropped_at = line->dropped_at;
@@ -150,7 +150,9 @@ static int collect_key(struct store *store, struct collecting *work,
     int error = store_find(store, candidate->hash, candidate->path, &found);
     if (error || found_unreadable(&found) || found.object.size == 0)
         return error;
-    struct collection collection = collection_of(work->op, candidate->bucket);
+    const struct store_op *op = work->op;
+    struct collection collection = collection_of(op->collect.horizon, op->collect.drops,
+                                                 op->collect.drops_count, candidate->bucket);
     struct buf left = {0};
     if (object_collect(found.object, &collection, &left)) {
         note_change(store, work, candidate, found.object, buf_slice(&left));
@@ -192,20 +194,23 @@ void collect_do(struct store *store, const struct store_op *op)
 }
 
 /* Take out of what DRAFT has merged what the horizon keeps away. A damaged key may have held
- * anything: over one all is taken, but for what this replica would have collected. True if what is
- * left is what was there before. */
+ * anything: over one all is taken, but for what this replica would have collected; also where what
+ * heals it is what it has, for a collection that came by meanwhile has passed it over. True if what
+ * is left is what was there before. */
 bool collect_keep_away(struct store *store, const struct entry *entry, const struct found *found,
-                       struct draft *draft)
+                       const struct manner *manner, struct draft *draft)
 {
     uint64_t horizon = store_range_of(store, entry->hash)->horizon;
-    if (horizon == 0 || !RULE(HORIZON_KEEPS_AWAY))
-        return false;
-    struct buf left = {0};
     struct slice merged = draft_object(draft);
-    bool damaged = found_unreadable(found);
-    bool any = damaged ? object_collect(merged, &(struct collection){.horizon = horizon}, &left)
-                       : object_admit(found->object, merged, horizon, &left);
-    bool same = any && slice_equal(buf_slice(&left), found->object) && !damaged;
+    if (horizon == 0 || !RULE(HORIZON_KEEPS_AWAY))
+        return manner->heals && !found->bad && slice_equal(merged, found->object);
+    struct buf left = {0};
+    struct collection collection =
+        collection_of(horizon, manner->drops, manner->drops_count, entry->bucket);
+    bool any = found_unreadable(found) ? object_collect(merged, &collection, &left)
+                                       : object_admit(found->object, merged, horizon, &left);
+    bool same = (any || manner->heals) && !found->bad &&
+                slice_equal(any ? buf_slice(&left) : merged, found->object);
     if (any) {
         draft->bytes->size = draft->object;
         buf_append(draft->bytes, buf_slice(&left));

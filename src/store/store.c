@@ -47,6 +47,14 @@ struct slice draft_object(const struct draft *draft)
     return slice_of(draft->bytes->data + draft->object, draft->bytes->size - draft->object);
 }
 
+/* The index of dead versions is to name the key of OBJECT. */
+static void dead_note(struct store *store, uint64_t hash, struct slice object)
+{
+    uint64_t dead = object_dead_from(object);
+    if (dead != UINT64_MAX)
+        dead_put(&store_range_of(store, hash)->dead, &store->dead_entries, dead, hash);
+}
+
 struct cell *draft_commit(struct store *store, struct draft *draft, const struct found *found,
                           uint64_t digest, uint64_t delta, bool more, bool sync)
 {
@@ -64,9 +72,7 @@ struct cell *draft_commit(struct store *store, struct draft *draft, const struct
     cell->position = log_commit(&store->log, RECORD_OBJECT, more, sync);
     store_account(store, cell->hash, delta, found->bytes, cell_bytes(cell));
     store_place(store->active, cell);
-    uint64_t dead = object_dead_from(cell_object(cell)); /* The log's buffer has moved on. */
-    if (dead != UINT64_MAX)
-        dead_put(&store_range_of(store, cell->hash)->dead, &store->dead_entries, dead, cell->hash);
+    dead_note(store, cell->hash, cell_object(cell)); /* The log's buffer has moved on. */
     return cell;
 }
 
@@ -113,15 +119,6 @@ int store_refuse_read(const struct store *store, const struct store_op *op)
 }
 
 /* ---------------------------------------------------------------- Writing over what is there. */
-
-/* How a record is to be written. */
-struct manner {
-    bool more; /* Others of the group follow. */
-    bool sync;
-    bool heals;    /* The object holds all that a damaged key has lost, */
-    uint64_t loss; /* in this loss of it (0: in any), */
-    bool alone;    /* but for what only this copy had. */
-};
 
 /* Write the draft of ENTRY's new object over FOUND, or cancel it. A damaged record that is written
  * over without being healed is marked, within the same group. Fills in RET's error, position,
@@ -233,13 +230,16 @@ static void merge_one(struct store *store, const struct entry *entry, struct man
         return;
     struct draft draft = draft_begin(store, path);
     bool same = entry->object.size == 0 && !gone;
+    bool healed = manner.heals && damage_marked(found.damage) && RULE(HEALED_COLLECTS);
     store->damages.lost += gone;
     if (found.object.size == 0)
         buf_append(draft.bytes, entry->object);
-    else if (!same)
+    else if (same)
+        buf_append(draft.bytes, found.object);
+    else
         same = object_merge(found.object, entry->object, draft.bytes) & MERGE_SAME_A;
-    if (!same && !gone)
-        same = collect_keep_away(store, entry, &found, &draft);
+    if ((!same || healed) && !gone && draft_object(&draft).size > 0)
+        same = collect_keep_away(store, entry, &found, &manner, &draft);
     if (!same) {
         draft_end(store, &draft, &found, entry, &manner, ret);
         return;
@@ -247,15 +247,22 @@ static void merge_one(struct store *store, const struct entry *entry, struct man
     log_cancel(&store->log);
     ret->object = found.object;
     ret->position = found.position;
-    if (manner.heals && damage_marked(found.damage))
-        ret->position = damage_heal(store, found.damage, manner.more, manner.sync);
+    if (!manner.heals || !damage_marked(found.damage))
+        return;
+    ret->position = damage_heal(store, found.damage, manner.more, manner.sync);
+    dead_note(store, entry->hash, found.object); /* Collections passed it over. */
 }
 
 static void do_merge(struct store *store, const struct store_op *op)
 {
     struct store_done done = {.error = refuse_write(store, op)};
     struct entry entry = {op->hash, op->bucket, op->key, op->object};
-    struct manner manner = {false, op->sync, op->heals, op->loss, op->alone};
+    struct manner manner = {.sync = op->sync,
+                            .heals = op->heals,
+                            .loss = op->loss,
+                            .alone = op->alone,
+                            .drops = op->drops,
+                            .drops_count = op->drops_count};
     if (done.error == 0)
         merge_one(store, &entry, manner, &done);
     store_finish(store, op, &done);

@@ -252,6 +252,17 @@ struct draft {
     size_t object;
 };
 
+/* How a record is to be written. */
+struct manner {
+    bool more; /* Others of the group follow. */
+    bool sync;
+    bool heals;                    /* The object holds all that a damaged key has lost, */
+    uint64_t loss;                 /* in this loss of it (0: in any), */
+    bool alone;                    /* but for what only this copy had; */
+    const struct drop_line *drops; /* less what these say is dead (store_op). */
+    uint32_t drops_count;
+};
+
 /* Begin the record of PATH: append the object to draft.bytes, or nothing, for a key that goes. Then
  * draft_commit, or log_cancel. */
 struct draft draft_begin(struct store *store, struct slice path);
@@ -268,7 +279,7 @@ int store_refuse_read(const struct store *store, const struct store_op *op);
 
 void collect_do(struct store *store, const struct store_op *op);
 bool collect_keep_away(struct store *store, const struct entry *entry, const struct found *found,
-                       struct draft *draft);
+                       const struct manner *manner, struct draft *draft);
 
 /* ------------------------------------------------------------------------------ walk.c */
 

@@ -174,3 +174,57 @@ Test(store_collect, a_dropped_bucket_goes_by_a_scan)
     cr_assert_eq(keys(&rig), 0u);
     rig_end(&rig);
 }
+
+/* A collection passes a damaged key over, whatever was written to it since. */
+Test(store_collect, what_was_passed_over_goes_when_the_key_is_healed)
+{
+    struct rig rig;
+    rig_start(&rig, 0);
+    cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
+    checkpoint(&rig);
+    cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, 70));
+    struct store_op op = rig_op(STORE_UPDATE, "k");
+    op.update = (struct update){
+        .dot = {2, 5}, .hlc = 5u << 16, .policy = POLICY_NEWEST, .blind = true, .tombstone = true};
+    op.renewed = true;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    struct store_op raise = rig_op(STORE_META, "k");
+    raise.batch.horizon = 7u << 16;
+    cr_assert_eq(rig_submit(&rig, raise), 0);
+    cr_assert_eq(collect(&rig, "k", 7, false), 0u);
+    cr_assert_eq(keys(&rig), 1u);
+    struct store_op heal = rig_op(STORE_MERGE, "k");
+    heal.heals = true;
+    cr_assert_eq(rig_submit(&rig, heal), 0, "the others have collected it");
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(keys(&rig), 0u);
+        cr_assert(rig_has(&rig, "k", NULL));
+        cr_assert_eq(rig_verify(&rig), 0);
+        crash(&rig);
+    }
+    rig_end(&rig);
+}
+
+/* What is not dead yet when the key is healed is found by the next collection. */
+Test(store_collect, a_healed_key_is_in_the_index_again)
+{
+    struct rig rig;
+    rig_start(&rig, 0);
+    cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
+    checkpoint(&rig);
+    cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, 70));
+    struct store_op op = rig_op(STORE_MERGE, "k");
+    struct rig other;
+    rig_start(&other, 0);
+    cr_assert_eq(put_dead(&other, "k", 9), 0);
+    op.object = other.done.object;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    crash(&rig);
+    cr_assert_eq(collect(&rig, "k", 7, true), 0u);
+    op.heals = true;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    cr_assert_eq(collect(&rig, "k", 9, false), 1u);
+    cr_assert_eq(keys(&rig), 0u);
+    rig_end(&other);
+    rig_end(&rig);
+}
