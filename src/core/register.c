@@ -140,7 +140,21 @@ static int restore_record(struct core *core, uint32_t range, struct slice value,
     return 0;
 }
 
-static struct ballot_box *box_get(struct registers *registers, struct core *core, uint32_t range);
+static void retry_fire(struct core *core, void *machine, struct timer *timer);
+
+static struct ballot_box *box_get(struct registers *registers, struct core *core, uint32_t range)
+{
+    struct ballot_box *box = map_get(&registers->boxes, (uint64_t)range + 1);
+    if (box != NULL)
+        return box;
+    box = mem_zero(sizeof(*box));
+    box->registers = registers;
+    box->base = range_epoch_of(&core->holdings[range].record);
+    box->retry.fire = retry_fire;
+    box->retry.machine = box;
+    map_put(&registers->boxes, (uint64_t)range + 1, box);
+    return box;
+}
 
 static int restore_vote(struct registers *registers, struct core *core, uint32_t range,
                         struct slice value)
@@ -301,22 +315,6 @@ static void send_installed(struct core *core, struct node_id to, const struct ra
 
 /* --------------------------------------------------------------------------------- Proposing. */
 
-static void retry_fire(struct core *core, void *machine, struct timer *timer);
-
-static struct ballot_box *box_get(struct registers *registers, struct core *core, uint32_t range)
-{
-    struct ballot_box *box = map_get(&registers->boxes, (uint64_t)range + 1);
-    if (box != NULL)
-        return box;
-    box = mem_zero(sizeof(*box));
-    box->registers = registers;
-    box->base = range_epoch_of(&core->holdings[range].record);
-    box->retry.fire = retry_fire;
-    box->retry.machine = box;
-    map_put(&registers->boxes, (uint64_t)range + 1, box);
-    return box;
-}
-
 /* The pause doubles with each ballot: several proposers, on disks that take longer to sync a
  * promise than they wait for it, would outbid each other for ever. */
 static void schedule_retry(struct core *core, struct ballot_box *box)
@@ -392,11 +390,8 @@ bool registers_propose(struct registers *registers, struct core *core,
 
 void registers_resume(struct registers *registers, struct core *core, uint32_t range)
 {
-    const struct range_record *base = &core->holdings[range].record;
     const struct ballot_box *box = map_get(&registers->boxes, (uint64_t)range + 1);
-    if (RULE(VOTES_RESUMED) && box != NULL && box->has_accepted &&
-        record_slot_read_by(base, core->self) != NULL &&
-        record_may_follow(base, &box->accepted_record))
+    if (RULE(VOTES_RESUMED) && box != NULL && box->has_accepted)
         (void)registers_propose(registers, core, &box->accepted_record);
 }
 
@@ -408,10 +403,9 @@ static void retry_fire(struct core *core, void *machine, struct timer *timer)
     /* A voter that missed the base's CHOSEN cannot vote on its successor: tell it first. */
     struct node_id voters[SLOTS_MAX];
     uint32_t count = record_voters(base, voters);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (!(box->answered & 1u << i) && !id_equal(voters[i], core->self))
             send_chosen(core, voters[i], base);
-    }
     if (box->outbid || box->number_seen > box->ballot.number ||
         (box->ballot.number == 0 && box->promised.number > 0))
         prepare(core, box);
@@ -424,10 +418,9 @@ static int voter_index(const struct range_record *base, struct node_id from)
 {
     struct node_id voters[SLOTS_MAX];
     uint32_t count = record_voters(base, voters);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (id_equal(voters[i], from))
             return (int)i;
-    }
     return -1;
 }
 
@@ -574,8 +567,7 @@ void registers_message(struct registers *registers, struct core *core, struct no
         send_chosen(core, from, &holding->record); /* The sender's knowledge is old. */
     if (order != 0)
         return;
-    bool answer = message->type == MESSAGE_PROMISE || message->type == MESSAGE_ACCEPTED;
-    if (answer) {
+    if (message->type == MESSAGE_PROMISE || message->type == MESSAGE_ACCEPTED) {
         struct ballot_box *box = map_get(&registers->boxes, (uint64_t)range + 1);
         if (box != NULL)
             on_vote(core, box, from, message);
@@ -644,15 +636,13 @@ void registers_init(struct registers *registers)
 void registers_done(struct registers *registers, struct core *core)
 {
     size_t cursor = 0;
-    struct ballot_box *box;
-    while ((box = map_next(&registers->boxes, &cursor, NULL)) != NULL) {
+    for (struct ballot_box *box; (box = map_next(&registers->boxes, &cursor, NULL)) != NULL;) {
         core_timer_clear(core, &box->retry);
         mem_free(box);
     }
     cursor = 0;
-    struct pending *pending;
-    while ((pending = map_next(&registers->pendings, &cursor, NULL)) != NULL)
-        mem_free(pending);
+    for (struct pending *each; (each = map_next(&registers->pendings, &cursor, NULL)) != NULL;)
+        mem_free(each);
     map_done(&registers->boxes);
     map_done(&registers->pendings);
 }
