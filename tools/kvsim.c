@@ -14,6 +14,7 @@ enum { EXIT_HELD = 0, EXIT_VIOLATION = 1, EXIT_USAGE = 2 };
 static const char usage[] =
     "usage: kvsim --seed S [--profile P] [--with OPTIONS] [--trace] [--shrink]\n"
     "       kvsim --seeds A-B [--profile P] [--jobs J] [--coverage] [--failures N]\n"
+    "             [--progress FILE]\n"
     "       kvsim --replay FILE\n"
     "       kvsim --scenario FILE\n"
     "       kvsim gossip --nodes N [--loss P] [--seed S] [--json]\n"
@@ -23,13 +24,14 @@ static const char usage[] =
     "\n"
     "  --seed S       one world; on a violation, the last lines of its trace\n"
     "  --seeds A-B    many worlds and a summary\n"
-    "  --profile P    transfer (default), causal, disk, gossip, swarm, hints or rot\n"
+    "  --profile P    transfer (default), moves, causal, disk, gossip, swarm, hints or rot\n"
     "  --jobs J       processes for --seeds (default 1)\n"
     "  --with OPTIONS change what the seed drew, as --shrink prints it: ops=20,loss=0\n"
     "  --trace        print every line of the trace\n"
     "  --shrink       make a world that fails smaller while it fails alike\n"
     "  --coverage     print how often each message, stage and fault was hit\n"
     "  --failures N   with --seeds: stop after N violations (default 10)\n"
+    "  --progress FILE  with --seeds: keep the sums there, and go on where the last run ended\n"
     "  --replay FILE  run each line `PROFILE SEED WHY` of FILE\n"
     "  --mutate RULE  take that rule away (kvsim-mutate only); `list` names all, one a line\n"
     "  --scenario FILE  tell the story in FILE (tests/scenario, src/sim/scenario.h)\n"
@@ -157,13 +159,21 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "gossip") == 0)
         return gossip_command(argc - 1, argv + 1);
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},
-        {"profile", required_argument, NULL, 'p'},  {"jobs", required_argument, NULL, 'j'},
-        {"trace", no_argument, NULL, 't'},          {"coverage", no_argument, NULL, 'c'},
-        {"failures", required_argument, NULL, 'f'}, {"replay", required_argument, NULL, 'r'},
-        {"mutate", required_argument, NULL, 'm'},   {"scenario", required_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},           {"with", required_argument, NULL, 'w'},
-        {"shrink", no_argument, NULL, 'k'},         {0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'S'},
+        {"profile", required_argument, NULL, 'p'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"trace", no_argument, NULL, 't'},
+        {"coverage", no_argument, NULL, 'c'},
+        {"failures", required_argument, NULL, 'f'},
+        {"replay", required_argument, NULL, 'r'},
+        {"mutate", required_argument, NULL, 'm'},
+        {"scenario", required_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {"with", required_argument, NULL, 'w'},
+        {"shrink", no_argument, NULL, 'k'},
+        {"progress", required_argument, NULL, 'g'},
+        {0},
     };
     struct jobs_options jobs = {.profile = PROFILE_TRANSFER, .jobs = 1, .failures_max = 10};
     uint64_t seed = 0;
@@ -223,6 +233,9 @@ int main(int argc, char **argv)
         }
         case 'r':
             return replay(optarg);
+        case 'g':
+            jobs.progress = optarg;
+            break;
         case 'n':
             return scenario_run(optarg, stdout);
         case 'h':

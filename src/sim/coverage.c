@@ -209,6 +209,7 @@ enum {
     SWARM = 1 << PROFILE_SWARM,
     HINTS = 1 << PROFILE_HINTS,
     ROT = 1 << PROFILE_ROT,
+    MOVES = 1 << PROFILE_MOVES,
     STRICT = ALL & ~(SWARM | HINTS),
 };
 
@@ -233,9 +234,9 @@ static const struct exemption {
     {"store", "HINT_SETTLE", STRICT, "all requests are strict"},
     {"ways", "sloppy", STRICT, "all requests are strict"},
     {"ways", "hints-settled", STRICT, "all requests are strict"},
-    {"stages", "BACK", ALL & ~TRANSFER, "one cut in a thousand is taken back"},
+    {"stages", "BACK", ALL & ~(MOVES | TRANSFER), "one cut in a thousand is taken back"},
     {"deaths", "chunk", GOSSIP, "hardly any data"},
-    {"deaths", "drop", ALL & ~TRANSFER, "few drops, and few deaths at steps"},
+    {"deaths", "drop", ALL & ~(MOVES | TRANSFER), "few drops, and few deaths at steps"},
     {"durable", "departure", DISK, "too few nodes for one to leave"},
     {"slots", "left", DISK, "too few nodes for one to leave"},
     {"slots", "joined", CAUSAL | DISK, "no spare nodes"},
@@ -244,7 +245,8 @@ static const struct exemption {
     {"messages", "REJECT", GOSSIP | DISK, "few moves at a time"},
     {"messages", "PREPARE", GOSSIP, "drivers hardly ever change"},
     {"messages", "PROMISE", GOSSIP, "drivers hardly ever change"},
-    {"messages", "REFUSED", ALL & ~TRANSFER, "only who comes too early or too late is refused"},
+    {"messages", "REFUSED", ALL & ~(MOVES | TRANSFER),
+     "only who comes too early or too late is refused"},
     {"messages", "PROVE", ROT, "records rot, and nothing is collected"},
     {"messages", "PROVEN", ROT, "records rot, and nothing is collected"},
     {"messages", "HORIZON", ROT, "records rot, and nothing is collected"},
@@ -292,9 +294,9 @@ uint32_t coverage_missing(const struct coverage *coverage, enum profile profile,
 uint64_t coverage_worlds(enum profile profile)
 {
     static const uint64_t worlds[PROFILE_COUNT] = {
-        [PROFILE_TRANSFER] = 10000, [PROFILE_CAUSAL] = 5000, [PROFILE_DISK] = 2000,
-        [PROFILE_GOSSIP] = 1000,    [PROFILE_SWARM] = 200,   [PROFILE_HINTS] = 2000,
-        [PROFILE_ROT] = 5000,
+        [PROFILE_MOVES] = 10000, [PROFILE_CAUSAL] = 5000,    [PROFILE_DISK] = 2000,
+        [PROFILE_GOSSIP] = 1000, [PROFILE_SWARM] = 200,      [PROFILE_HINTS] = 2000,
+        [PROFILE_ROT] = 5000,    [PROFILE_TRANSFER] = 20000,
     };
     return worlds[profile];
 }

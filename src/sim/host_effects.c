@@ -1,4 +1,3 @@
-#include "base/checksum.h"
 #include "sim/checks.h"
 #include "sim/describe.h"
 #include "sim/faults.h"
@@ -19,7 +18,8 @@ static void send_to(struct host *host, uint32_t to, const struct message *messag
     }
     world->coverage.messages[message->type]++;
     struct slice frame = buf_slice(&host->frame);
-    trace_mix(&world->trace, message->type, checksum64(frame, (uint64_t)host->index << 8 | to));
+    trace_mix(&world->trace, message->type,
+              frame_checksum(frame) ^ ((uint64_t)host->index << 8 | to));
     bool dropped = network_drops(world, host->index, to, message->type);
     if (world->trace.text) {
         struct buf text = {0};

@@ -1,6 +1,7 @@
 #include "sim/jobs.h"
 
 #include "base/rule.h"
+#include "sim/progress.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -125,31 +126,52 @@ static void run_children(const struct jobs_options *options, struct shared *shar
 }
 
 /* The one place that looks at real clocks: for the rate it prints. */
-static double seconds(void)
+static uint64_t real_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* What all children that ended have used. */
-static double cpu_seconds(void)
+static uint64_t cpu_us(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_CHILDREN, &usage);
-    return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6;
+    return (uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec;
+}
+
+void jobs_add(const struct jobs_options *options, struct jobs_sum *sum)
+{
+    struct shared *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ASSERT(shared != MAP_FAILED);
+    atomic_store(&shared->next, options->first);
+    uint32_t count = MIN(MAX(options->jobs, 1u), (uint32_t)JOBS_MAX);
+    uint64_t begin = real_us();
+    uint64_t cpu_begin = cpu_us();
+    run_children(options, shared, count);
+    sum->took_us += real_us() - begin;
+    sum->cpu_us += cpu_us() - cpu_begin;
+    for (uint32_t i = 0; i < count; i++) {
+        sum->worlds += shared->jobs[i].done;
+        sum->failed += shared->jobs[i].failed;
+        sum->virtual_us += shared->jobs[i].virtual_us;
+        coverage_add(&sum->coverage, &shared->jobs[i].coverage);
+    }
+    munmap(shared, sizeof(*shared));
 }
 
 /* Has the run met all that its profile should? A run with fewer worlds need not, unless it is asked
  * for the table. */
-static uint64_t judge_coverage(const struct jobs_options *options, const struct job *sum)
+static uint64_t judge_coverage(const struct jobs_options *options, const struct jobs_sum *sum)
 {
     struct buf names = {0};
-    bool enough = options->coverage || sum->done >= coverage_worlds(options->profile);
+    bool enough = options->coverage || sum->worlds >= coverage_worlds(options->profile);
     uint32_t missing = coverage_missing(&sum->coverage, options->profile, &names);
     bool failed = missing > 0 && enough && sum->failed == 0;
     if (failed)
-        printf("NOT COVERED by any of %llu worlds:%.*s\n", (unsigned long long)sum->done,
+        printf("NOT COVERED by any of %llu worlds:%.*s\n", (unsigned long long)sum->worlds,
                (int)names.size, (const char *)names.data);
     buf_done(&names);
     return failed;
@@ -157,36 +179,21 @@ static uint64_t judge_coverage(const struct jobs_options *options, const struct 
 
 uint64_t jobs_run(const struct jobs_options *options)
 {
-    struct shared *shared =
-        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED) {
-        perror("kvsim: mmap");
+    struct jobs_sum sum = {0};
+    if (options->progress == NULL)
+        jobs_add(options, &sum);
+    else if (progress_run(options, &sum) < 0)
         return 1;
-    }
-    atomic_store(&shared->next, options->first);
-    uint32_t count = MIN(MAX(options->jobs, 1u), (uint32_t)JOBS_MAX);
-    double begin = seconds();
-    double cpu_begin = cpu_seconds();
-    run_children(options, shared, count);
-    double took = seconds() - begin;
-    double cpu = cpu_seconds() - cpu_begin;
-    struct job sum = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        sum.done += shared->jobs[i].done;
-        sum.failed += shared->jobs[i].failed;
-        sum.virtual_us += shared->jobs[i].virtual_us;
-        coverage_add(&sum.coverage, &shared->jobs[i].coverage);
-    }
     if (options->coverage)
         coverage_print(&sum.coverage);
     printf("%s: %llu worlds of seeds %llu-%llu, %llu failed; %llu requests, %llu moves, "
            "%.0f virtual hours in %.1f s, %.1f worlds/s, %.2f ms of CPU each\n",
-           profile_name(options->profile), (unsigned long long)sum.done,
+           profile_name(options->profile), (unsigned long long)sum.worlds,
            (unsigned long long)options->first, (unsigned long long)options->last,
            (unsigned long long)sum.failed, (unsigned long long)sum.coverage.operations,
            (unsigned long long)(sum.coverage.moves_done + sum.coverage.learns),
-           (double)sum.virtual_us / 3.6e9, took, (double)sum.done / took,
-           1000 * cpu / (double)MAX(sum.done, (uint64_t)1));
-    munmap(shared, sizeof(*shared));
+           (double)sum.virtual_us / 3.6e9, (double)sum.took_us / 1e6,
+           (double)sum.worlds * 1e6 / (double)MAX(sum.took_us, (uint64_t)1),
+           (double)sum.cpu_us / 1000 / (double)MAX(sum.worlds, (uint64_t)1));
     return sum.failed + judge_coverage(options, &sum);
 }

@@ -4,9 +4,9 @@
 #include "core/core.h"
 
 static const char *const profile_names[PROFILE_COUNT] = {
-    [PROFILE_TRANSFER] = "transfer", [PROFILE_CAUSAL] = "causal", [PROFILE_DISK] = "disk",
-    [PROFILE_GOSSIP] = "gossip",     [PROFILE_SWARM] = "swarm",   [PROFILE_HINTS] = "hints",
-    [PROFILE_ROT] = "rot",
+    [PROFILE_MOVES] = "moves",   [PROFILE_CAUSAL] = "causal",     [PROFILE_DISK] = "disk",
+    [PROFILE_GOSSIP] = "gossip", [PROFILE_SWARM] = "swarm",       [PROFILE_HINTS] = "hints",
+    [PROFILE_ROT] = "rot",       [PROFILE_TRANSFER] = "transfer",
 };
 
 static const char *const fault_names[FAULT_COUNT] = {
@@ -146,6 +146,7 @@ static void draw_common(struct prng *prng, struct sim_options *o)
 static void lean(struct prng *prng, struct sim_options *o)
 {
     switch (o->profile) {
+    case PROFILE_MOVES:
     case PROFILE_TRANSFER:
         o->hot_ranges = 1;
         o->range_bits = 1;
@@ -244,8 +245,19 @@ static void draw_log_mode(struct prng *prng, struct sim_options *o)
         o->faults[FAULT_POWER] = 0;
 }
 
-/* Transfers of a few chunks; and many things at once, all of them short: what meets by chance in
- * other worlds once in thousands happens in these all the time. */
+/* Many things at once, all of them short: what meets by chance in other worlds once in thousands
+ * happens in these all the time. */
+static void hurry(struct prng *prng, struct sim_options *o)
+{
+    o->think_us = between(prng, 10 * MS, 60 * MS) * o->clients;
+    o->admin_interval_us = between(prng, 30 * MS, 300 * MS);
+    o->fault_interval_us = between(prng, 50 * MS, 400 * MS);
+    o->fault_us_max = between(prng, 100 * MS, 2 * SECOND);
+    o->abort_us = between(prng, 1 * MS, 100 * MS);
+    o->cleanup_us = between(prng, 10 * MS, 500 * MS);
+}
+
+/* Transfers of a few chunks, and haste. */
 static void draw_haste(struct prng *prng, struct sim_options *o)
 {
     if (chance(prng, 50))
@@ -254,14 +266,9 @@ static void draw_haste(struct prng *prng, struct sim_options *o)
     /* What comparing trees mends at once, nobody sees missing. */
     if (o->hot_ranges <= 2 && chance(prng, 50))
         o->repair_us = between(prng, 100 * MS, 1 * SECOND);
-    if (o->profile != PROFILE_TRANSFER || chance(prng, 65))
+    if (o->profile != PROFILE_MOVES || chance(prng, 65))
         return;
-    o->think_us = between(prng, 10 * MS, 60 * MS) * o->clients;
-    o->admin_interval_us = between(prng, 30 * MS, 300 * MS);
-    o->fault_interval_us = between(prng, 50 * MS, 400 * MS);
-    o->fault_us_max = between(prng, 100 * MS, 2 * SECOND);
-    o->abort_us = between(prng, 1 * MS, 100 * MS);
-    o->cleanup_us = between(prng, 10 * MS, 500 * MS);
+    hurry(prng, o);
 }
 
 /* Clocks that are plainly wrong. */
@@ -297,7 +304,7 @@ static void draw_losses(uint64_t seed, struct sim_options *o)
     struct prng prng;
     prng_init(&prng, (seed * PROFILES_SIX + o->profile) ^ 0x6c6f7373u);
     static const uint32_t percent[PROFILE_COUNT] = {
-        [PROFILE_TRANSFER] = 40, [PROFILE_SWARM] = 40, [PROFILE_GOSSIP] = 20};
+        [PROFILE_MOVES] = 40, [PROFILE_SWARM] = 40, [PROFILE_GOSSIP] = 20, [PROFILE_TRANSFER] = 30};
     if (o->copies >= 3 && o->nodes >= 3 && !o->move_all && chance(&prng, percent[o->profile]))
         o->losses = between32(&prng, 1, 3);
 }
@@ -310,8 +317,8 @@ static void draw_rots(uint64_t seed, struct sim_options *o)
     struct prng prng;
     prng_init(&prng, (seed * PROFILES_SEVEN + o->profile) ^ 0x7271c8u);
     static const uint32_t percent[PROFILE_COUNT] = {
-        [PROFILE_TRANSFER] = 20, [PROFILE_CAUSAL] = 20, [PROFILE_DISK] = 40,
-        [PROFILE_SWARM] = 30,    [PROFILE_HINTS] = 20,  [PROFILE_ROT] = 100};
+        [PROFILE_MOVES] = 20, [PROFILE_CAUSAL] = 20, [PROFILE_DISK] = 40,    [PROFILE_SWARM] = 30,
+        [PROFILE_HINTS] = 20, [PROFILE_ROT] = 100,   [PROFILE_TRANSFER] = 20};
     if (o->copies < 2 || o->nodes < 2 || o->move_all || !chance(&prng, percent[o->profile]))
         return;
     o->rots = between32(&prng, 1, 20);
@@ -340,6 +347,25 @@ static void draw_horizons(struct sim_options *o)
     o->delete_ppm = between32(&prng, 100000, 400000);
 }
 
+/* A short world: at most five nodes, about sixty requests, and little time in which nothing
+ * happens. What it leaves out, longer times and longer histories, profile moves has. */
+static void draw_short(struct prng *prng, struct sim_options *o)
+{
+    bool collects = o->horizon_us > 0;
+    uint32_t requests = between32(prng, 35, 65);
+    o->spares = MIN(o->spares, 5 - o->nodes);
+    o->losses = MIN(o->losses, 1u);
+    o->keys = between32(prng, 1, 4);
+    o->edits = o->edits > 0 ? between32(prng, requests / 4, requests / 2) : 0;
+    o->operations = requests - o->edits;
+    hurry(prng, o);
+    o->think_us /= 2;
+    o->deadline_ms = collects ? between32(prng, 100, 400) : between32(prng, 200, 1000);
+    if (collects)
+        o->horizon_us = between(prng, 200 * MS, 800 * MS);
+    o->gossip_us = between(prng, 200 * MS, 500 * MS);
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
@@ -357,6 +383,8 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_edits(&prng, ret_options);
     draw_horizons(ret_options);
     draw_rots(seed, ret_options);
+    if (profile == PROFILE_TRANSFER)
+        draw_short(&prng, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)

@@ -10,15 +10,16 @@
 enum { HOSTS_MAX = 32, CLIENTS_MAX = 8, HOT_RANGES_MAX = 8, KEYS_MAX = 64 };
 
 enum profile {
-    PROFILE_TRANSFER = 0, /* Five nodes, one range, moves and crashes at their durable steps. */
-    PROFILE_CAUSAL,       /* Few nodes, siblings, contexts, long partitions. */
-    PROFILE_DISK,         /* Small memtables, power loss, slow disks. */
-    PROFILE_GOSSIP,       /* Many nodes, joins and settings, hardly any data. */
-    PROFILE_SWARM,        /* A bit of everything, more of it. */
-    PROFILE_HINTS,        /* Sloppy requests, long faults, fallbacks with little room. */
-    PROFILE_ROT,          /* Few keys, small memtables, records that go bad again and again. */
+    PROFILE_MOVES = 0, /* Five nodes, one range, moves and crashes at their durable steps. */
+    PROFILE_CAUSAL,    /* Few nodes, siblings, contexts, long partitions. */
+    PROFILE_DISK,      /* Small memtables, power loss, slow disks. */
+    PROFILE_GOSSIP,    /* Many nodes, joins and settings, hardly any data. */
+    PROFILE_SWARM,     /* A bit of everything, more of it. */
+    PROFILE_HINTS,     /* Sloppy requests, long faults, fallbacks with little room. */
+    PROFILE_ROT,       /* Few keys, small memtables, records that go bad again and again. */
+    PROFILE_TRANSFER,  /* As moves, but short: a million of them are run. */
 };
-enum { PROFILE_COUNT = PROFILE_ROT + 1 };
+enum { PROFILE_COUNT = PROFILE_TRANSFER + 1 };
 
 enum fault {
     FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */

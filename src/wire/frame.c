@@ -48,6 +48,13 @@ int frame_end(struct buf *out, size_t start)
     return OK;
 }
 
+uint64_t frame_checksum(struct slice frame)
+{
+    ASSERT(frame.size >= FRAME_HEADER_SIZE);
+    struct reader reader = reader_of(slice_of(frame.data + 4, 8));
+    return read_u64(&reader);
+}
+
 void frames_done(struct frames *frames)
 {
     buf_done(&frames->in);

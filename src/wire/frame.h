@@ -32,6 +32,8 @@ size_t frame_begin(struct buf *out);
 /* The frame that began at START ends where OUT ends now. 0, or ERR_TOO_LARGE for a payload over
  * FRAME_SIZE_MAX, in which case the frame is taken out again. */
 int frame_end(struct buf *out, size_t start) CHECK_RESULT;
+/* The checksum in the header of FRAME, which is whole. */
+uint64_t frame_checksum(struct slice frame);
 
 /* What was received and not yet taken. Zeroed is empty and valid. */
 struct frames {
