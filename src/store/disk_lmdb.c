@@ -32,8 +32,9 @@ struct lmdb {
     bool reading;
     struct disk_pages pages;
     struct disk_pages_cursor cursor;
-    uint32_t applied;      /* Since the free pages were counted. */
-    uint64_t reserved_end; /* The file has blocks up to here. */
+    atomic_bool short_of_memory; /* Of late, a page was not there when asked for. */
+    uint32_t applied;            /* Since the free pages were counted. */
+    uint64_t reserved_end;       /* The file has blocks up to here. */
     _Atomic uint64_t free_bytes;
 };
 
@@ -267,44 +268,33 @@ void lmdb_release(struct lmdb *lmdb)
 {
     if (!lmdb->reading)
         return;
+    if (lmdb->pages.missed == lmdb->pages.now)
+        atomic_store(&lmdb->short_of_memory, true);
     mdb_txn_reset(lmdb->reader);
     lmdb->reading = false;
 }
 
-/* Read one byte of each page: the sum keeps the compiler from leaving that out. */
-static uint8_t touch(MDB_val bytes, size_t page_size)
-{
-    const uint8_t *at = bytes.mv_data;
-    uint8_t sum = 0;
-    for (size_t i = 0; i < bytes.mv_size; i += page_size)
-        sum ^= at[i];
-    return bytes.mv_size > 0 ? sum ^ at[bytes.mv_size - 1] : sum;
-}
-
+/* Reading through a twin brings each page in, one by one: what lies around them is not wanted. */
 void lmdb_warm(struct lmdb *lmdb, enum disk_table table, const struct slice *keys, uint32_t count,
                uint32_t records_max, uint64_t bytes_max)
 {
     MDB_txn *txn;
-    MDB_cursor *cursor;
     uint64_t bytes = 0;
-    volatile uint8_t sink = 0;
     if (mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) != 0)
         return;
-    if (mdb_cursor_open(txn, lmdb->tables[table], &cursor) == 0) {
-        for (uint32_t i = 0; i < count && bytes < bytes_max; i++) {
-            MDB_val key = val_of(keys[i]);
-            MDB_val value;
-            int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-            for (uint32_t k = 0; k < records_max && code == 0 && bytes < bytes_max; k++) {
-                sink ^= touch(value, lmdb->page_size);
-                bytes += key.mv_size + value.mv_size;
-                if (k + 1 < records_max)
-                    code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-            }
+    struct disk_pages pages = disk_pages_twin(&lmdb->pages);
+    disk_pages_begin(&pages, txn);
+    for (uint32_t i = 0; i < count && bytes < bytes_max; i++) {
+        struct disk_pages_cursor cursor;
+        struct slice key;
+        struct slice value;
+        int error = disk_pages_seek(&pages, table, keys[i], true, &cursor, &key, &value);
+        for (uint32_t k = 0; k < records_max && error == 0 && bytes < bytes_max; k++) {
+            bytes += key.size + value.size;
+            if (k + 1 < records_max)
+                error = disk_pages_next(&pages, &cursor, true, &key, &value);
         }
-        mdb_cursor_close(cursor);
     }
-    (void)sink;
     mdb_txn_abort(txn);
 }
 
@@ -338,6 +328,22 @@ static int apply_items(struct lmdb *lmdb, MDB_txn *txn, const struct disk_item *
     if (cursor)
         mdb_cursor_close(cursor);
     return code;
+}
+
+/* Where memory is short, LMDB would fault on each leaf that it writes over, and read what lies
+ * around it too. */
+static void prepare_items(struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
+{
+    MDB_txn *txn;
+    if (!atomic_load(&lmdb->short_of_memory) ||
+        mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) != 0)
+        return;
+    struct disk_pages pages = disk_pages_twin(&lmdb->pages);
+    disk_pages_begin(&pages, txn);
+    for (uint32_t i = 0; i < count; i++)
+        disk_pages_prepare(&pages, items[i].table, items[i].key);
+    mdb_txn_abort(txn);
+    atomic_store(&lmdb->short_of_memory, pages.missed != 0);
 }
 
 static int apply_once(struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
@@ -414,6 +420,7 @@ static void count_free(struct lmdb *lmdb)
 int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,
                const char **ret_text)
 {
+    prepare_items(lmdb, items, count);
     int code = reserve(lmdb, bytes_needed(lmdb, items, count));
     if (code == 0)
         code = apply_once(lmdb, items, count);

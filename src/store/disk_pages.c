@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "store/disk_lmdb.h"
 
@@ -26,9 +27,10 @@ enum {
     META_PAGES = 2,
 };
 enum {
-    SEEN_STEP_MS = 512,  /* Of `now`. A page that was seen in this or the last step is there. */
+    SEEN_STEP_MS = 512,  /* Of `now`. A page that was seen in this or the last step is there, */
+    MISSED_STEPS = 4,    /* unless some page was missed in as many. */
     MINCORE_PAGES = 256, /* Asked for in one call. */
-    EVICTED_MAX = 64,
+    FETCH_SIZE = 16384,  /* Read in one call. */
 };
 
 static const uint32_t magic = 0xBEEFC0DE;
@@ -68,6 +70,8 @@ int disk_pages_init(struct disk_pages *pages, MDB_env *env, MDB_txn *txn)
     *pages = (struct disk_pages){.env = env};
     int code = mdb_env_stat(env, &stat);
     if (code == 0)
+        code = mdb_env_get_fd(env, &pages->fd);
+    if (code == 0)
         code = mdb_dbi_open(txn, NULL, 0, &pages->names);
     if (code == 0)
         code = mdb_get(txn, pages->names, &name, &table);
@@ -88,6 +92,16 @@ void disk_pages_done(struct disk_pages *pages)
     *pages = (struct disk_pages){0};
 }
 
+struct disk_pages disk_pages_twin(const struct disk_pages *pages)
+{
+    return (struct disk_pages){.env = pages->env,
+                               .names = pages->names,
+                               .map = pages->map,
+                               .page_size = pages->page_size,
+                               .fd = pages->fd,
+                               .twin = true};
+}
+
 static void seen_grow(struct disk_pages *pages)
 {
     uint64_t count = MAX(pages->end + pages->end / 4, (uint64_t)1024);
@@ -103,7 +117,7 @@ void disk_pages_begin(struct disk_pages *pages, MDB_txn *txn)
     pages->snapshot = txn;
     memset(pages->known, 0, sizeof(pages->known));
     pages->end = mdb_env_info(pages->env, &info) == 0 ? info.me_last_pgno + 1 : 0;
-    if (pages->end > pages->seen_count)
+    if (pages->end > pages->seen_count && !pages->twin)
         seen_grow(pages);
     clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
     uint64_t ms = (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
@@ -128,18 +142,6 @@ static int find_root(struct disk_pages *pages, enum disk_table table, uint64_t *
 
 /* ------------------------------------------------------------------------- What is in memory. */
 
-/* The kernel reads some 32 pages around each that it is asked for. While memory is short that is
- * 31 others thrown out for one, so it is told to stop once pages are seen to leave. */
-static void count_evicted(struct disk_pages *pages)
-{
-    MDB_envinfo info;
-    if (pages->random || ++pages->evicted < EVICTED_MAX)
-        return;
-    pages->random = true;
-    if (mdb_env_info(pages->env, &info) == 0)
-        (void)madvise((void *)(uintptr_t)pages->map, info.me_mapsize, MADV_RANDOM);
-}
-
 /* An answer that cannot be had counts as yes: then it is waited for, as by LMDB. */
 static bool ask_kernel(const struct disk_pages *pages, uint64_t first, uint64_t count)
 {
@@ -161,15 +163,30 @@ static bool ask_kernel(const struct disk_pages *pages, uint64_t first, uint64_t 
 /* Are COUNT pages from FIRST on in memory? What is known of the first stands for all. */
 static bool is_there(struct disk_pages *pages, uint64_t first, uint64_t count)
 {
-    uint16_t seen = pages->seen[first];
-    if (seen != 0 && (uint16_t)(pages->now - seen) <= 1)
-        return true;
+    bool leaving = pages->missed != 0 && (uint16_t)(pages->now - pages->missed) <= MISSED_STEPS;
+    if (!pages->twin && !leaving) {
+        uint16_t seen = pages->seen[first];
+        if (seen != 0 && (uint16_t)(pages->now - seen) <= 1)
+            return true;
+    }
     if (ask_kernel(pages, first, count))
         return true;
-    pages->seen[first] = 0;
-    if (seen != 0)
-        count_evicted(pages);
+    pages->missed = pages->now;
     return false;
+}
+
+/* What cannot be read is found by whoever touches it. */
+static void fetch(const struct disk_pages *pages, uint64_t first, uint64_t count)
+{
+    uint8_t bytes[FETCH_SIZE];
+    uint64_t at = first * pages->page_size;
+    uint64_t end = (first + count) * pages->page_size;
+    while (at < end) {
+        ssize_t got = pread(pages->fd, bytes, MIN(sizeof(bytes), end - at), (off_t)at);
+        if (got <= 0)
+            return;
+        at += (uint64_t)got;
+    }
 }
 
 /* The COUNT pages from number FIRST on. 0, DISK_COLD, ERR_IO. */
@@ -178,9 +195,13 @@ static int page_at(struct disk_pages *pages, uint64_t first, uint64_t count, boo
 {
     if (first < META_PAGES || first >= pages->end || count > pages->end - first)
         return ERR_IO;
-    if (!patient && !is_there(pages, first, count))
-        return DISK_COLD;
-    pages->seen[first] = pages->now;
+    if (!is_there(pages, first, count)) {
+        if (!patient)
+            return DISK_COLD;
+        fetch(pages, first, count);
+    }
+    if (!pages->twin)
+        pages->seen[first] = pages->now;
     *ret_page = pages->map + first * pages->page_size;
     return 0;
 }
@@ -325,6 +346,20 @@ int disk_pages_get(struct disk_pages *pages, enum disk_table table, struct slice
     if (!node_at(pages, cursor.levels[leaf].page, cursor.levels[leaf].index, &node))
         return ERR_IO;
     return value_of(pages, &node, patient, ret_value);
+}
+
+void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct slice key)
+{
+    struct disk_pages_cursor cursor;
+    struct node node;
+    const uint8_t *page;
+    bool equal;
+    if (go_to(pages, table, key, true, &cursor, &equal) != 0 || !equal)
+        return;
+    uint32_t leaf = cursor.depth - 1;
+    if (node_at(pages, cursor.levels[leaf].page, cursor.levels[leaf].index, &node) &&
+        (node.flags & NODE_BIG) && node.room >= 8)
+        (void)page_at(pages, native_u64(node.data), 1, true, &page);
 }
 
 /* If the cursor is past the last node of its leaf, go on to the first of the next one; then say

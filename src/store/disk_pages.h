@@ -4,7 +4,13 @@
  * touches mapped pages, and one that is not in memory stops the thread for as long as a read takes.
  * So the way down the tree is gone here, in the snapshot of a read transaction of LMDB's, and each
  * page is asked for (mincore) before it is touched. A page that was there a moment ago is not asked
- * for again, which is what makes a warm look-up no slower than LMDB's own.
+ * for again, which is what makes a warm look-up no slower than LMDB's own; but while some are found
+ * missing, each is.
+ *
+ * Whoever is patient reads a page that is not there from the file (pread) before he touches it. A
+ * fault of the map would do as well, but reads many pages around the one, which throws out as many
+ * others where memory is short; and a map that is told not to (MADV_RANDOM) leaves the kernel
+ * without a note of which of its pages are in use.
  *
  * What it relies on: the layout of LMDB 0.9's pages (data version 1, checked at opening), that a
  * snapshot's pages do not change, and that the map never moves. Whatever a page says is checked
@@ -27,14 +33,15 @@ struct disk_pages {
     MDB_txn *snapshot; /* Borrowed. */
     const uint8_t *map;
     size_t page_size;
+    int fd;       /* Borrowed. Of the file. */
     uint64_t end; /* No page of the snapshot has this number or a higher one. */
     uint64_t roots[DISK_TABLES];
     bool known[DISK_TABLES]; /* The root, of this snapshot. */
     uint16_t *seen;          /* Owned. By page: when it was last known to be in memory; 0 never. */
     uint64_t seen_count;
+    bool twin; /* Notes nothing as seen: asks for each page. */
     uint16_t now;
-    uint32_t evicted; /* Pages that were seen once and are no longer there, */
-    bool random;      /* until the kernel was told to read single pages. */
+    uint16_t missed; /* When a page was last found missing; 0 never. */
 };
 
 /* A place in a table. Valid as long as the snapshot. */
@@ -50,6 +57,9 @@ struct disk_pages_cursor {
 /* Find the map of ENV by a transaction of it: 0, MDB_VERSION_MISMATCH, or an error of LMDB's. */
 int disk_pages_init(struct disk_pages *pages, MDB_env *env, MDB_txn *txn) CHECK_RESULT;
 void disk_pages_done(struct disk_pages *pages);
+/* For another thread, that reads the same map in snapshots of its own; nothing of it to be freed.
+ */
+struct disk_pages disk_pages_twin(const struct disk_pages *pages);
 /* Read in TXN's snapshot, which has just begun. */
 void disk_pages_begin(struct disk_pages *pages, MDB_txn *txn);
 
@@ -61,5 +71,7 @@ int disk_pages_seek(struct disk_pages *pages, enum disk_table table, struct slic
                     struct slice *ret_value) CHECK_RESULT;
 int disk_pages_next(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
                     struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+/* Bring into memory what writing over KEY will touch: of a large value only its first page. */
+void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct slice key);
 
 #endif

@@ -181,3 +181,36 @@ Test(store_pages, says_what_is_not_in_memory_until_it_is_warmed)
     remove_all();
     free_pairs();
 }
+
+/* With what is not in memory: all of it is read, then written over, then removed. */
+Test(store_pages, whoever_is_patient_reads_and_writes_what_is_not_in_memory)
+{
+    begin(11);
+    struct disk *disk = open_disk();
+    write_pairs(disk);
+    disk_close(disk);
+    drop_pages();
+    disk = open_disk();
+    struct slice key;
+    struct slice value;
+    for (uint32_t i = 0; i < KEYS; i += 7) {
+        cr_assert_eq(disk_get(disk, DISK_OBJECTS, pairs[i].key, &value), 0);
+        cr_assert(slice_equal(value, pairs[i].value));
+    }
+    disk_release(disk);
+    drop_pages();
+    for (uint32_t i = 0; i < KEYS; i++)
+        pairs[i].value = slice_of(noise + i, pairs[i].value.size / 2);
+    write_pairs(disk);
+    drop_pages();
+    int error = disk_seek(disk, DISK_OBJECTS, slice_of("", 0), &key, &value);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        cr_assert_eq(error, 0);
+        cr_assert(slice_equal(key, pairs[i].key) && slice_equal(value, pairs[i].value));
+        error = disk_next(disk, &key, &value);
+    }
+    cr_assert_eq(error, ERR_NOT_FOUND);
+    disk_close(disk);
+    remove_all();
+    free_pairs();
+}
