@@ -242,6 +242,28 @@ Test(admin_plan, leave_marks_the_node_and_plans_around_it)
         ERR_REFUSED, "b is not leaving");
 }
 
+/* Two administrators at the same moment: one gives a node everything, the other lets it leave. */
+Test(admin_plan, moves_to_a_node_that_leaves_are_overtaken)
+{
+    for (uint32_t range = 0; range < 64; range++)
+        own(range, 2, (const uint64_t[]){1, 2}, 2);
+    struct admin_reply shown = CALL("plan", {.key = "leave", .text = "b"});
+    cr_assert_eq(number(result_of(&shown), "moves_count"), 64);
+    struct admin_reply reply = CALL("leave", {.key = "node", .text = "c"});
+    obey(&reply);
+    admin_reply_done(&reply);
+    struct admin_reply applied = apply(result_of(&shown));
+    obey(&applied);
+    admin_reply_done(&applied);
+    admin_reply_done(&shown);
+    refused(CALL("leave", {.key = "node", .text = "b"}), ERR_REFUSED, "find no other node");
+    reply =
+        CALL("leave", {.key = "node", .text = "c"}, {.key = "cancel", .number = 1, .flag = true});
+    obey(&reply);
+    admin_reply_done(&reply);
+    refused(CALL("leave", {.key = "node", .text = "b"}), ERR_REFUSED, "64 of 64 moves left");
+}
+
 Test(admin_plan, leave_without_a_place_for_its_slots_is_refused)
 {
     for (uint32_t range = 0; range < 64; range++)
