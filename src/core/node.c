@@ -164,6 +164,17 @@ static void on_handshake(struct node *node, struct node_id from, const struct me
     }
 }
 
+/* A hint is taken, and shown, from any other node's word on: no majority is asked whether this disk
+ * is an old copy. So whoever asks has welcomed this life first, with what it remembers of this
+ * node's log; until then it hears nothing, and asks somebody else, or once more. Who can ask can
+ * welcome: this costs a round trip after a start. */
+static void take_hint(struct node *node, struct node_id from, const struct message *message)
+{
+    if (id_equal(from, node->core.self) || handshake_welcomed(&node->handshake, from) ||
+        !RULE(HINTS_AFTER_WELCOME))
+        hints_message(&node->hints, &node->core, from, message);
+}
+
 static void on_message(struct node *node, struct node_id from, const struct message *message)
 {
     struct core *core = &node->core;
@@ -222,7 +233,7 @@ static void on_message(struct node *node, struct node_id from, const struct mess
             node_deliver(node); /* The request is under that very record. */
         }
         if (message->type == MESSAGE_HINT || message->write.hinted)
-            hints_message(&node->hints, core, from, message);
+            take_hint(node, from, message);
         else
             replica_message(&node->replica, core, from, message);
         break;
