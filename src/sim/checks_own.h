@@ -53,7 +53,7 @@ struct past {
 
 /* Log positions of chunks that were handed over to a host and not acknowledged yet. */
 struct handed {
-    uint64_t positions[64];
+    uint64_t positions[1024]; /* A disk that stands still for a minute collects repetitions. */
     uint32_t count;
     uint64_t synced;
 };

@@ -196,6 +196,8 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     struct rotten *item = (struct rotten *)probe;
     struct store_stats stats;
     item->asked = false;
+    if (host_restored(world->hosts[rots->host]))
+        return;
     store_stats(host_store(world->hosts[rots->host]), &stats);
     if (done->error != 0)
         item->read_at = 0;
@@ -246,7 +248,7 @@ static void look_at(struct world *world, struct rotten *item)
         return;
     bool due = world->calm &&
                (!world->options.scrub || world->now_us >= world->rots->calm_us + SCRUBBED_US);
-    if (host_retired(host)) {
+    if (host_retired(host) || host_restored(host)) { /* It was on another disk. */
         end(world, item);
     } else if (!item->known && !host_rotten(host, buf_slice(&item->path))) {
         world->coverage.rot_replaced++;
