@@ -159,11 +159,16 @@ void checks_dropped(struct world *world, uint32_t host, uint32_t range)
 
 /* ------------------------------------------------------------------------------- Handed over. */
 
+/* By position, for so they are acknowledged: what is held already waits for no new record. */
 void checks_handed(struct world *world, uint32_t host, uint64_t position)
 {
     struct handed *handed = &world->checks->handed[host];
-    if (handed->count < ARRAY_SIZE(handed->positions))
-        handed->positions[handed->count++] = position;
+    if (handed->count == ARRAY_SIZE(handed->positions))
+        return;
+    uint32_t at = handed->count++;
+    for (; at > 0 && handed->positions[at - 1] > position; at--)
+        handed->positions[at] = handed->positions[at - 1];
+    handed->positions[at] = position;
 }
 
 void checks_handed_acknowledged(struct world *world, uint32_t host)

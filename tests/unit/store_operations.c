@@ -304,3 +304,32 @@ Test(store_operations, nothing_is_served_before_the_ranges_are_known)
     cr_assert(rig_has(&rig, "a", "x"), "the number of ranges is remembered");
     rig_end(&rig);
 }
+
+/* Replicas that cannot become equal yet send each other the same again and again. */
+Test(store_operations, chunk_that_brings_nothing_writes_nothing)
+{
+    struct rig rig;
+    struct store_stats stats;
+    rig_start(&rig, 0);
+    cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
+    uint64_t position = rig.done.position;
+    struct store_op like = rig_op(STORE_MERGE, "k");
+    struct buf object = {0};
+    buf_append(&object, rig.done.object);
+    struct entry entry = {like.hash, like.bucket, like.key, buf_slice(&object)};
+    struct store_op op = {.type = STORE_CHUNK, .range = like.range, .epoch = 1, .sync = true};
+    op.batch.entries = &entry;
+    op.batch.entries_count = 1;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    cr_assert(!rig.done.changed);
+    cr_assert_eq(rig.done.position, position, "it is durable once the put is");
+    store_stats(rig.store, &stats);
+    cr_assert_eq(stats.position, position);
+    struct meta meta = {slice_string("key"), slice_string("value")};
+    op.batch.metas = &meta;
+    op.batch.metas_count = 1;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    cr_assert(rig.done.position > position, "metas are written all the same");
+    buf_done(&object);
+    rig_end(&rig);
+}
