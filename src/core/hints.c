@@ -152,7 +152,7 @@ static int admit(const struct core *core, const struct range_epoch *range)
 bool hints_empty(const struct hints *hints, const struct core *core)
 {
     return core->hinted.counted && core->hinted.keys == 0 && core->hinted.bad == 0 &&
-           hints->takes.count == 0;
+           hints->takes.count == 0 && core->synced >= hints->settled;
 }
 
 static bool acknowledges_synced(const struct core *core, const struct message *message)
@@ -267,6 +267,7 @@ void hints_stored(struct hints *hints, struct core *core, const struct store_don
         hints_deliver_scanned(hints, core, done);
         break;
     case HINT_SETTLE:
+        hints->settled = MAX(hints->settled, done->position);
         hints_deliver_settled(hints, core, done);
         break;
     }

@@ -87,6 +87,8 @@ struct hints {
     uint64_t check_us;   /* next at this time, */
     uint64_t check_bad;  /* so many so far. */
     bool started;
+    uint64_t settled; /* Position of the last settlement: a loss of power before it is synced brings
+                       * the hint back. */
     struct timer timer;
 };
 
