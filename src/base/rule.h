@@ -22,6 +22,7 @@
     X(FILLED_BEFORE_COUNTED)                                                                       \
     X(LEARN_SOURCES)                                                                               \
     X(SNAPSHOT_AFTER_JOINT)                                                                        \
+    X(TARGET_WELCOMED)                                                                             \
     X(CHUNK_HAS_ID)                                                                                \
     X(COMPLETE_HAS_ID)                                                                             \
     X(CHUNKS_SYNCED)                                                                               \

@@ -142,7 +142,11 @@ struct core {
      * under NONCE, began, as far as it told this life of ours; 0 unknown. May be NULL. */
     uint64_t (*peer_position)(const struct core *core, struct node_id id, uint64_t generation,
                               uint64_t nonce);
-    void *detector;                 /* Borrowed: for these callbacks. */
+    void *detector; /* Borrowed: for these callbacks. */
+    /* Has the peer welcomed this life of ours? One that remembers more of this node than its disk
+     * does never will. Kept by the handshake; NULL before that begins. */
+    bool (*peer_welcomed)(const struct core *core, struct node_id id);
+    const void *handshake;          /* Borrowed: for that callback. */
     const struct load_table *loads; /* Borrowed from gossip: what nodes last said of themselves. */
 };
 

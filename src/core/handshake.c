@@ -80,8 +80,15 @@ static void greet_fire(struct core *core, void *machine, struct timer *timer)
     core_timer_set(core, timer, core->now.us + core->timing.gossip_us);
 }
 
+static bool peer_welcomed(const struct core *core, struct node_id id)
+{
+    return handshake_welcomed(core->handshake, id);
+}
+
 void handshake_start(struct handshake *handshake, struct core *core)
 {
+    core->peer_welcomed = peer_welcomed;
+    core->handshake = handshake;
     if (handshake->nonce == 0)
         handshake->nonce = prng_next(&core->prng) | 1;
     handshake->timer.fire = greet_fire;

@@ -184,12 +184,20 @@ static void say_complete(struct core *core, const struct staging *staging,
     }
 }
 
+/* A node on an old copy of its disk would count as filled under a generation, and tenures, that it
+ * has used before: whoever fills it has to welcome this life first, and would know. */
+static bool is_welcome(const struct core *core, struct node_id source)
+{
+    return core->peer_welcomed == NULL || core->peer_welcomed(core, source) ||
+           !RULE(TARGET_WELCOMED);
+}
+
 static void ask_source(struct core *core, struct staging *staging,
                        const struct range_record *record, const struct slot *slot)
 {
     struct node_id source = pick_source(core, staging, record, slot);
-    if (id_none(source))
-        return; /* Too few are left; the record may change yet. */
+    if (id_none(source) || !is_welcome(core, source))
+        return; /* Too few are left, and the record may change yet; or it does not know us. */
     const struct part *part = &staging->parts[staging->source];
     struct message *message = core_send(core, source, MESSAGE_CHUNK_ACK);
     message->chunk.transfer = staging->transfer;
@@ -221,10 +229,11 @@ static void ask(struct core *core, struct staging *staging)
     }
     if (!staging->complete && !hold(core, staging))
         return; /* Others hold all reservations: ours had run out, or a restart forgot it. */
-    if (staging->complete)
-        say_complete(core, staging, record);
-    else
+    struct node_id source = source_of(record, slot, staging->source);
+    if (!staging->complete)
         ask_source(core, staging, record, slot);
+    else if (id_none(source) || is_welcome(core, source))
+        say_complete(core, staging, record);
 }
 
 static void staging_timer(struct core *core, void *machine, struct timer *timer)
