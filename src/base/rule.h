@@ -41,9 +41,7 @@
     X(BALLOT_ABOVE_LIVES)                                                                          \
     X(BALLOT_ZERO_FRESH)                                                                           \
     X(BALLOT_ZERO_IS_DRIVERS)                                                                      \
-    X(BALLOT_ZERO_ONCE)                                                                            \
     X(INSTALLED_SYNCED)                                                                            \
-    X(INSTALL_RESETS_VOTE)                                                                         \
     X(VOTES_RESUMED)                                                                               \
     X(RECORDS_RISE)                                                                                \
     X(READY_BY_MAJORITY)                                                                           \

@@ -13,7 +13,7 @@ struct ballot_box {
     bool has_accepted;
     struct range_record accepted_record;
 
-    enum { PHASE_IDLE, PHASE_PREPARE, PHASE_PROPOSE } phase;
+    enum { PHASE_IDLE, PHASE_PREPARE, PHASE_PROPOSE, PHASE_CHOSEN } phase;
     struct ballot ballot; /* Of our proposal. */
     struct ballot best;   /* The highest ballot that a promise said it accepted under. */
     bool has_best;
@@ -21,7 +21,6 @@ struct ballot_box {
     uint32_t answered;            /* Bits: voters that promised or accepted. */
     uint64_t number_seen;         /* The highest ballot number met. */
     bool outbid;                  /* A voter has promised a higher ballot than ours. */
-    bool zero_used;               /* Ballot 0 has carried a value: never another one. */
     uint32_t prepares;            /* Ballots of ours so far, but 0. */
     struct timer retry;
 };
@@ -219,9 +218,10 @@ static void install(struct registers *registers, struct core *core,
     holding->durable = !RULE(INSTALLED_SYNCED);
     holding->fresh = true;
 
-    struct meta *metas = core_alloc(core, 2 * sizeof(*metas));
-    metas[0] = tenure_cell(core, record->range);
-    metas[1] = (struct meta){range_key(core, META_VOTE, record->range), SLICE_NONE};
+    /* The vote on what is installed now stays where it is: it is passed over at a start, and the
+     * next one takes its place. */
+    struct meta *meta = core_alloc(core, sizeof(*meta));
+    *meta = tenure_cell(core, record->range);
     uint64_t token;
     struct pending *pending = pending_add(registers, &token);
     *pending = (struct pending){.range = record->range,
@@ -233,8 +233,8 @@ static void install(struct registers *registers, struct core *core,
     op->range = record->range;
     op->fork = record->fork;
     op->epoch = record->epoch;
-    op->batch.metas = metas;
-    op->batch.metas_count = record->epoch == 1 || !RULE(INSTALL_RESETS_VOTE) ? 1 : 2;
+    op->batch.metas = meta;
+    op->batch.metas_count = 1;
     op->batch.install = true;
     core->counters.records_installed++;
     core_signal(core, SIGNAL_ADOPTED)->range = record->range;
@@ -374,12 +374,11 @@ bool registers_propose(struct registers *registers, struct core *core,
         return false;
     box->proposal = *record;
     /* Ballot 0 is safe without phase 1 only while its one owner provably gives it one value: in the
-     * life in which it installed the base durably. */
+     * life in which it installed the base durably, and once: a box is never idle again. */
     bool driver = id_equal(record_driver(&holding->record), core->self);
     bool owner = driver || !RULE(BALLOT_ZERO_IS_DRIVERS);
     bool fresh = holding->fresh || !RULE(BALLOT_ZERO_FRESH);
-    if (owner && fresh && holding->durable && !(box->zero_used && RULE(BALLOT_ZERO_ONCE))) {
-        box->zero_used = true;
+    if (owner && fresh && holding->durable) {
         box->ballot = (struct ballot){0, core->self};
         propose(core, box);
     } else {
@@ -439,7 +438,7 @@ static void chosen(struct core *core, struct ballot_box *box)
     }
     core->counters.records_chosen++;
     core_timer_clear(core, &box->retry);
-    box->phase = PHASE_IDLE;
+    box->phase = PHASE_CHOSEN; /* Until the record is adopted, and the box goes with its base. */
     if (ring_merge(&core->ring, &box->proposal))
         *core_signal(core, SIGNAL_RECORD) =
             (struct signal){.type = SIGNAL_RECORD, .range = box->base.range, .node = core->self};
