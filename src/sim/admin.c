@@ -129,7 +129,8 @@ void admin_setup(struct world *world)
     for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
         const struct range_record *record = checks_newest(world, workload_range(world, i));
         if (record != NULL)
-            admin_add_learns(world, record);
+            admin_add_learns(world, record,
+                             world->options.copies - (world->options.grows_late ? 1 : 0));
     }
     if (world->admin->moves_count > 0)
         admin_order_moves(world, 0, PLAN_RUNNING);

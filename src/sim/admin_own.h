@@ -41,8 +41,8 @@ uint32_t admin_any_host(struct world *world);
 /* admin_plan.c */
 /* Set the plan of the moves gathered. */
 void admin_order_moves(struct world *world, uint32_t host, enum plan_state state);
-/* Gather new slots until RECORD has n, each at a different stranger. */
-void admin_add_learns(struct world *world, const struct range_record *record);
+/* Gather new slots until RECORD has COPIES, each at a different stranger. */
+void admin_add_learns(struct world *world, const struct range_record *record, uint32_t copies);
 /* A plan that takes the hot ranges' slots off the nodes that are to leave. */
 void admin_plan_leaves(struct world *world);
 /* Meddle, and come back later. */

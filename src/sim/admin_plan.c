@@ -74,11 +74,13 @@ void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t numb
     admin_order_moves(world, host, PLAN_RUNNING);
 }
 
-/* A host that is no member of RECORD, or NODE_NONE. */
+/* A host that is no member of RECORD, or NODE_NONE. One that was may be preferred: it is still to
+ * clean up, or does. */
 static struct node_id stranger(struct world *world, const struct range_record *record)
 {
     struct node_id found[HOSTS_MAX];
     uint32_t count = 0;
+    bool back = world_chance(world, world->options.back_ppm);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct node_id id = host_id(world->hosts[i]);
         if (!host_retired(world->hosts[i]) && host_lives(world->hosts[i]) > 0 &&
@@ -86,6 +88,9 @@ static struct node_id stranger(struct world *world, const struct range_record *r
             !record_has_member(record, id))
             found[count++] = id;
     }
+    for (uint32_t i = 0; back && i < count; i++)
+        if (record_has_former(record, found[i]))
+            return found[i];
     return count == 0 ? NODE_NONE : found[world_draw(world, 0, count - 1)];
 }
 
@@ -96,12 +101,10 @@ static void add_move(struct admin *admin, uint32_t range, uint8_t number, struct
         admin->moves[admin->moves_count++] = (struct plan_move){range, number, from, to};
 }
 
-/* New slots until RECORD has n, each at a different stranger. */
-void admin_add_learns(struct world *world, const struct range_record *record)
+void admin_add_learns(struct world *world, const struct range_record *record, uint32_t copies)
 {
     struct range_record grown = *record;
-    for (uint8_t number = 0; number < SLOTS_MAX && grown.slots_count < world->options.copies;
-         number++) {
+    for (uint8_t number = 0; number < SLOTS_MAX && grown.slots_count < copies; number++) {
         if (record_slot(&grown, number) != NULL)
             continue;
         struct node_id to = stranger(world, &grown);
@@ -202,7 +205,7 @@ static void plan_moves(struct world *world)
         const struct range_record *record = checks_newest(world, workload_range(world, i));
         if (record == NULL || world_chance(world, 300000))
             continue;
-        admin_add_learns(world, record);
+        admin_add_learns(world, record, world->options.copies);
         add_leaves(world, record);
         add_rebuilds(world, record);
         uint64_t slot = world_draw(world, 0, record->slots_count - 1);

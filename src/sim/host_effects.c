@@ -31,7 +31,7 @@ static void send_to(struct host *host, uint32_t to, const struct message *messag
     }
     checks_message(world, host->index, to, message, frame.size - FRAME_HEADER_SIZE);
     if (!dropped)
-        network_send(world, host->index, to, frame);
+        network_send(world, host->index, to, message->type, frame);
 }
 
 static void carry_send(struct host *host, const struct effect *effect)

@@ -11,6 +11,9 @@ struct link {
     bool cut;
     enum message_type drop_type; /* For scenarios. */
     uint32_t drop_count;
+    enum message_type late_type; /* The same. */
+    uint32_t late_count;
+    uint64_t late_us;
 };
 
 struct packet {
@@ -127,7 +130,8 @@ static void launch(struct world *world, uint32_t from, uint32_t to, struct slice
     world_at(world, &packet->event, at);
 }
 
-void network_send(struct world *world, uint32_t from, uint32_t to, struct slice frame)
+void network_send(struct world *world, uint32_t from, uint32_t to, enum message_type type,
+                  struct slice frame)
 {
     const struct sim_options *options = &world->options;
     struct network *network = world->network;
@@ -146,7 +150,15 @@ void network_send(struct world *world, uint32_t from, uint32_t to, struct slice 
     uint64_t at = world->now_us + link->delay_us + link->extra_us;
     if (options->jitter_us > 0)
         at += world_draw(world, 0, options->jitter_us);
-    if (faulty && world_chance(world, options->reorder_ppm)) {
+    if (link->late_count > 0 && link->late_type == type) {
+        link->late_count--;
+        launch(world, from, to, frame, at + link->late_us);
+        return;
+    }
+    bool held = faulty && (uint32_t)type == options->held_type;
+    if (held && world_chance(world, options->held_ppm)) {
+        launch(world, from, to, frame, at + world_draw(world, 0, options->held_us_max));
+    } else if (faulty && world_chance(world, options->reorder_ppm)) {
         launch(world, from, to, frame, at + world_draw(world, 0, 20 * link->delay_us));
     } else {
         link->last_us = at = MAX(at, link->last_us);
@@ -205,6 +217,15 @@ void network_drop(struct world *world, uint32_t from, uint32_t to, enum message_
     struct link *link = link_of(world, from, to);
     link->drop_type = type;
     link->drop_count = count;
+}
+
+void network_late(struct world *world, uint32_t from, uint32_t to, enum message_type type,
+                  uint32_t count, uint64_t delay_us)
+{
+    struct link *link = link_of(world, from, to);
+    link->late_type = type;
+    link->late_count = count;
+    link->late_us = delay_us;
 }
 
 bool network_drops(struct world *world, uint32_t from, uint32_t to, enum message_type type)

@@ -12,8 +12,10 @@
 struct network *network_new(struct world *world);
 void network_free(struct network *network);
 
-/* Carry FRAME (copied) from host FROM to host TO; a frame to oneself is never lost or late. */
-void network_send(struct world *world, uint32_t from, uint32_t to, struct slice frame);
+/* Carry FRAME (copied), a message of TYPE, from host FROM to host TO; a frame to oneself is never
+ * lost or late. */
+void network_send(struct world *world, uint32_t from, uint32_t to, enum message_type type,
+                  struct slice frame);
 /* The host that an address "nK" or "nK:port" means, -1 for none. */
 int network_resolve(const struct world *world, struct slice address);
 
@@ -27,6 +29,10 @@ void network_heal(struct world *world);
 /* The next COUNT frames of TYPE (0: any) from FROM to TO are lost; for scenarios. */
 void network_drop(struct world *world, uint32_t from, uint32_t to, enum message_type type,
                   uint32_t count);
+/* The next COUNT frames of TYPE from FROM to TO come DELAY_US later than they would, and others
+ * overtake them; for scenarios. */
+void network_late(struct world *world, uint32_t from, uint32_t to, enum message_type type,
+                  uint32_t count, uint64_t delay_us);
 /* As network_drop would, if it is meant by one: called with each decoded message before it goes
  * out. */
 bool network_drops(struct world *world, uint32_t from, uint32_t to, enum message_type type);

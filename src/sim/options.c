@@ -2,6 +2,8 @@
 
 #include "base/prng.h"
 #include "core/core.h"
+#include "core/message.h"
+#include "wire/peer.h"
 
 static const char *const profile_names[PROFILE_COUNT] = {
     [PROFILE_MOVES] = "moves",   [PROFILE_CAUSAL] = "causal",     [PROFILE_DISK] = "disk",
@@ -347,6 +349,20 @@ static void draw_horizons(struct sim_options *o)
     o->delete_ppm = between32(&prng, 100000, 400000);
 }
 
+/* What the protocol must survive of late messages depends on what they say, so one kind is late. */
+static void draw_held(struct prng *prng, struct sim_options *o)
+{
+    static const enum message_type types[] = {
+        MESSAGE_PROPOSE, MESSAGE_ACCEPTED, MESSAGE_CHOSEN, MESSAGE_CHUNK,   MESSAGE_CHUNK_ACK,
+        MESSAGE_OFFER,   MESSAGE_COMPLETE, MESSAGE_WRITE,  MESSAGE_REPLY,   MESSAGE_FORWARD,
+        MESSAGE_READ,    MESSAGE_OBJECTS,  MESSAGE_PROVEN, MESSAGE_HORIZON, MESSAGE_INSTALLED};
+    if (chance(prng, 50))
+        return;
+    o->held_type = types[prng_below(prng, ARRAY_SIZE(types))];
+    o->held_ppm = between32(prng, 20000, 500000);
+    o->held_us_max = between(prng, 10 * MS, 1 * SECOND);
+}
+
 /* A short world: at most five nodes, about sixty requests, and little time in which nothing
  * happens. What it leaves out, longer times and longer histories, profile moves has. */
 static void draw_short(struct prng *prng, struct sim_options *o)
@@ -364,6 +380,11 @@ static void draw_short(struct prng *prng, struct sim_options *o)
     if (collects)
         o->horizon_us = between(prng, 200 * MS, 800 * MS);
     o->gossip_us = between(prng, 200 * MS, 500 * MS);
+    draw_held(prng, o);
+    o->back_ppm = chance(prng, 50) ? 500000 : 0;
+    o->grows_late = chance(prng, 30);
+    if (o->grows_late && o->nodes >= 4 && chance(prng, 50))
+        o->copies = 4;
 }
 
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
@@ -416,6 +437,9 @@ void options_format(const struct sim_options *o, struct buf *out)
                (unsigned long long)o->delay_us_min, (unsigned long long)o->delay_us_max,
                (unsigned long long)o->jitter_us, o->loss_ppm / 1e4, o->duplicate_ppm / 1e4,
                o->reorder_ppm / 1e4);
+    if (o->held_type != 0)
+        buf_printf(out, " held=%s:%.1f%%,%llums", message_name((enum message_type)o->held_type),
+                   o->held_ppm / 1e4, (unsigned long long)o->held_us_max / MS);
     buf_printf(out, " disk=%llu..%lluus tick=%lluus skew=%lldms memory=%lluk",
                (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,

@@ -76,6 +76,9 @@ struct sim_options {
     uint64_t delay_us_min, delay_us_max; /* Of a link, drawn once each. */
     uint64_t jitter_us;
     uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
+    uint32_t held_type;                /* Messages of this type (enum message_type; 0 none), */
+    uint32_t held_ppm;                 /* this share of them, */
+    uint64_t held_us_max;              /* come so much later, and others overtake them. */
     uint64_t disk_us_min, disk_us_max; /* Of one log write with its sync. */
     uint64_t tick_us;                  /* From a change to the flush of the log. */
     int64_t skew_ms_max;               /* Of a wall clock, either way. */
@@ -93,6 +96,8 @@ struct sim_options {
     uint64_t rot_us;                /* Mean, between two of them. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */
+    uint32_t back_ppm;              /* Of moves, those to a node that has just given a slot up. */
+    bool grows_late;                /* The last copy is added under faults. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
     uint64_t abort_us, repair_us;
     uint32_t chunk_objects; /* Of a transfer's chunk. */

@@ -15,8 +15,9 @@
  *   grow NODE...             one more copy of the range on each node; wait until done
  *   put NODE KEY VALUE       through that node, blind; wait for the answer
  *   delete NODE KEY
+ *   add NODE KEY             one more to the number that the key holds; shows what it is then
  *   get NODE KEY             strict, quorum; shows what is found
- *   begin put|delete|get ... the same without waiting
+ *   begin put|delete|get|add ... the same without waiting
  *   sloppy put|delete|get ... the same, not strict
  *   move SLOT FROM TO        a plan of one move; does not wait
  *   cancel                   cancel the plan
@@ -33,6 +34,7 @@
  *                            back 300 ms later
  *   clock NODE MS            its wall clock is so far ahead of the world's, or behind with a minus
  *   drop FROM TO TYPE COUNT  the next COUNT messages of TYPE (any: *) are lost
+ *   late FROM TO TYPE COUNT MS   they come so much later, and others overtake them
  *   cut FROM TO | heal       one direction of a link; all links
  *   own                      who has how many keys of the range in store, and the newest record */
 #ifndef SIM_SCENARIO_H

@@ -137,11 +137,12 @@ static void show_values(struct story *story, const struct story_call *call,
     struct object object;
     buf_printf(&text, "client: %s:", call->text);
     int error = answer->error;
-    if (error == 0 && call->method == METHOD_GET)
+    bool shows = call->method == METHOD_GET || call->method == METHOD_EDIT;
+    if (error == 0 && shows)
         error = object_read(answer->object, answer->hlc, answer->drops, &arena, &object);
     if (error < 0)
         buf_printf(&text, " %s", error_word(error));
-    else if (call->method != METHOD_GET)
+    else if (!shows)
         buf_printf(&text, " stored on %u of %u copies%s", answer->got, answer->slots,
                    answer->sloppy ? ", sloppily" : "");
     else
@@ -171,7 +172,7 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
 static bool request(struct story *story, char **words, bool wait, bool strict)
 {
     static const char *const names[] = {"", "get", "put", "delete"};
-    enum method method = METHOD_SCAN;
+    enum method method = strcmp(words[0], "add") == 0 ? METHOD_EDIT : METHOD_SCAN;
     for (uint32_t i = METHOD_GET; i <= METHOD_DELETE; i++)
         if (strcmp(words[0], names[i]) == 0)
             method = (enum method)i;
@@ -185,7 +186,7 @@ static bool request(struct story *story, char **words, bool wait, bool strict)
         if (!story->calls[i].open)
             call = &story->calls[i];
     if (method == METHOD_SCAN || host == NULL || !complete || call == NULL) {
-        story->error = "put NODE KEY VALUE, get NODE KEY or delete NODE KEY";
+        story->error = "put NODE KEY VALUE, get, delete or add NODE KEY";
         return false;
     }
     uint32_t key = number_in(story, words[2] + 1, KEYS_MAX - 1);
@@ -200,6 +201,8 @@ static bool request(struct story *story, char **words, bool wait, bool strict)
         .w = CONSISTENCY_QUORUM,
         .strict = strict,
     };
+    if (method == METHOD_EDIT)
+        asked.edit = (struct edit){.kind = EDIT_ADD, .number = 1};
     call->open = host_request(host, &call->call, &asked);
     if (!call->open)
         print_line(story, "client: nobody listens there");
@@ -256,7 +259,8 @@ static bool repair(struct story *story, char **words)
     return true;
 }
 
-static bool drop(struct story *story, char **words)
+/* Messages that are lost, or with LATE ones that come later. */
+static bool drop(struct story *story, char **words, bool late)
 {
     int from = node_of(story, words[0]);
     int to = node_of(story, from < 0 ? NULL : words[1]);
@@ -267,8 +271,12 @@ static bool drop(struct story *story, char **words)
         type = message_named(slice_string(words[2]));
     if ((uint32_t)type >= MESSAGE_TYPES)
         story->error = "no such message";
-    network_drop(&story->world, (uint32_t)from, (uint32_t)to, type,
-                 number_in(story, words[3], 1000000));
+    uint32_t count = number_in(story, words[3], 1000000);
+    if (late)
+        network_late(&story->world, (uint32_t)from, (uint32_t)to, type, count,
+                     (uint64_t)number_in(story, count == 0 ? NULL : words[4], 100000) * MS);
+    else
+        network_drop(&story->world, (uint32_t)from, (uint32_t)to, type, count);
     return true;
 }
 
@@ -422,7 +430,7 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
     if (strcmp(words[0], "sloppy") == 0 && words[1] != NULL)
         return request(story, words + 1, true, false);
     if (strcmp(words[0], "put") == 0 || strcmp(words[0], "get") == 0 ||
-        strcmp(words[0], "delete") == 0)
+        strcmp(words[0], "delete") == 0 || strcmp(words[0], "add") == 0)
         return request(story, words, true, true);
     if (strcmp(words[0], "move") == 0)
         return move(story, words + 1);
@@ -444,8 +452,8 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return until(story, rest);
     if (strcmp(words[0], "run") == 0)
         return run_for(story, words + 1);
-    if (strcmp(words[0], "drop") == 0)
-        return drop(story, words + 1);
+    if (strcmp(words[0], "drop") == 0 || strcmp(words[0], "late") == 0)
+        return drop(story, words + 1, words[0][0] == 'l');
     if (strcmp(words[0], "cut") == 0)
         return cut(story, words + 1);
     if (strcmp(words[0], "die") == 0)
