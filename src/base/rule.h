@@ -90,6 +90,7 @@
     X(ONLY_HOLDERS_COUNT)                                                                          \
     X(HINT_ACKS_SYNCED)                                                                            \
     X(HINTS_AFTER_WELCOME)                                                                         \
+    X(FALLBACK_KNOWS_RECORD)                                                                       \
     X(HINT_TO_ALL_WRITERS)                                                                         \
     X(HINT_SAME_OBJECT)                                                                            \
     X(HINT_TENURE_RENEWED)                                                                         \

@@ -224,10 +224,15 @@ static bool no_reader_serves(const struct core *core, const struct coord_op *op,
     return !mine || op->waits >= WAITS_MAX || op->refusals >= REFUSALS_MAX;
 }
 
+/* Under an older record than the one by which it was asked it would count other slots, and under
+ * none, right after a start, be content with no copy at all. */
 bool fallback_coordinates(const struct core *core, const struct coord_op *op)
 {
-    return op->asked_as_fallback && stands_allowed(op) &&
-           fallback_may_be(core, op_record(core, op), core->self);
+    const struct range_record *record = op_record(core, op);
+    bool known = (record->epoch != 0 && range_epoch_compare(&op->came_with, record) <= 0) ||
+                 !RULE(FALLBACK_KNOWS_RECORD);
+    return op->asked_as_fallback && known && stands_allowed(op) &&
+           fallback_may_be(core, record, core->self);
 }
 
 bool fallback_route(struct core *core, struct coord_op *op, struct node_id reader,
