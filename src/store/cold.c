@@ -4,7 +4,8 @@
 
 enum {
     WARM_BYTES_MAX = 4 << 20,
-    BYTES_SHARE = 4, /* Of the memory of memtables, that operations take while they wait. */
+    BYTES_SHARE = 4,        /* Of the memory of memtables, that operations take while they wait; */
+    BYTES_LEAST = 64 << 10, /* so much at least, or the scans of a comparison could keep all out. */
 };
 
 /* An operation, with what it points to. */
@@ -200,7 +201,8 @@ static bool is_full(const struct store *store)
 {
     const struct cold *cold = &store->cold;
     uint64_t most = store->options.cold_max ? store->options.cold_max : COLD_OPS_MAX;
-    return cold->ops >= most || cold->bytes > store->options.memory_max / BYTES_SHARE;
+    uint64_t share = store->options.memory_max / BYTES_SHARE;
+    return cold->ops >= most || cold->bytes > MAX(share, (uint64_t)BYTES_LEAST);
 }
 
 static void refuse(struct store *store, const struct store_op *op)
