@@ -17,10 +17,14 @@ class Cluster:
         self.common = common
         self.own = own or {}
         self.processes = {}
-        for i, name in enumerate(self.names):
-            self.start(name, *(["--create"] if i == 0 else ["--seed", self.host(0) + ":7400"]))
-        self.admin("rebalance", "--yes", "--wait")
-        self.admin("repair", "--wait")
+        try:
+            for i, name in enumerate(self.names):
+                self.start(name, *(["--create"] if i == 0 else ["--seed", self.host(0) + ":7400"]))
+            self.admin("rebalance", "--yes", "--wait")
+            self.admin("repair", "--wait")
+        except BaseException:
+            self.end()
+            raise
 
     def host(self, i):
         return f"{self.base}.{i + 1}"
