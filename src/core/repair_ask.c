@@ -54,6 +54,12 @@ void repairs_ask(struct repairs *repairs, struct core *core, const struct repair
     repair_schedule(repairs, core);
 }
 
+void repair_unask(struct repairs *repairs, uint32_t range, uint8_t bits)
+{
+    repair_set_remove(&repairs->asked, range, bits);
+    repair_set_remove(&repairs->walked, range, bits);
+}
+
 uint32_t repairs_count(const struct repairs *repairs, const struct core *core,
                        const struct repair_choice *choice)
 {

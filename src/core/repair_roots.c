@@ -42,8 +42,7 @@ static struct node_id dirty_reader(struct repairs *repairs, struct core *core, u
     struct repair_set *dirty = &repairs->dirty;
     uint8_t others = repair_others(core, range);
     if (dirty->bits[range] & (uint8_t)~others) { /* Gone, or ours; or another compares it now. */
-        repair_set_remove(&repairs->asked, range, (uint8_t)(dirty->bits[range] & ~others));
-        repair_set_remove(&repairs->walked, range, (uint8_t)(dirty->bits[range] & ~others));
+        repair_unask(repairs, range, (uint8_t)(dirty->bits[range] & ~others));
         repair_set_remove(dirty, range, (uint8_t)~others);
     }
     for (uint32_t i = 0; repair_stands(core, range) && i < record->slots_count; i++) {
@@ -203,12 +202,10 @@ static void answered(struct repairs *repairs, struct core *core, struct node_id 
     for (uint32_t i = 0; i < batch->count; i++) {
         uint32_t range = batch->ranges[i];
         uint8_t bit = repair_bit_of(core, range, from);
-        if (is_among(message, range)) {
+        if (is_among(message, range))
             repair_set_add(&repairs->differs, range, bit);
-            continue;
-        }
-        repair_set_remove(&repairs->asked, range, bit);
-        repair_set_remove(&repairs->walked, range, bit);
+        else
+            repair_unask(repairs, range, bit);
     }
     batch->id = 0;
     core_timer_set(core, &repairs->timer, MAX(core->now.us, core->pace.free_us));

@@ -60,6 +60,9 @@ uint8_t repair_others(const struct core *core, uint32_t range);
 
 void repair_set_add(struct repair_set *set, uint32_t range, uint8_t bits);
 void repair_set_remove(struct repair_set *set, uint32_t range, uint8_t bits);
+/* No administrator waits for these slots of RANGE any more: they are equal, or not ours to compare.
+ */
+void repair_unask(struct repairs *repairs, uint32_t range, uint8_t bits);
 /* Set the timer for what is to be done next. */
 void repair_schedule(struct repairs *repairs, struct core *core);
 /* The comparison of RANGE with PEER, or their WALK, is over: all is equal that it was about; */

@@ -37,10 +37,10 @@ static void point_merge(struct timeline_point *point, const struct timeline_poin
 
 static void halve(struct timeline *timeline)
 {
+    struct timeline_point *points = timeline->points;
     for (uint32_t i = 0; i < TIMELINE_POINTS / 2; i++) {
-        struct timeline_point *points = timeline->points;
         points[i] = points[2 * i];
-        point_merge(&points[i], &timeline->points[2 * i + 1]);
+        point_merge(&points[i], &points[2 * i + 1]);
     }
     timeline->count = TIMELINE_POINTS / 2;
     timeline->every *= 2;
