@@ -265,6 +265,10 @@ static inline uint64_t token_of(enum owner owner, uint64_t value)
 {
     return (uint64_t)owner << 56 | (value & 0x00ffffffffffffffu);
 }
+static inline uint64_t token_value(uint64_t token)
+{
+    return token & 0x00ffffffffffffffu;
+}
 static inline enum owner token_owner(uint64_t token)
 {
     return (enum owner)(token >> 56);

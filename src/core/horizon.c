@@ -327,7 +327,7 @@ void horizons_message(struct horizons *horizons, struct core *core, struct node_
 
 void horizons_stored(struct horizons *horizons, struct core *core, const struct store_done *done)
 {
-    struct horizon_wait *wait = map_remove(&horizons->waits, done->token & 0x00ffffffffffffffu);
+    struct horizon_wait *wait = map_remove(&horizons->waits, token_value(done->token));
     ASSERT(wait != NULL);
     switch (wait->kind) {
     case HORIZON_WAIT_PASS:
@@ -344,9 +344,11 @@ void horizons_stored(struct horizons *horizons, struct core *core, const struct 
         break;
     case HORIZON_WAIT_SYNC:
     case HORIZON_WAIT_SYNCED:
+        if (done->error < 0 && wait->kind == HORIZON_WAIT_SYNC)
+            raise_stored(horizons, core, wait, done);
         if (done->error < 0)
             break;
-        map_put(&horizons->waits, done->token & 0x00ffffffffffffffu, wait);
+        map_put(&horizons->waits, token_value(done->token), wait);
         core_when_durable(core, done->position, true, done->token);
         wait = NULL;
         break;
@@ -360,7 +362,7 @@ void horizons_stored(struct horizons *horizons, struct core *core, const struct 
 
 void horizons_durable(struct horizons *horizons, struct core *core, uint64_t token)
 {
-    struct horizon_wait *wait = map_remove(&horizons->waits, token & 0x00ffffffffffffffu);
+    struct horizon_wait *wait = map_remove(&horizons->waits, token_value(token));
     ASSERT(wait != NULL);
     switch (wait->kind) {
     case HORIZON_WAIT_FLOOR:

@@ -73,6 +73,7 @@ struct raise {
     uint8_t told; /* Bits by slot index: who has answered HORIZON. */
     uint64_t asked_us;
     uint32_t tries;
+    bool waits; /* For the own store, which always answers: nothing is asked again meanwhile. */
 };
 
 struct horizons {

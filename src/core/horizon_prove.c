@@ -82,6 +82,55 @@ static uint64_t last_of(uint64_t prefix, uint32_t bits)
     return prefix << (64 - bits) | UINT64_MAX >> bits;
 }
 
+/* The wait for the keys from FROM to TO that PEER has asked for before, if they are still being
+ * read. */
+static struct horizon_wait *scan_under_way(struct horizons *horizons, const struct core *core,
+                                           const struct horizon_wait *question, uint64_t from,
+                                           uint64_t to)
+{
+    const struct range_record *record = &core->holdings[question->range.range].record;
+    size_t cursor = 0;
+    for (struct horizon_wait *wait; (wait = map_next(&horizons->waits, &cursor, NULL)) != NULL;)
+        if (wait->kind == HORIZON_WAIT_LEAVES && id_equal(wait->peer, question->peer) &&
+            wait->range.range == record->range && range_epoch_compare(&wait->range, record) == 0 &&
+            wait->from == from && wait->scan_to == to)
+            return wait;
+    return NULL;
+}
+
+/* The first DIFFER nodes of QUESTION are leaves that differ: read their keys. A question that is
+ * asked again while they are being read is answered by the same scan, instead of the one before:
+ * the raiser may be less patient than the disk is fast, and more and more scans would wait for it.
+ */
+static void show_leaves(struct horizons *horizons, struct core *core,
+                        const struct horizon_wait *question, uint32_t differ, uint32_t leaf_bits,
+                        uint64_t end)
+{
+    const struct tree_node *nodes = (const struct tree_node *)(const void *)question->nodes.data;
+    uint64_t from = MAX(question->from, nodes[0].prefix << (64 - question->bits));
+    uint64_t to = last_of(nodes[differ - 1].prefix, question->bits);
+    struct horizon_wait *wait = scan_under_way(horizons, core, question, from, to);
+    if (wait == NULL) {
+        uint64_t token;
+        wait = horizon_wait_add(horizons, HORIZON_WAIT_LEAVES, &question->range, question->peer,
+                                &token);
+        struct store_op *op = core_store(core, STORE_SCAN, token);
+        op->range = question->range.range;
+        op->scan.from = from;
+        op->scan.to = to;
+        op->scan.count_max = PROVE_OBJECTS_MAX;
+        op->scan.bytes_max = PROVE_OBJECTS_BYTES;
+    }
+    wait->nonce = question->nonce;
+    wait->bits = question->bits;
+    wait->leaf_bits = leaf_bits;
+    wait->from = from;
+    wait->scan_to = to;
+    wait->to = end;
+    buf_clear(&wait->nodes);
+    buf_append(&wait->nodes, slice_of(nodes, differ * sizeof(*nodes)));
+}
+
 /* Our digests are here. */
 static void compare(struct horizons *horizons, struct core *core, struct horizon_wait *wait,
                     const struct store_done *done)
@@ -107,20 +156,7 @@ static void compare(struct horizons *horizons, struct core *core, struct horizon
         message->horizon.to = end;
         return;
     }
-    uint64_t token;
-    struct horizon_wait *next =
-        horizon_wait_add(horizons, HORIZON_WAIT_LEAVES, &wait->range, wait->peer, &token);
-    next->nonce = wait->nonce;
-    next->bits = wait->bits;
-    next->leaf_bits = leaf_bits;
-    next->to = end;
-    buf_append(&next->nodes, slice_of(nodes, differ * sizeof(*nodes)));
-    struct store_op *op = core_store(core, STORE_SCAN, token);
-    op->range = wait->range.range;
-    op->scan.from = MAX(wait->from, nodes[0].prefix << (64 - wait->bits));
-    op->scan.to = last_of(nodes[differ - 1].prefix, wait->bits);
-    op->scan.count_max = PROVE_OBJECTS_MAX;
-    op->scan.bytes_max = PROVE_OBJECTS_BYTES;
+    show_leaves(horizons, core, wait, differ, leaf_bits, end);
 }
 
 static int node_compare(const void *a, const void *b)

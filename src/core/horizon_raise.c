@@ -58,12 +58,21 @@ static const struct range_record *may_raise(const struct core *core,
 
 /* ----------------------------------------------------------------------------------- Questions. */
 
+/* A wait of RAISE for the own store. */
+static struct horizon_wait *wait_add(struct horizons *horizons, struct raise *raise,
+                                     enum horizon_wait_kind kind, uint64_t *ret_token)
+{
+    struct horizon_wait *wait =
+        horizon_wait_add(horizons, kind, &raise->range, NODE_NONE, ret_token);
+    wait->nonce = raise->nonce;
+    raise->waits = true;
+    return wait;
+}
+
 static void ask_disk(struct horizons *horizons, struct core *core, struct raise *raise)
 {
     uint64_t token;
-    struct horizon_wait *wait =
-        horizon_wait_add(horizons, HORIZON_WAIT_SYNC, &raise->range, core->self, &token);
-    wait->nonce = raise->nonce;
+    wait_add(horizons, raise, HORIZON_WAIT_SYNC, &token);
     struct store_op *op = core_store(core, STORE_TREE, token);
     op->tree.bits = core->ring.bits;
 }
@@ -92,9 +101,7 @@ static void ask_tree(struct horizons *horizons, struct core *core, struct raise 
     uint64_t last = range_last(raise->range.range, core->ring.bits) >> (64 - bits);
     uint32_t count = (uint32_t)MIN(last - first + 1, (uint64_t)PROVE_NODES_MAX);
     uint64_t token;
-    struct horizon_wait *wait =
-        horizon_wait_add(horizons, HORIZON_WAIT_TREE, &raise->range, NODE_NONE, &token);
-    wait->nonce = raise->nonce;
+    struct horizon_wait *wait = wait_add(horizons, raise, HORIZON_WAIT_TREE, &token);
     wait->bits = bits;
     wait->from = raise->cursor;
     uint64_t *prefixes = core_alloc(core, count * sizeof(*prefixes));
@@ -126,6 +133,7 @@ static void ask(struct horizons *horizons, struct core *core, struct raise *rais
     const struct range_record *record = &core->holdings[raise->range.range].record;
     raise->nonce = ++horizons->nonces;
     raise->asked_us = core->now.us;
+    raise->waits = false;
     bool self = raise->slot < record->slots_count &&
                 id_equal(slot_reader(&record->slots[raise->slot]), core->self);
     if (raise->state == RAISE_SENDING)
@@ -204,7 +212,7 @@ static bool look(struct horizons *horizons, struct core *core, struct raise *unu
                              .nonce = ++horizons->nonces,
                              .asked_us = core->now.us};
     uint64_t token;
-    horizon_wait_add(horizons, HORIZON_WAIT_LOOK, &epoch, NODE_NONE, &token)->nonce = unused->nonce;
+    wait_add(horizons, unused, HORIZON_WAIT_LOOK, &token);
     struct store_op *op = core_store(core, STORE_COLLECT, token);
     op->range = range;
     op->collect.horizon = allowed;
@@ -264,10 +272,10 @@ void raises_tick(struct horizons *horizons, struct core *core)
 {
     for (uint32_t i = 0; i < RAISING_MAX; i++) {
         struct raise *raise = &horizons->raises[i];
-        if (raise->state == RAISE_NONE || core->now.us < raise->asked_us + core->timing.retry_us)
+        if (raise->state == RAISE_NONE || raise->waits ||
+            core->now.us < raise->asked_us + core->timing.retry_us)
             continue;
-        if (raise->state == RAISE_LOOKING || ++raise->tries > TRIES_MAX ||
-            may_raise(core, &raise->range) == NULL)
+        if (++raise->tries > TRIES_MAX || may_raise(core, &raise->range) == NULL)
             refuse(core, raise);
         else
             ask(horizons, core, raise);
@@ -280,7 +288,7 @@ uint64_t raises_wake_us(const struct horizons *horizons, const struct core *core
 {
     uint64_t wake = horizons->look_us;
     for (uint32_t i = 0; i < RAISING_MAX; i++)
-        if (horizons->raises[i].state != RAISE_NONE)
+        if (horizons->raises[i].state != RAISE_NONE && !horizons->raises[i].waits)
             wake = MIN(wake, horizons->raises[i].asked_us + core->timing.retry_us);
     return wake;
 }
@@ -318,9 +326,7 @@ static void ask_keys(struct horizons *horizons, struct core *core, struct raise 
                      const struct message *message)
 {
     uint64_t token;
-    struct horizon_wait *wait =
-        horizon_wait_add(horizons, HORIZON_WAIT_KEYS, &raise->range, NODE_NONE, &token);
-    wait->nonce = raise->nonce;
+    struct horizon_wait *wait = wait_add(horizons, raise, HORIZON_WAIT_KEYS, &token);
     wait->bits = message->horizon.bits;
     wait->from = raise->cursor;
     wait->to = message->horizon.to;
@@ -441,6 +447,7 @@ void raise_stored(struct horizons *horizons, struct core *core, struct horizon_w
     struct raise *raise = raise_by_nonce(horizons, wait->nonce);
     if (raise == NULL)
         return;
+    raise->waits = false;
     if (wait->kind == HORIZON_WAIT_LOOK) {
         looked(horizons, core, raise, done);
         return;
@@ -460,6 +467,7 @@ void raise_synced(struct horizons *horizons, struct core *core, const struct hor
     struct raise *raise = raise_by_nonce(horizons, wait->nonce);
     if (raise == NULL || raise->state != RAISE_SYNCING)
         return;
+    raise->waits = false;
     if (may_raise(core, &raise->range) == NULL)
         refuse(core, raise);
     else

@@ -36,6 +36,7 @@ struct horizon_wait {
     uint32_t leaf_bits;
     uint64_t from;
     uint64_t to;
+    uint64_t scan_to; /* The last hash that is being read, `to` or before. */
     struct buf nodes; /* Owned. Array of struct tree_node. */
     struct buf bytes; /* Owned. Entries. */
 };

@@ -12,7 +12,7 @@ enum {
     ROUNDS_MAX = 1000,   /* Pages of one range in a row, before others have their turn. */
 };
 
-static void wait_free(struct repair_wait *wait)
+void repair_wait_free(struct repair_wait *wait)
 {
     buf_done(&wait->nodes);
     buf_done(&wait->keys);
@@ -294,6 +294,18 @@ static void go_on(struct repairs *repairs, struct core *core, struct comparing *
         repair_set_add(&repairs->dirty, was.range, repair_bit_of(core, was.range, was.peer));
 }
 
+/* Is our own store at work for it? That always answers. */
+static bool is_reading(const struct repairs *repairs, const struct comparing *comparing)
+{
+    const struct repair_wait *wait;
+    size_t cursor = 0;
+    while ((wait = map_next(&repairs->waits, &cursor, NULL)) != NULL)
+        if (id_equal(wait->peer, comparing->peer) && wait->range.range == comparing->range &&
+            wait->kind != WAIT_ROOTS && wait->kind != WAIT_ROOTS_ANSWER)
+            return true;
+    return false;
+}
+
 static void look(struct repairs *repairs, struct core *core, struct comparing *comparing)
 {
     bool open = !id_none(comparing->peer);
@@ -301,7 +313,8 @@ static void look(struct repairs *repairs, struct core *core, struct comparing *c
         go_on(repairs, core, comparing);
         return;
     }
-    if (open && core->now.us - comparing->touched_us <= 5 * core->timing.retry_us)
+    if (open && (core->now.us - comparing->touched_us <= 5 * core->timing.retry_us ||
+                 is_reading(repairs, comparing)))
         return;
     if (open) { /* No answer: a message was lost, or the epochs differ. Later again. */
         repair_set_add(&repairs->dirty, comparing->range,
@@ -446,13 +459,13 @@ void repairs_message(struct repairs *repairs, struct core *core, struct node_id 
 
 void repairs_stored(struct repairs *repairs, struct core *core, const struct store_done *done)
 {
-    struct repair_wait *wait = map_remove(&repairs->waits, done->token & 0x00ffffffffffffffu);
+    struct repair_wait *wait = map_remove(&repairs->waits, token_value(done->token));
     ASSERT(wait != NULL);
     if (wait->kind == WAIT_ROOTS || wait->kind == WAIT_ROOTS_ANSWER)
         repair_roots_stored(repairs, core, wait, done);
     else if (may_compare(core, &wait->range, wait->peer))
         repair_exchange_stored(repairs, core, wait, done);
-    wait_free(wait);
+    repair_wait_free(wait);
 }
 
 void repairs_init(struct repairs *repairs, const struct core *core)
@@ -483,7 +496,7 @@ void repairs_done(struct repairs *repairs, struct core *core)
     size_t cursor = 0;
     struct repair_wait *wait;
     while ((wait = map_next(&repairs->waits, &cursor, NULL)) != NULL)
-        wait_free(wait);
+        repair_wait_free(wait);
     map_done(&repairs->waits);
     mem_free(repairs->dirty.bits);
     mem_free(repairs->differs.bits);

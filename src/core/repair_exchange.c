@@ -112,10 +112,37 @@ static struct repair_wait *wait_next(struct repairs *repairs, enum repair_wait_k
     return next;
 }
 
-/* Read what we hold between FROM and TO, for NEXT. */
-static void read_keys(struct core *core, const struct repair_wait *next, uint64_t token,
-                      uint64_t from, uint64_t to)
+/* The token value under which the same keys are being read for NEXT's peer already, 0 if none. */
+static uint64_t scan_under_way(const struct repairs *repairs, const struct core *core,
+                               const struct repair_wait *next)
 {
+    const struct range_record *record = &core->holdings[next->range.range].record;
+    const struct repair_wait *wait;
+    size_t cursor = 0;
+    uint64_t value;
+    while ((wait = map_next(&repairs->waits, &cursor, &value)) != NULL)
+        if (wait != next && wait->kind == next->kind && id_equal(wait->peer, next->peer) &&
+            wait->range.range == record->range && range_epoch_compare(&wait->range, record) == 0 &&
+            wait->walk.id == next->walk.id && wait->read_from == next->read_from &&
+            wait->read_to == next->read_to)
+            return value;
+    return 0;
+}
+
+/* Read what we hold between FROM and TO, for NEXT. What was asked for before, and is asked for once
+ * more since the other side was not that patient, is answered by the scan that is under way: there
+ * would be more and more of them otherwise, where the disk is slow. */
+static void read_keys(struct repairs *repairs, struct core *core, struct repair_wait *next,
+                      uint64_t token, uint64_t from, uint64_t to)
+{
+    next->read_from = from;
+    next->read_to = to;
+    uint64_t earlier = scan_under_way(repairs, core, next);
+    if (earlier != 0) {
+        map_remove(&repairs->waits, token_value(token));
+        repair_wait_free(map_put(&repairs->waits, earlier, next));
+        return;
+    }
     struct store_op *op = core_store(core, STORE_SCAN, token);
     op->range = next->range.range;
     op->scan.from = from;
@@ -155,7 +182,7 @@ static void nodes_read(struct repairs *repairs, struct core *core, struct repair
         next->from = MAX(differing[0].prefix << (64 - wait->bits), wait->from);
         next->to = last_of(differing[differ - 1].prefix, wait->bits);
         buf_append(&next->nodes, slice_of(differing, differ * sizeof(*differing)));
-        read_keys(core, next, token, next->from, next->to);
+        read_keys(repairs, core, next, token, next->from, next->to);
         return;
     }
     uint32_t deeper = MIN(wait->bits + LEVEL_BITS, leaf_bits);
@@ -286,7 +313,7 @@ void repair_exchange_leaves(struct repairs *repairs, struct core *core, struct n
     buf_append(&wait->nodes, slice_of(message->compare.nodes, count * sizeof(struct tree_node)));
     buf_append(&wait->keys, slice_of(message->compare.keys,
                                      message->compare.keys_count * sizeof(struct tree_node)));
-    read_keys(core, wait, token, wait->from, wait->to);
+    read_keys(repairs, core, wait, token, wait->from, wait->to);
 }
 
 /* What we have in those leaves and the other side has not, or not so, as far as it goes into one
@@ -366,7 +393,7 @@ static void merged(struct repairs *repairs, struct core *core, struct repair_wai
         struct repair_wait *next = wait_next(repairs, WAIT_WANTED, wait, &token);
         buf_append(&next->nodes, buf_slice(&wait->nodes));
         buf_append(&next->keys, buf_slice(&wait->keys));
-        read_keys(core, next, token, wanted[0].prefix, wanted[count - 1].prefix);
+        read_keys(repairs, core, next, token, wanted[0].prefix, wanted[count - 1].prefix);
         return;
     }
     if (!wait->reply)

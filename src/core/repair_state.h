@@ -24,8 +24,10 @@ struct repair_wait {
     uint64_t batch; /* ROOTS. */
     uint32_t bits;
     uint32_t leaf_bits;
-    uint64_t from; /* First and */
-    uint64_t to;   /* last hash that is spoken of. */
+    uint64_t from;      /* First and */
+    uint64_t to;        /* last hash that is spoken of. */
+    uint64_t read_from; /* The same of what is being read */
+    uint64_t read_to;   /* of our keys. */
     struct repair_walk walk;
     struct buf nodes; /* Owned. Array of struct tree_node: nodes of the tree, */
     struct buf keys;  /* Owned. The same of keys: hashes and digests. */
@@ -35,6 +37,7 @@ struct repair_wait {
 struct repair_wait *repair_wait_add(struct repairs *repairs, enum repair_wait_kind kind,
                                     const struct range_epoch *range, struct node_id peer,
                                     uint64_t *ret_token);
+void repair_wait_free(struct repair_wait *wait);
 /* Ask the store for the digests of COUNT nodes at depth BITS. */
 void repair_ask_tree(struct core *core, uint64_t token, const uint64_t *prefixes, uint32_t count,
                      uint32_t bits);
