@@ -227,6 +227,17 @@ static void hand_on(struct core *core, const struct range_epoch *range, struct n
     message->horizon.drops = buckets_drops_digest(&core->settings);
 }
 
+/* Is the horizon that was taken on for RANGE still on its way to the disk? */
+static bool is_taking(const struct horizons *horizons, uint32_t range)
+{
+    const struct horizon_wait *wait;
+    size_t cursor = 0;
+    while ((wait = map_next(&horizons->waits, &cursor, NULL)) != NULL)
+        if (wait->kind == HORIZON_WAIT_CELL && wait->range.range == range)
+            return true;
+    return false;
+}
+
 /* Somebody who reads the range as well says that up to T all is proven. */
 static void on_horizon(struct horizons *horizons, struct core *core, struct node_id from,
                        const struct message *message)
@@ -237,7 +248,8 @@ static void on_horizon(struct horizons *horizons, struct core *core, struct node
         return;
     uint64_t horizon = message->horizon.horizon;
     if (horizon <= core->holdings[range->range].horizon) {
-        say_taken(core, range, from);
+        if (!is_taking(horizons, range->range))
+            say_taken(core, range, from);
         if (horizon < core->holdings[range->range].horizon)
             hand_on(core, range, from);
         return;
@@ -273,10 +285,11 @@ void horizons_brought(struct horizons *horizons, struct core *core, uint32_t ran
     horizon_schedule(horizons, core);
 }
 
+/* Whoever of the two has the lower one is answered with the higher one. */
 void horizons_differ(struct core *core, uint32_t range, struct node_id node)
 {
     struct range_epoch epoch = range_epoch_of(&core->holdings[range].record);
-    if (core->holdings[range].horizon != 0 && horizon_record(core, &epoch) != NULL)
+    if (horizon_record(core, &epoch) != NULL)
         hand_on(core, &epoch, node);
 }
 
