@@ -131,6 +131,8 @@ void transfers_stored(struct transfers *transfers, struct core *core, const stru
     case WAIT_HANDED:
     case WAIT_DROP:
         if (done->error == 0) {
+            if (wait->kind == WAIT_TARGET_CHUNK)
+                target_stored(core, wait);
             if (proves_synced(wait->kind))
                 core_when_durable(core, done->position, true, done->token);
             else

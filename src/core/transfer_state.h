@@ -114,6 +114,7 @@ struct transfer_wait {
     bool last;
     uint64_t keys;
     uint64_t bytes;
+    uint64_t horizon;         /* That is taken on with it, 0: none. */
     struct node_id from;      /* HANDED: who is told, */
     struct range_epoch epoch; /* and under which record it was taken in. */
 };
@@ -170,6 +171,7 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
                   const struct message *message);
 void target_chunk(struct transfers *transfers, struct core *core, struct node_id from,
                   const struct message *message);
+void target_stored(struct core *core, const struct transfer_wait *wait);
 void target_durable(struct transfers *transfers, struct core *core,
                     const struct transfer_wait *wait);
 void staging_free(struct transfers *transfers, struct core *core, struct staging *staging);

@@ -358,22 +358,31 @@ static void wait_cursor(struct transfer_wait *wait, const struct message *messag
 }
 
 /* With the last chunk we have what the source has, and what it collected is to stay away from here
- * too. Not before: all that comes in is new to us. The copy then collects what it took in before
- * the source had collected it. */
-static void take_horizon(struct core *core, struct store_op *op, struct meta *meta,
-                         uint64_t horizon)
+ * too. Not before: all that comes in is new to us. */
+static void bring_horizon(struct core *core, struct transfer_wait *wait, struct store_op *op,
+                          struct meta *meta, uint64_t horizon)
 {
-    struct holding *holding = &core->holdings[op->range];
+    const struct holding *holding = &core->holdings[op->range];
     if (horizon <= holding->horizon ||
         hlc_ms(horizon) > core->now.wall_ms + core->timing.clock_skew_ms)
         return;
-    if (holding->horizon == holding->stands)
-        core_signal(core, SIGNAL_RAISED)->range = op->range;
-    holding->horizon = horizon;
+    wait->horizon = horizon;
     core->hlc = MAX(core->hlc, horizon);
     meta[1] = horizon_cell(core, op->range, horizon, holding->stands);
     op->batch.metas_count = 2;
     op->batch.horizon = horizon;
+}
+
+/* The copy then collects what it took in before the source had collected it, and what is in the
+ * chunk: so not before that is in the store, which may have waited for the disk. */
+void target_stored(struct core *core, const struct transfer_wait *wait)
+{
+    struct holding *holding = &core->holdings[wait->range];
+    if (wait->horizon <= holding->horizon)
+        return;
+    if (holding->horizon == holding->stands)
+        core_signal(core, SIGNAL_RAISED)->range = wait->range;
+    holding->horizon = wait->horizon;
 }
 
 void target_chunk(struct transfers *transfers, struct core *core, struct node_id from,
@@ -422,7 +431,7 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     op->batch.metas = meta;
     op->batch.metas_count = 1;
     if (wait->last)
-        take_horizon(core, op, meta, message->chunk.horizon);
+        bring_horizon(core, wait, op, meta, message->chunk.horizon);
 }
 
 void target_durable(struct transfers *transfers, struct core *core,
