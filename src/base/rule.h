@@ -115,6 +115,7 @@
     X(HORIZON_SYNCED)                                                                              \
     X(HORIZON_ONE_LIFE)                                                                            \
     X(FORGOTTEN_REFUSED)                                                                           \
+    X(HORIZON_FIRST_ASKED)                                                                         \
     X(HORIZON_TRAVELS)                                                                             \
     X(HORIZON_KEEPS_AWAY)                                                                          \
     X(COLLECTS_DEAD_ONLY)                                                                          \

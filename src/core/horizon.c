@@ -289,7 +289,9 @@ void horizons_brought(struct horizons *horizons, struct core *core, uint32_t ran
 void horizons_differ(struct core *core, uint32_t range, struct node_id node)
 {
     struct range_epoch epoch = range_epoch_of(&core->holdings[range].record);
-    if (horizon_record(core, &epoch) != NULL)
+    /* Who never had one says so too: that is how it asks for the first. */
+    bool says = core->holdings[range].horizon != 0 || RULE(HORIZON_FIRST_ASKED);
+    if (says && horizon_record(core, &epoch) != NULL)
         hand_on(core, &epoch, node);
 }
 

@@ -34,9 +34,11 @@
  *   it any more: both sides of a PROVE know the same lives of all readers, and repair takes nothing
  *   of an earlier life than the one that is known. Requests have deadlines, which T is past, and
  *   the chunks of a transfer its id.
- * - HORIZON: lost, it is sent again; if the raiser dies, the next raise finds a reader that stands
- *   elsewhere, and hands the higher horizon on (PROVEN, refused). Repeated or lower: answered,
- *   and nothing else. Under another epoch: ignored.
+ * - HORIZON: lost, it is sent again; if the raiser dies or gives up, the next raise finds a reader
+ *   that stands elsewhere, and hands the higher horizon on (PROVEN, refused). Where nothing is left
+ *   to collect there is no next raise: whoever is asked to compare (repair.h) under a horizon that
+ *   is not its own names the one that it has, none as well, and is handed the higher one. Repeated:
+ *   answered, and nothing else. Under another epoch: ignored.
  * - The record of it: the cell and the store's own are one log record. A crash before it is synced:
  *   as if lost. After: the pass begins (again).
  * - The pass: after a crash it begins again, and finds collected what it had collected. Meanwhile
