@@ -21,6 +21,7 @@
     X(COMPLETE_BEFORE_CUT)                                                                         \
     X(FILLED_BEFORE_COUNTED)                                                                       \
     X(LEARN_SOURCES)                                                                               \
+    X(LEARN_GIVES_WAY)                                                                             \
     X(SNAPSHOT_AFTER_JOINT)                                                                        \
     X(TARGET_WELCOMED)                                                                             \
     X(CHUNK_HAS_ID)                                                                                \

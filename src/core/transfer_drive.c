@@ -230,7 +230,7 @@ static void step_moving(struct core *core, struct drive *drive, const struct slo
     case STAGE_LEARN:
         if (complete || !RULE(FILLED_BEFORE_COUNTED))
             drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
-        else if (should_abort(core, drive, slot))
+        else if (lost_teacher(core, drive, record) || should_abort(core, drive, slot))
             drive_propose_drop(core, drive->range, slot);
         break;
     case STAGE_JOINT:

@@ -9,6 +9,10 @@
  * - FENCE to gone: the plan says so, and K other slots have FENCE durably.
  * - FENCE to STABLE{A}: A has not departed, and the plan that was to give its slot up is no more.
  *
+ * A new slot (LEARN) goes first when the reader of the lowest slot departs: it is filled from that
+ * one in any case, which does not answer any more, and one slot is on its way at a time, so the two
+ * would wait for each other for ever. It is added anew once the lost slot is rebuilt.
+ *
  * A crash of the driver loses nothing: the record says how far it is, and the next voter asks anew
  * who has it installed. Lost messages are repeated by the drive's timer, repeated ones change
  * nothing.
@@ -31,6 +35,14 @@ const struct slot *lost_slot(const struct core *core, const struct range_record 
             return slot;
     }
     return NULL;
+}
+
+bool lost_teacher(const struct core *core, struct drive *drive, const struct range_record *record)
+{
+    if (!member_departed(&core->members, record_driver(record)) || !RULE(LEARN_GIVES_WAY))
+        return false;
+    drive_note(drive, "taken back: the node that was to fill it has left the cluster");
+    return true;
 }
 
 void lost_fence(struct transfers *transfers, struct core *core, uint32_t range,

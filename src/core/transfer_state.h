@@ -151,6 +151,8 @@ void drive_start(struct transfers *transfers, struct core *core, struct drive *d
 /* transfer_lost.c */
 /* A STABLE slot whose owner has departed, or NULL. */
 const struct slot *lost_slot(const struct core *core, const struct range_record *record);
+/* RECORD has a slot in LEARN: has the reader departed without which it cannot be filled? */
+bool lost_teacher(const struct core *core, struct drive *drive, const struct range_record *record);
 /* Fence SLOT, within the bound of this second. */
 void lost_fence(struct transfers *transfers, struct core *core, uint32_t range,
                 const struct slot *slot);

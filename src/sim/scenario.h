@@ -13,6 +13,7 @@
  *                            lines
  *   found                    start all nodes; a founds, the others join; wait until all are ready
  *   grow NODE...             one more copy of the range on each node; wait until done
+ *   learn NODE               a plan of one more copy there; does not wait
  *   put NODE KEY VALUE       through that node, blind; wait for the answer
  *   delete NODE KEY
  *   add NODE KEY             one more to the number that the key holds; shows what it is then

@@ -114,18 +114,22 @@ static bool found(struct story *story)
     return run_found(&story->world);
 }
 
+static bool learn(struct story *story, const char *word)
+{
+    int to = node_of(story, word);
+    if (to < 0)
+        return false;
+    const struct range_record *record =
+        checks_newest(&story->world, workload_range(&story->world, 0));
+    admin_move(&story->world, 0, record->range, record->slots_count, -1, to);
+    return true;
+}
+
 static bool grow(struct story *story, char **words)
 {
-    for (uint8_t i = 0; words[i] != NULL; i++) {
-        int to = node_of(story, words[i]);
-        if (to < 0)
+    for (uint8_t i = 0; words[i] != NULL; i++)
+        if (!learn(story, words[i]) || !wait_for(story, settled))
             return false;
-        const struct range_record *record =
-            checks_newest(&story->world, workload_range(&story->world, 0));
-        admin_move(&story->world, 0, record->range, record->slots_count, -1, to);
-        if (!wait_for(story, settled))
-            return false;
-    }
     return true;
 }
 
@@ -425,6 +429,8 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return found(story);
     if (strcmp(words[0], "grow") == 0)
         return grow(story, words + 1);
+    if (strcmp(words[0], "learn") == 0)
+        return learn(story, words[1]);
     if (strcmp(words[0], "begin") == 0 && words[1] != NULL)
         return request(story, words + 1, false, true);
     if (strcmp(words[0], "sloppy") == 0 && words[1] != NULL)
