@@ -14,6 +14,7 @@ struct checks *checks_new(struct world *world)
     struct checks *checks = mem_zero(sizeof(*checks));
     checks->ranges = 1u << world->options.range_bits;
     checks->lists = mem_zero(checks->ranges * sizeof(*checks->lists));
+    checks->proposed = mem_zero(checks->ranges * sizeof(*checks->proposed));
     checks->installs =
         mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->installs));
     checks->horizons = mem_zero(checks->ranges * sizeof(*checks->horizons));
@@ -25,9 +26,12 @@ struct checks *checks_new(struct world *world)
 
 void checks_free(struct checks *checks)
 {
-    for (uint32_t i = 0; i < checks->ranges; i++)
+    for (uint32_t i = 0; i < checks->ranges; i++) {
         mem_free(checks->lists[i].records);
+        mem_free(checks->proposed[i].records);
+    }
     mem_free(checks->lists);
+    mem_free(checks->proposed);
     mem_free(checks->installs);
     mem_free(checks->horizons);
     mem_free(checks->horizons_sent);

@@ -85,5 +85,9 @@ void checks_key_healed(struct world *world, uint32_t host, uint32_t range);
 
 /* The newest record known to be chosen, NULL if none is. */
 const struct range_record *checks_newest(const struct world *world, uint32_t range);
+/* The records that were proposed to follow it; RET_RECORDS lives until the next one is. Each of
+ * them may be chosen yet, whoever dies: a voter may have accepted it. */
+uint32_t checks_proposed(const struct world *world, uint32_t range,
+                         const struct range_record **ret_records);
 
 #endif

@@ -87,7 +87,8 @@ struct write_sent {
 
 struct checks {
     struct arena arena;
-    struct record_list *lists; /* Owned, by range. */
+    struct record_list *lists;    /* Owned, by range. */
+    struct record_list *proposed; /* Owned, by range: what may follow the newest of them yet. */
     uint32_t ranges;
     struct install *installs;   /* Owned, by host, then range. */
     struct map versions;        /* (range, dot) -> fingerprint */

@@ -207,6 +207,47 @@ static void check_follows(struct world *world, uint32_t speaker, const struct ra
         say(world, "FollowsRules", speaker, "two slots change at once", base, next);
 }
 
+static void list_add(struct record_list *list, const struct range_record *record)
+{
+    if (list->count == list->capacity) {
+        list->capacity = MAX(8u, list->capacity * 2);
+        list->records = mem_grow(list->records, list->capacity * sizeof(*list->records));
+    }
+    list->records[list->count++] = *record;
+}
+
+/* Only what would follow one and the same record is kept: of an older one it is settled. */
+static void note_proposed(struct world *world, const struct range_record *record)
+{
+    struct record_list *list = &world->checks->proposed[record->range];
+    if (list->count > 0) {
+        struct range_epoch had = epoch_of(&list->records[0]);
+        struct range_epoch has = epoch_of(record);
+        int order = checks_compare(&has, &had);
+        if (order < 0)
+            return;
+        if (order > 0)
+            list->count = 0;
+    }
+    for (uint32_t i = 0; i < list->count; i++)
+        if (record_equal(&list->records[i], record))
+            return;
+    list_add(list, record);
+}
+
+uint32_t checks_proposed(const struct world *world, uint32_t range,
+                         const struct range_record **ret_records)
+{
+    const struct record_list *list = &world->checks->proposed[range];
+    const struct range_record *newest = checks_newest(world, range);
+    *ret_records = list->records;
+    if (list->count == 0 || newest == NULL)
+        return 0;
+    struct range_epoch had = epoch_of(&list->records[0]);
+    struct range_epoch has = epoch_of(newest);
+    return checks_compare(&had, &has) > 0 ? list->count : 0;
+}
+
 void checks_record_proposed(struct world *world, uint32_t speaker,
                             const struct range_record *record)
 {
@@ -214,6 +255,7 @@ void checks_record_proposed(struct world *world, uint32_t speaker,
     if (record->range >= checks->ranges || record->epoch < 2)
         return;
     check_distinct(world, speaker, record);
+    note_proposed(world, record);
     const struct range_record *base =
         find(&checks->lists[record->range], record->fork, record->nonce, record->epoch - 1);
     if (base != NULL)
@@ -275,9 +317,5 @@ void checks_record_chosen(struct world *world, uint32_t speaker, const struct ra
     count_stages(world, base, record);
     if (base != NULL)
         checks_ordered(world, speaker, base, record);
-    if (list->count == list->capacity) {
-        list->capacity = MAX(8u, list->capacity * 2);
-        list->records = mem_grow(list->records, list->capacity * sizeof(*list->records));
-    }
-    list->records[list->count++] = *record;
+    list_add(list, record);
 }

@@ -77,6 +77,11 @@ static bool may_lose(const struct world *world, uint32_t victim)
         const struct range_record *record = checks_newest(world, range);
         if (record != NULL && !range_survives(world, record, id))
             return false;
+        const struct range_record *proposed;
+        uint32_t count = checks_proposed(world, range, &proposed);
+        for (uint32_t i = 0; i < count; i++)
+            if (!range_survives(world, &proposed[i], id))
+                return false;
     }
     return true;
 }

@@ -4,8 +4,9 @@
  * The budget is that of promise 2 ("an acknowledged write is never lost, unless all nodes that
  * acknowledged it lose their disks, or are removed by force, before repair"): a node is lost only
  * while each of its ranges has a quorum of slots that it is no part of, none of them lost or being
- * rebuilt, and the next one only once all its slots are rebuilt. What a client wrote with fewer
- * copies than a quorum may be lost with it (ledger.h).
+ * rebuilt, and the next one only once all its slots are rebuilt. That holds under the newest record
+ * and under each one that was proposed to follow it, for that one may be chosen yet. What a client
+ * wrote with fewer copies than a quorum may be lost with it (ledger.h).
  *
  * An old copy comes back only while all that ever shared a range with the node are up and remember
  * more of its log than the copy has: with nobody left who remembers, nobody can tell. */
