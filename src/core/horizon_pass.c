@@ -5,8 +5,8 @@
 #include "core/buckets.h"
 
 enum {
-    PASS_KEYS_MAX = 256, /* Of one operation, with a pause after it: requests come between. */
-    PASS_PAUSE_US = 5000,
+    PASS_KEYS_MAX = 128, /* Of one operation, with a pause after it: requests come between. */
+    PASS_PAUSE_US = 2500,
     LOOKS_MAX = 1024,
 };
 

@@ -1,11 +1,10 @@
 /* Checkpoints: the frozen memtable goes to the engine in bounded transactions.
  *
- * First what dropped ranges left behind is deleted, then the cells go in key order, then the hints,
- * then the metas.
- * Each transaction carries its objects, the leaves and figures of what it changes, and the
- * watermark that tells a replay which records the engine has. The log is synced up to the freeze
- * before the first one, so the engine never is ahead of the log. After the last the log's segments
- * are free.
+ * First what dropped ranges left behind is deleted (checkpoint_drops.c), then the cells go in key
+ * order, then the hints, then the metas. Each transaction carries its objects, the leaves and
+ * figures of what it changes, and the watermark that tells a replay which records the engine has.
+ * The log is synced up to the freeze before the first one, so the engine never is ahead of the log.
+ * After the last the log's segments are free.
  *
  * Pace: while the active memtable has room, a pause as long as the transaction took follows it, so
  * that syncs of the log stay fast. When it fills faster than the frozen one drains, the
@@ -52,8 +51,7 @@ static uint32_t transaction_entries(const struct store *store)
                          (uint64_t)TRANSACTION_ENTRIES_MIN);
 }
 
-/* Deletes touch more pages than sorted writes. */
-static uint32_t transaction_deletes(const struct store *store)
+uint32_t checkpoint_deletes_max(const struct store *store)
 {
     return transaction_entries(store) / 2;
 }
@@ -141,12 +139,15 @@ void checkpoint_begin_if_due(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     if (checkpoint->state != CHECKPOINT_IDLE || store->stop_position != 0)
         return;
-    bool due = store_active_bytes(store) >= memory_share(store) ||
-               checkpoint_log_bytes(store) >= LOG_SEGMENTS_START * store->disk->segment_size;
+    bool full = store_active_bytes(store) >= memory_share(store);
+    bool due =
+        full || checkpoint_log_bytes(store) >= LOG_SEGMENTS_START * store->disk->segment_size;
     if (!due && !(checkpoint->wanted && is_dirty(store))) {
         checkpoint->wanted = false;
         return;
     }
+    if ((store->dying || store->hints.dying) && !full)
+        return; /* It is freed in portions, a few every tick. */
     checkpoint->wanted = false;
     memtable_free(store->dying); /* Long gone, but for the smallest of memtables. */
     store->dying = NULL;
@@ -163,7 +164,7 @@ void checkpoint_begin_if_due(struct store *store)
 
 /* ------------------------------------------------------------------------------ Transactions. */
 
-static struct disk_item *item_add(struct checkpoint *checkpoint, struct disk_item item)
+struct disk_item *checkpoint_item(struct checkpoint *checkpoint, struct disk_item item)
 {
     if (checkpoint->items_count == checkpoint->items_capacity) {
         checkpoint->items_capacity = MAX(checkpoint->items_capacity * 2, 64u);
@@ -172,81 +173,6 @@ static struct disk_item *item_add(struct checkpoint *checkpoint, struct disk_ite
     }
     checkpoint->items[checkpoint->items_count] = item;
     return &checkpoint->items[checkpoint->items_count++];
-}
-
-/* Add the deletes of what RANGE has in the engine, at most as many as a transaction takes; true if
- * that was all. */
-static bool drop_range(struct store *store, uint32_t range, int *ret_error)
-{
-    struct checkpoint *checkpoint = &store->checkpoint;
-    struct slice key;
-    struct slice value;
-    uint64_t last = range_last(range, store->range_bits);
-    struct buf first = {0};
-    write_u64_be(&first, range_first(range, store->range_bits));
-    int error = disk_seek(store->disk, DISK_OBJECTS, buf_slice(&first), &key, &value);
-    buf_done(&first);
-    while (error == 0 && load_u64_be(key.data) <= last &&
-           checkpoint->items_count < transaction_deletes(store)) {
-        item_add(checkpoint, (struct disk_item){.table = DISK_OBJECTS,
-                                                .remove = true,
-                                                .key = arena_copy(&checkpoint->arena, key)});
-        error = disk_next(store->disk, &key, &value);
-    }
-    *ret_error = error == ERR_NOT_FOUND ? 0 : error;
-    return error == ERR_NOT_FOUND || (error == 0 && load_u64_be(key.data) > last);
-}
-
-/* Add the leaves of RANGE, from group *GROUP_NEXT on: ranges may share one. */
-static void drop_leaves(struct store *store, uint32_t range, uint32_t *group_next)
-{
-    struct checkpoint *checkpoint = &store->checkpoint;
-    uint32_t bits = store->tree_stored.bits - store->range_bits;
-    uint64_t first = (uint64_t)range << bits;
-    uint32_t last = (uint32_t)((first + (1ull << bits) - 1) / LEAF_GROUP);
-    uint32_t group = MAX((uint32_t)(first / LEAF_GROUP), *group_next);
-    for (; group <= last; group++)
-        item_add(checkpoint, state_leaves_item(store, group, &checkpoint->arena));
-    *group_next = last + 1;
-}
-
-/* Ranges from FIRST up to END are empty in the engine as far as they are due: so are their figures
- * and leaves. */
-static void drop_figures(struct store *store, uint32_t first, uint32_t end)
-{
-    struct checkpoint *checkpoint = &store->checkpoint;
-    uint32_t group_next = 0;
-    for (uint32_t i = first; i < end; i++) {
-        if (!store->ranges[i].drop_due)
-            continue;
-        store->ranges[i].stored = (struct range_stat){0};
-        tree_clear_range(&store->tree_stored, i, store->range_bits);
-        item_add(checkpoint, state_range_item(store, i, &checkpoint->arena));
-    }
-    for (uint32_t i = first; i < end; i++) {
-        if (store->ranges[i].drop_due)
-            drop_leaves(store, i, &group_next);
-        store->ranges[i].drop_due = false;
-    }
-}
-
-static int build_drops(struct store *store)
-{
-    struct checkpoint *checkpoint = &store->checkpoint;
-    uint32_t first = checkpoint->range;
-    uint32_t end = first;
-    bool all = true;
-    int error = 0;
-    for (; end < store_ranges_count(store) && all && error == 0; end += all)
-        if (store->ranges[end].drop_due)
-            all = drop_range(store, end, &error);
-    if (error)
-        return error;
-    checkpoint->range = end;
-    drop_figures(store, first, end);
-    if (end == store_ranges_count(store))
-        checkpoint->next.drops = checkpoint->mark.freeze.position;
-    return 0;
 }
 
 /* The key of CELL in the engine. Of a path past the engine's limit: under the first ordinal that is
@@ -308,7 +234,7 @@ static int build_cells(struct store *store, uint64_t *bytes)
         int error = cell_key_in_engine(store, DISK_OBJECTS, cell, &item.key);
         if (error)
             return error;
-        item_add(checkpoint, item);
+        checkpoint_item(checkpoint, item);
         item_sort_in(checkpoint);
         stored_account(store, cell);
         *bytes += item.key.size + item.value.size;
@@ -333,11 +259,11 @@ static int build_hints(struct store *store, uint64_t *bytes)
             error = hint_table_may_go(store, item.key, &item.remove);
         if (error)
             return error;
-        item_add(checkpoint, item);
+        checkpoint_item(checkpoint, item);
         item_sort_in(checkpoint);
         *bytes += item.key.size + item.value.size;
         if (item.remove) /* A delete touches more pages than a sorted write. */
-            *bytes += TRANSACTION_BYTES / transaction_deletes(store);
+            *bytes += TRANSACTION_BYTES / checkpoint_deletes_max(store);
         checkpoint->bytes_applied += cell_memory(cell);
         cell = memtable_next(store->hints.frozen, cell);
     }
@@ -353,7 +279,7 @@ static void build_metas(struct store *store, uint64_t *bytes)
             return;
         const struct meta *meta = &checkpoint->metas[checkpoint->metas_done++];
         *bytes += meta->key.size + meta->value.size;
-        item_add(checkpoint, state_meta_item(meta, &checkpoint->arena));
+        checkpoint_item(checkpoint, state_meta_item(meta, &checkpoint->arena));
     }
     checkpoint->next.start = checkpoint->next.freeze;
     checkpoint->next.bound = 0;
@@ -370,7 +296,7 @@ static void build_figures(struct store *store, uint32_t count)
         uint32_t range = range_of(load_u64_be(checkpoint->items[i].key.data), store->range_bits);
         if (range < range_next)
             continue;
-        item_add(checkpoint, state_range_item(store, range, &checkpoint->arena));
+        checkpoint_item(checkpoint, state_range_item(store, range, &checkpoint->arena));
         range_next = range + 1u;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -379,7 +305,7 @@ static void build_figures(struct store *store, uint32_t count)
             LEAF_GROUP;
         if (group < group_next)
             continue;
-        item_add(checkpoint, state_leaves_item(store, group, &checkpoint->arena));
+        checkpoint_item(checkpoint, state_leaves_item(store, group, &checkpoint->arena));
         group_next = group + 1u;
     }
 }
@@ -393,7 +319,7 @@ static int build(struct store *store)
     checkpoint->next = checkpoint->mark;
     int error = 0;
     if (checkpoint->state == CHECKPOINT_DROPS) {
-        error = build_drops(store);
+        error = checkpoint_drops(store);
         if (error == 0 && checkpoint->items_count == 0)
             checkpoint->state = CHECKPOINT_CELLS;
     }
@@ -413,7 +339,7 @@ static int build(struct store *store)
     if (checkpoint->state == CHECKPOINT_METAS)
         build_metas(store, &bytes);
     build_figures(store, objects);
-    item_add(checkpoint, state_mark_item(store, &checkpoint->next, &checkpoint->arena));
+    checkpoint_item(checkpoint, state_mark_item(store, &checkpoint->next, &checkpoint->arena));
     return 0;
 }
 
@@ -433,14 +359,17 @@ void checkpoint_run(struct store *store)
     if (checkpoint->state == CHECKPOINT_SYNC &&
         (store->log.synced >= checkpoint->mark.freeze.position || !RULE(LOG_BEFORE_ENGINE)))
         checkpoint->state = CHECKPOINT_DROPS;
-    if (checkpoint->state < CHECKPOINT_DROPS || checkpoint->applying ||
+    if (checkpoint->state < CHECKPOINT_DROPS || checkpoint->applying || checkpoint->warming ||
         store->now_us < checkpoint->next_us)
         return;
-    if (!checkpoint->retry && build(store) != 0) {
+    int error = checkpoint->retry ? 0 : build(store);
+    disk_release(store->disk);
+    if (error == DISK_COLD)
+        return;
+    if (error) {
         store_fail(store, "the database cannot be read");
         return;
     }
-    disk_release(store->disk);
     hand_over(store);
 }
 

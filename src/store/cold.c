@@ -62,14 +62,15 @@ static void copy_batch(struct arena *arena, struct store_op *op)
     op->batch.metas = metas;
 }
 
-static void copy_drops(struct arena *arena, struct store_op *op)
+static const struct drop_line *copy_drops(struct arena *arena, const struct drop_line *drops,
+                                          uint32_t count)
 {
-    struct drop_line *lines = arena_alloc(arena, (op->drops_count + 1) * sizeof(*lines));
-    for (uint32_t i = 0; i < op->drops_count; i++) {
-        lines[i] = op->drops[i];
+    struct drop_line *lines = arena_alloc(arena, (count + 1) * sizeof(*lines));
+    for (uint32_t i = 0; i < count; i++) {
+        lines[i] = drops[i];
         lines[i].bucket = arena_copy(arena, lines[i].bucket);
     }
-    op->drops = lines;
+    return lines;
 }
 
 static void copy_contents(struct arena *arena, struct store_op *op)
@@ -85,13 +86,16 @@ static void copy_contents(struct arena *arena, struct store_op *op)
     case STORE_HINT_MERGE:
         op->object = arena_copy(arena, op->object);
         if (op->drops_count > 0)
-            copy_drops(arena, op);
+            op->drops = copy_drops(arena, op->drops, op->drops_count);
         break;
     case STORE_SCAN:
         op->scan.scan_bucket = arena_copy(arena, op->scan.scan_bucket);
         break;
     case STORE_CHUNK:
         copy_batch(arena, op);
+        break;
+    case STORE_COLLECT:
+        op->collect.drops = copy_drops(arena, op->collect.drops, op->collect.drops_count);
         break;
     default: /* Points to nothing else, or never waits. */
         break;
@@ -186,6 +190,7 @@ bool cold_may_wait(const struct store_op *op)
     case STORE_HINT_READ:
     case STORE_HINT_SCAN:
     case STORE_HINT_SETTLE:
+    case STORE_COLLECT:
         return true;
     default:
         return false;

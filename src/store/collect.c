@@ -4,6 +4,9 @@
  * complete or a bucket was dropped, all keys of the range, call by call; such a scan makes the
  * index complete. Either way a call looks at a bounded number of keys and of bytes.
  *
+ * Keys that are not in memory are waited for (cold.h) before anything is changed: what was taken
+ * from the index for a call that has to wait goes back.
+ *
  * A crash between two calls loses nothing: what was taken out is in the log, and whoever drives the
  * collection begins it again. A key whose record is damaged is passed over; it is healed from
  * another replica, less what was collected. */
@@ -26,6 +29,8 @@ struct collecting {
     struct candidate *candidates; /* In the arena. */
     uint32_t count;
     uint32_t capacity;
+    struct dead_entry *dead; /* In the arena: taken from the index, or found to belong into it. */
+    uint32_t dead_count;
     struct entry *entries; /* In the arena. */
 };
 
@@ -62,24 +67,52 @@ static int find_hash(struct store *store, struct collecting *work, uint64_t hash
 static int find_indexed(struct store *store, struct collecting *work)
 {
     struct dead_index *index = &store->ranges[work->op->range].dead;
-    struct dead_entry entry;
+    uint32_t most = work->op->collect.count_max;
     int error = 0;
-    for (uint32_t i = 0; error == 0 && i < work->op->collect.count_max; i++) {
-        if (!dead_take(index, &store->dead_entries, work->op->collect.horizon, &entry))
-            return 0;
-        error = find_hash(store, work, entry.hash);
+    work->dead = arena_alloc(&store->arena, most * sizeof(*work->dead));
+    while (error == 0 && work->dead_count < most &&
+           dead_take(index, &store->dead_entries, work->op->collect.horizon,
+                     &work->dead[work->dead_count]))
+        work->dead_count++;
+    for (uint32_t i = 0; i < work->dead_count && (error == 0 || error == DISK_COLD); i++) {
+        int one = find_hash(store, work, work->dead[i].hash);
+        error = one != 0 ? one : error;
     }
+    for (uint32_t i = 0; i < work->dead_count && error == DISK_COLD; i++)
+        dead_put(index, &store->dead_entries, work->dead[i].stamp, work->dead[i].hash);
     work->done.more = dead_earliest(index) <= work->op->collect.horizon;
     return error;
 }
 
-/* A page of the scan ends between two hashes. What is not collected gets its entry on the way. */
-static int find_scanned(struct store *store, struct collecting *work)
+/* What is not collected gets its entry. */
+static void index_scanned(struct store *store, struct collecting *work)
 {
     const struct store_op *op = work->op;
     struct dead_index *index = &store->ranges[op->range].dead;
     if (op->collect.from == range_first(op->range, store->range_bits))
         dead_clear(index, &store->dead_entries);
+    for (uint32_t i = 0; i < work->dead_count; i++)
+        dead_put(index, &store->dead_entries, work->dead[i].stamp, work->dead[i].hash);
+    if (!work->done.more)
+        index->complete = !index->lost;
+}
+
+static void scanned_add(struct store *store, struct collecting *work, uint64_t stamp, uint64_t hash)
+{
+    if ((work->dead_count & (work->dead_count - 1)) == 0) {
+        struct dead_entry *grown =
+            arena_alloc(&store->arena, MAX(2 * work->dead_count, 1u) * sizeof(*grown));
+        if (work->dead_count > 0)
+            memcpy(grown, work->dead, work->dead_count * sizeof(*grown));
+        work->dead = grown;
+    }
+    work->dead[work->dead_count++] = (struct dead_entry){stamp, hash};
+}
+
+/* A page of the scan ends between two hashes. */
+static int find_scanned(struct store *store, struct collecting *work)
+{
+    const struct store_op *op = work->op;
     struct walk walk;
     struct walk_item item;
     uint64_t bytes = 0;
@@ -104,10 +137,10 @@ static int find_scanned(struct store *store, struct collecting *work)
         if (dead <= op->collect.horizon || op->collect.drops_count > 0)
             candidate_add(store, work, &item);
         if (dead != UINT64_MAX && dead > op->collect.horizon)
-            dead_put(index, &store->dead_entries, dead, item.hash);
+            scanned_add(store, work, dead, item.hash);
     }
-    if (!work->done.more && walk.error == 0)
-        index->complete = !index->lost;
+    if (walk.error == 0)
+        index_scanned(store, work);
     return walk.error;
 }
 
@@ -180,11 +213,12 @@ void collect_do(struct store *store, const struct store_op *op)
         arena_reset(&store->arena);
         bool indexed = store->ranges[op->range].dead.complete && !op->collect.scan;
         work.done.error = indexed ? find_indexed(store, &work) : find_scanned(store, &work);
+        store->disk->patient = true; /* From here on it writes; and what it needs was just read. */
         work.entries = arena_alloc(&store->arena, (2 * work.count + 1) * sizeof(*work.entries));
         for (uint32_t i = 0; work.done.error == 0 && i < work.count; i++)
             work.done.error = collect_key(store, &work, &work.candidates[i]);
     }
-    if (work.done.error != 0 && op->range < store_ranges_count(store))
+    if (work.done.error < 0 && op->range < store_ranges_count(store))
         store->ranges[op->range].dead.complete = false; /* What was taken from it may be left. */
     work.done.entries = work.entries;
     work.done.changed = work.done.entries_count > 0;

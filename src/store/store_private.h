@@ -8,6 +8,7 @@
  *   collect.c     taking dead versions out
  *   cold.c        operations that wait for what is not in memory
  *   sums.c        the hash tree, summed up from the data
+ *   checkpoint_drops.c  deleting what dropped ranges left in the engine
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
  * dropped hides what lies in the frozen table and the engine from before, until a checkpoint has
@@ -81,6 +82,8 @@ struct checkpoint {
     uint64_t began_us;       /* When the transaction was handed over. */
     uint64_t next_us;        /* Not before this comes the next one. */
     uint64_t rate;           /* Bytes of memory applied per second, smoothed; 0 unknown. */
+    bool warming;            /* DROPS: what is to be deleted is being brought into memory, */
+    uint32_t warm_tries;     /* so many times now. */
     bool retry;              /* The disk was full: the same transaction again at next_us. */
     bool wanted;             /* Freeze as soon as possible. */
     uint64_t count;
@@ -306,6 +309,7 @@ struct walk {
     enum disk_table table;            /* DISK_OBJECTS or DISK_HINTS. */
     const struct memtable *tables[2]; /* Active and frozen, or NULL. */
     uint64_t last;
+    bool single; /* Of one hash. */
     struct cell *active;
     struct cell *frozen;
     struct arena *arena;       /* Borrowed. */
@@ -372,6 +376,20 @@ bool checkpoint_clean(const struct store *store);
 /* How long the acknowledgement of BYTES is to be held back so that the memtable does not fill up
  * before the frozen one is applied. */
 uint64_t checkpoint_delay_us(const struct store *store, uint64_t bytes);
+/* Add ITEM to the transaction being built. */
+struct disk_item *checkpoint_item(struct checkpoint *checkpoint, struct disk_item item);
+/* So many deletes does a transaction take: they touch more pages than sorted writes. */
+uint32_t checkpoint_deletes_max(const struct store *store);
+
+/* ------------------------------------------------------------------ checkpoint_drops.c */
+
+/* Build a portion. 0; DISK_COLD: until checkpoint_warmed, for it is being fetched; ERR_IO. */
+int checkpoint_drops(struct store *store) CHECK_RESULT;
+/* What it wanted is in memory. */
+void checkpoint_warmed(struct store *store);
+
+/* ------------------------------------------------------------------------ checkpoint.c */
+
 /* A transaction has ended. */
 void checkpoint_take(struct store *store, const struct disk_event *event);
 /* Move the active memtable and the dirty metas to the frozen side. */
@@ -385,7 +403,7 @@ bool checkpoint_behind(const struct store *store);
 /* ----------------------------------------------------------------------------- scrub.c */
 
 /* Tags of disk_warm: whom it was for. Those from COLD_TAG_FIRST on are of operations. */
-enum { WARM_SCRUB = 1 };
+enum { WARM_SCRUB = 1, WARM_DROPS };
 
 void scrub_done(struct scrub *scrub);
 /* Go on if it is time. */

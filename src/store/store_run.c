@@ -2,7 +2,7 @@
  * tell the host what is durable, keep an eye on the room, pace the checkpoint, stop. */
 #include "store/store_private.h"
 
-enum { SPACE_INTERVAL_US = 1000 * 1000, REAP_BUDGET = 2000, HOLD_SLACK_US = 1000 };
+enum { SPACE_INTERVAL_US = 1000 * 1000, REAP_BUDGET = 500, HOLD_SLACK_US = 1000 };
 
 void store_fail(struct store *store, const char *text)
 {
@@ -24,6 +24,8 @@ static void take_completions(struct store *store)
     while (disk_poll(store->disk, &event)) {
         if (event.type == DISK_WARMED && event.tag >= COLD_TAG_FIRST)
             cold_take(store, event.tag);
+        else if (event.type == DISK_WARMED && event.tag == WARM_DROPS)
+            checkpoint_warmed(store);
         else if (event.type == DISK_WARMED)
             scrub_take(store);
         else if (!log_take(&store->log, &event))
@@ -139,7 +141,7 @@ uint64_t store_wake_us(const struct store *store)
     const struct checkpoint *checkpoint = &store->checkpoint;
     if (store->dying || store->hints.dying)
         wake = store->now_us;
-    if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying)
+    if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying && !checkpoint->warming)
         wake = MIN(wake, checkpoint->next_us);
     if (checkpoint->state == CHECKPOINT_IDLE && checkpoint->wanted)
         wake = store->now_us;

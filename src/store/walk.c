@@ -7,14 +7,15 @@
 
 #include "store/store_private.h"
 
-enum { WARM_RECORDS = 1024 }; /* From where a walk has to wait. */
+enum { WARM_RECORDS = 1024, WARM_RECORDS_ONE = 2 }; /* From where a walk has to wait. */
 
 /* The engine was asked for what comes at or after KEY. */
 static void engine_ahead(struct walk *walk, struct slice key, int error)
 {
     walk->ahead = error == 0;
     if (error == DISK_COLD)
-        cold_note(&walk->store->cold, walk->table, key, WARM_RECORDS);
+        cold_note(&walk->store->cold, walk->table, key,
+                  walk->single ? WARM_RECORDS_ONE : WARM_RECORDS);
     if (error != 0 && error != ERR_NOT_FOUND)
         walk->error = error;
 }
@@ -183,7 +184,8 @@ void walk_start(struct walk *walk, struct store *store, enum disk_table table, s
                 uint64_t from, struct slice path, uint64_t last)
 {
     bool objects = table == DISK_OBJECTS;
-    *walk = (struct walk){.store = store, .table = table, .arena = arena, .last = last};
+    *walk = (struct walk){
+        .store = store, .table = table, .arena = arena, .last = last, .single = from == last};
     walk->tables[0] = objects ? store->active : store->hints.active;
     walk->tables[1] = objects ? store->frozen : store->hints.frozen;
     engine_seek(walk, from);

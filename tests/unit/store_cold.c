@@ -319,3 +319,79 @@ Test(store_cold, hints_wait_as_well)
     buf_done(&object);
     rig_end(&rig);
 }
+
+static struct store_op collect_op(uint64_t ms)
+{
+    struct store_op op = rig_op(STORE_COLLECT, "k1");
+    op.collect.horizon = ms << 16;
+    op.collect.from = range_first(op.range, RIG_RANGE_BITS);
+    op.collect.count_max = 8;
+    return op;
+}
+
+/* A collection waits before it changes anything, on its own copy of what it was told; then it
+ * collects: first by a scan, which fills the index, then what the index names. */
+Test(store_cold, a_collection_waits_for_its_keys)
+{
+    struct rig rig;
+    rig_start(&rig, 0);
+    struct store_op dead = rig_op(STORE_UPDATE, "k1");
+    dead.update = (struct update){
+        .dot = {1, 9}, .hlc = 9 << 16, .policy = POLICY_NEWEST, .blind = true, .tombstone = true};
+    cr_assert_eq(rig_submit(&rig, dead), 0);
+    stop(&rig);
+    rig_close(&rig);
+    cr_assert_eq(rig_open(&rig), 0);
+    disk_mem_hold(rig.disk, true);
+    for (uint64_t ms = 5; ms <= 9; ms += 4) {
+        char bucket[8] = "other";
+        struct drop_line line = {slice_string(bucket), 1, 1 << 16};
+        struct store_op op = collect_op(ms);
+        op.collect.drops = &line;
+        op.collect.drops_count = 1;
+        disk_mem_cache(rig.disk, 32); /* Nothing is in memory, once more. */
+        uint32_t before = rig.completions;
+        give(&rig, op, ms);
+        memset(bucket, 0xff, sizeof(bucket));
+        memset(&line, 0xff, sizeof(line));
+        cr_assert_eq(rig.completions, before, "it waits");
+        cr_assert_eq(stats_of(&rig).cold_waiting, 1u);
+        cr_assert_eq(stats_of(&rig).dead_entries, ms == 5 ? 0u : 1u, "nothing has changed");
+        fetch_all(&rig);
+        assert_said(&rig, before, (uint64_t[]){ms}, 1);
+        cr_assert_eq(rig.done.error, 0);
+        cr_assert_eq(rig.done.entries_count, ms == 5 ? 0u : 2u);
+        cr_assert_eq(stats_of(&rig).dead_entries, ms == 5 ? 1u : 0u);
+        cr_assert_eq(stats_of(&rig).keys, ms == 5 ? 1u : 0u);
+    }
+    rig_end(&rig);
+}
+
+/* What a dropped range left is fetched by a reader before it is deleted. */
+Test(store_cold, a_dropped_range_is_fetched_before_it_is_deleted)
+{
+    struct rig rig;
+    begin(&rig, 3);
+    struct store_op op = rig_op(STORE_DROP, "k1");
+    give(&rig, op, 1);
+    cr_assert_eq(rig.done.error, 0);
+    uint32_t read = 0;
+    for (int i = 0; i < 200; i++) {
+        rig_tick(&rig);
+        while (disk_mem_step(rig.disk, DISK_MEM_LOG) || disk_mem_step(rig.disk, DISK_MEM_ENGINE))
+            rig_tick(&rig);
+        read += disk_mem_pending(rig.disk, DISK_MEM_READER) > 0;
+        fetch_all(&rig);
+    }
+    cr_assert(read > 0);
+    cr_assert_eq(stats_of(&rig).keys, 2u);
+    disk_mem_hold(rig.disk, false);
+    stop(&rig);
+    rig_close(&rig);
+    cr_assert_eq(rig_open(&rig), 0);
+    disk_mem_cache(rig.disk, 0);
+    cr_assert(rig_has(&rig, "k1", NULL));
+    cr_assert(rig_has(&rig, "k2", "first"));
+    cr_assert_eq(rig_verify(&rig), 2u);
+    rig_end(&rig);
+}
