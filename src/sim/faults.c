@@ -240,10 +240,9 @@ void faults_start(struct world *world)
                  world->now_us + world_pause(world, world->options.fault_interval_us));
 }
 
-void faults_stop(struct world *world)
+static void end_all(struct world *world)
 {
     struct faults *faults = world->faults;
-    world->calm = true;
     world_cancel(world, &faults->next);
     world_cancel(world, &faults->heal_split);
     network_heal(world);
@@ -263,6 +262,18 @@ void faults_stop(struct world *world)
             host_start(host);
         }
     }
+}
+
+void faults_rest(struct world *world)
+{
+    world->faults->active = false;
+    end_all(world);
+}
+
+void faults_stop(struct world *world)
+{
+    world->calm = true;
+    end_all(world);
 }
 
 void faults_die_at(struct world *world, uint32_t host, uint32_t step)

@@ -9,7 +9,9 @@
 struct faults *faults_new(struct world *world);
 void faults_free(struct faults *faults);
 void faults_start(struct world *world);
-/* End every fault: restart what is down, heal what is cut. */
+/* No further faults, and an end to those there are: what is down is started, what is cut healed. */
+void faults_rest(struct world *world);
+/* The same for good, and calm: nor do administrators order anything any more. */
 void faults_stop(struct world *world);
 /* HOST is at a durable step of the protocol: may it die here? If so it is to crash at once, or its
  * crash has been scheduled for a moment later. */

@@ -281,6 +281,10 @@ static void live(struct world *world)
     losses_start(world);
     rots_start(world);
     world_run(world, world->now_us + world->options.safety_us_max, issued);
+    if (must_be_busy(world) && !is_busy(world) && !world_broken(world)) {
+        faults_rest(world); /* They have not left any move the time that it takes. */
+        world_run(world, world->now_us + world->options.safety_us_max, issued);
+    }
     if (world_broken(world))
         return;
     trace_phase(world, "liveness");
