@@ -71,6 +71,12 @@ void checks_acknowledged(struct world *world, const struct answer *answer, bool 
 /* Was the version collected, or covered by one that was? Then nobody needs to have it. No dot: was
  * any of the key? */
 bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot);
+/* Is the version DOT in OBJECT, which is all that was found of the key, or what overwrote it? Or
+ * was it overwritten, because its first self had been seen, by a version of which the same is true,
+ * or which was collected: that one may have been overwritten in turn by one that knows nothing of
+ * DOT (docs/decisions/0032-who-overwrites-need-not-stay.md). */
+bool checks_covered(const struct world *world, uint32_t range, uint64_t key_hash,
+                    const struct object *object, struct dot dot);
 /* Was one with the value of put NUMBER? */
 bool checks_gone_value(const struct world *world, uint32_t range, uint64_t key_hash,
                        uint32_t number);

@@ -261,6 +261,14 @@ bool checks_overwrites(const struct world *world, uint32_t range, const struct s
            stamp_after((struct stamp){sibling->hlc, sibling->dot}, second->stamp);
 }
 
+bool checks_past_overwrites(const struct world *world, uint32_t range, const struct past *past,
+                            struct dot dot)
+{
+    return checks_overwrites(
+        world, range,
+        &(struct sibling){.dot = past->dot, .hlc = past->hlc, .context = past->context}, dot);
+}
+
 static bool covers(const struct world *world, uint32_t range, const struct object *object,
                    struct dot dot)
 {
@@ -275,6 +283,20 @@ static bool covers(const struct world *world, uint32_t range, const struct objec
             return true;
     }
     return vector_covers(object->history, dot);
+}
+
+bool checks_covered(const struct world *world, uint32_t range, uint64_t key_hash,
+                    const struct object *object, struct dot dot)
+{
+    if (covers(world, range, object, dot))
+        return true;
+    const struct past *at = map_get(&world->checks->pasts, checks_past_name(range, key_hash));
+    for (; at != NULL; at = at->older)
+        if (checks_past_overwrites(world, range, at, dot) &&
+            (checks_covered(world, range, key_hash, object, at->dot) ||
+             checks_gone(world, range, key_hash, at->dot)))
+            return true; /* Stamps rise from one to the next: this comes to an end. */
+    return false;
 }
 
 static const struct sibling *sibling_of(const struct object *object, struct dot dot)
@@ -303,7 +325,7 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
     const struct sibling *made = sibling_of(&object, flight->dot);
     for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
         if (at->dot.actor == flight->dot.actor &&
-            !covers(world, flight->range.range, &object, at->dot) &&
+            !checks_covered(world, flight->range.range, flight->key_hash, &object, at->dot) &&
             !checks_gone(world, flight->range.range, flight->key_hash, at->dot))
             world_violate(world, "ActorHoldsItsPast",
                           "%s makes version %llu of a key of range %u, and does not know version "
@@ -319,7 +341,11 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
     if (made != NULL)
         checks_stamped(world, host, flight->range.range, made->hlc);
     struct past *newest = arena_zero(&checks->arena, sizeof(*newest));
-    *newest = (struct past){flight->dot, made == NULL ? 0 : made->hlc, past};
+    *newest = (struct past){flight->dot, 0, SLICE_NONE, past};
+    if (made != NULL) {
+        newest->hlc = made->hlc;
+        newest->context = arena_copy(&checks->arena, made->context);
+    }
     map_put(&checks->pasts, name, newest);
 }
 
@@ -339,7 +365,7 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
     }
     for (const struct owed *owed = mine->owed; owed != NULL; owed = owed->next) {
         ack = owed->ack;
-        if (covers(world, ack->range, &object, ack->dot) ||
+        if (checks_covered(world, ack->range, ack->key_hash, &object, ack->dot) ||
             checks_gone(world, ack->range, ack->key_hash, ack->dot))
             continue;
         world_violate(world, "ReadImpliesComplete",

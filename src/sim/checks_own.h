@@ -48,6 +48,7 @@ struct second_self {
 struct past {
     struct dot dot;
     uint64_t hlc;
+    struct slice context; /* In the arena. */
     struct past *older;
 };
 
@@ -159,6 +160,9 @@ void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
 /* Was the version DOT one that was made again, and does SIBLING overwrite it by its first dot? */
 bool checks_overwrites(const struct world *world, uint32_t range, const struct sibling *sibling,
                        struct dot dot);
+/* The same of the version that was made under PAST. */
+bool checks_past_overwrites(const struct world *world, uint32_t range, const struct past *past,
+                            struct dot dot);
 /* HOST has made the version that FLIGHT names, on top of OBJECT's other ones. */
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,
                  struct slice object);

@@ -165,7 +165,11 @@ static bool includes(const struct reading *reading, const struct entry_op *write
             higher(sibling->hlc, sibling->dot, write->hlc, write->dot))
             return true;
     }
-    return vector_covers(reading->object.history, write->dot);
+    uint64_t hash = hash_of(reading);
+    uint32_t range = range_of(hash, reading->world->options.range_bits);
+    return vector_covers(reading->object.history, write->dot) ||
+           (write->first.counter > 0 &&
+            checks_covered(reading->world, range, hash, &reading->object, write->dot));
 }
 
 /* May WRITE's value be gone, because somebody who had seen it wrote before READ ended? By what the
