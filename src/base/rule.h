@@ -117,6 +117,7 @@
     X(HORIZON_ONE_LIFE)                                                                            \
     X(FORGOTTEN_REFUSED)                                                                           \
     X(HORIZON_FIRST_ASKED)                                                                         \
+    X(HORIZON_OVER_CLOCK)                                                                          \
     X(HORIZON_TRAVELS)                                                                             \
     X(HORIZON_KEEPS_AWAY)                                                                          \
     X(COLLECTS_DEAD_ONLY)                                                                          \

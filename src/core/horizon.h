@@ -20,7 +20,9 @@
  *
  * Why a proof outlives the record it was made under: from then on every reader has every version up
  * to T or what covers it, no new one is made, and whoever becomes a reader is filled from readers.
- * So any reader's horizon is right for every other one, however much later it hears of it.
+ * So any reader's horizon is right for every other one, however much later it hears of it. One that
+ * comes to read the range gets it with the last chunk, before it may stamp anything: it may have
+ * become a member later, with a clock that lies far behind.
  *
  * Faults, step by step:
  *

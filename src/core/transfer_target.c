@@ -357,14 +357,24 @@ static void wait_cursor(struct transfer_wait *wait, const struct message *messag
     buf_append(&wait->key, key);
 }
 
+/* Is the clock further behind STAMP than clocks may differ? */
+static bool clock_behind(const struct core *core, uint64_t stamp)
+{
+    return hlc_ms(stamp) > core->now.wall_ms + core->timing.clock_skew_ms;
+}
+
 /* With the last chunk we have what the source has, and what it collected is to stay away from here
- * too. Not before: all that comes in is new to us. */
+ * too. Not before: all that comes in is new to us.
+ *
+ * However far the horizon is ahead of our clock: it was proven before we were a member, without a
+ * floor of ours, and where our clock lies behind there may be nobody yet by whom to judge it. Who
+ * reads the range without its horizon stamps below it what no other reader takes in
+ * (docs/decisions/0033-a-horizon-is-taken-whatever-the-clock-says.md). */
 static void bring_horizon(struct core *core, struct transfer_wait *wait, struct store_op *op,
                           struct meta *meta, uint64_t horizon)
 {
     const struct holding *holding = &core->holdings[op->range];
-    if (horizon <= holding->horizon ||
-        hlc_ms(horizon) > core->now.wall_ms + core->timing.clock_skew_ms)
+    if (horizon <= holding->horizon || (clock_behind(core, horizon) && !RULE(HORIZON_OVER_CLOCK)))
         return;
     wait->horizon = horizon;
     core->hlc = MAX(core->hlc, horizon);
@@ -394,6 +404,8 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     struct staging *staging = map_get(&transfers->stagings, (uint64_t)range + 1);
     /* A chunk counts only under its transfer's id, from its source, and once. */
     bool ours = message->chunk.transfer == record->transfer || !RULE(CHUNK_HAS_ID);
+    if (message->chunk.horizon > HLC_HORIZON_MAX)
+        return; /* No time at all. */
     if (slot == NULL || staging == NULL || !ours || staging->transfer != record->transfer ||
         !id_equal(from, source_of(record, slot, staging->source)) || staging->storing ||
         staging->complete ||

@@ -15,6 +15,9 @@ static inline uint64_t hlc_ms(uint64_t hlc)
     return hlc >> 16;
 }
 
+/* Of a horizon that comes from elsewhere: what is stamped above it still is a stamp (object.h). */
+#define HLC_HORIZON_MAX (UINT64_MAX >> 2)
+
 /* A stamp above LAST and, where the wall clock is ahead of it, at the wall clock. */
 static inline uint64_t hlc_next(uint64_t last, uint64_t wall_ms)
 {

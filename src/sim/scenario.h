@@ -8,6 +8,7 @@
  *
  *   each NAME VALUE...       first line only: the whole file once for each value, for $NAME
  *   nodes N | copies N | range R     before `found`
+ *   spares N                 too: as many nodes more, which `start` brings in later
  *   horizon MS | deadline MS         too: between horizons; the longest deadline
  *   show WORD...             lines with any of these words from now on, _ for a space; none: no
  *                            lines

@@ -389,6 +389,8 @@ static bool set_option(struct story *story, char **words, bool *ret_known)
     *ret_known = true;
     if (strcmp(words[0], "nodes") == 0)
         options->nodes = number_in(story, words[1], 8);
+    else if (strcmp(words[0], "spares") == 0)
+        options->spares = number_in(story, words[1], 4);
     else if (strcmp(words[0], "copies") == 0)
         options->copies = number_in(story, words[1], SLOTS_MAX);
     else if (strcmp(words[0], "range") == 0)
