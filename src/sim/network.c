@@ -20,7 +20,7 @@ struct packet {
     struct world_event event;
     uint32_t from;
     uint32_t to;
-    uint32_t life; /* Of the receiver when it was sent; 0: it was down. */
+    uint32_t life; /* Of the receiver when it was sent; the next one, if it was down. */
     size_t size;
     struct packet *next, **link; /* All that is under way, to free it at the end. */
     uint8_t bytes[];
@@ -97,9 +97,8 @@ static void arrive(struct world *world, struct world_event *event)
     *packet->link = packet->next;
     if (packet->next != NULL)
         packet->next->link = packet->link;
-    const struct host *to = world->hosts[packet->to];
     bool cut = link_of(world, packet->from, packet->to)->cut && packet->from != packet->to;
-    bool broken = packet->life != 0 && packet->life != host_lives(to);
+    bool broken = packet->life != host_lives(world->hosts[packet->to]);
     if (cut || broken) {
         if (world->trace.text)
             trace_line(&world->trace, world->now_us, "%s -> %s cut off %zu bytes",
@@ -118,7 +117,7 @@ static void launch(struct world *world, uint32_t from, uint32_t to, struct slice
         .event.fire = arrive,
         .from = from,
         .to = to,
-        .life = host_state(world->hosts[to]) == HOST_DOWN ? 0 : host_lives(world->hosts[to]),
+        .life = host_lives(world->hosts[to]) + (host_state(world->hosts[to]) == HOST_DOWN),
         .size = frame.size,
         .next = network->under_way,
         .link = &network->under_way,

@@ -3,7 +3,8 @@
  * Carries encoded frames only. Without reordering a link keeps the order of what it is given, as a
  * connection does; with it, a frame may overtake others. A frame outlives the process that sent it,
  * but not the one it was sent to: no connection carries bytes, let alone twice, to a later process.
- * What was sent while none listened may reach the next one, as a sender's queue would. */
+ * What was sent while none listened may reach the next one, as a sender's queue would, and none
+ * after that, nor does a copy of it. */
 #ifndef SIM_NETWORK_H
 #define SIM_NETWORK_H
 
