@@ -265,6 +265,7 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         .install = op->type == STORE_META,
         .handed = op->type == STORE_CHUNK && token_owner(op->token) == OWNER_TRANSFER &&
                   op->batch.metas_count == 0,
+        .heals = op->type == STORE_MERGE && op->heals,
         .range = {op->range, op->fork, 0, op->epoch},
         .dot = op->update.dot,
         .number = makes && op->update.policy == POLICY_SIBLINGS && op->update.edit == NULL
@@ -358,6 +359,8 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
     }
     if (done->type == STORE_MERGE && done->changed)
         checks_merged(world, host, flight, done->object);
+    if (flight->heals)
+        checks_healed(world, host, flight, done->object);
     if (flight->handed)
         checks_handed(world, host, done->position);
     if (done->type == STORE_COLLECT)

@@ -341,10 +341,13 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
     if (made != NULL)
         checks_stamped(world, host, flight->range.range, made->hlc);
     struct past *newest = arena_zero(&checks->arena, sizeof(*newest));
-    *newest = (struct past){flight->dot, 0, SLICE_NONE, past};
+    *newest = (struct past){.dot = flight->dot, .dead_from = UINT64_MAX, .older = past};
     if (made != NULL) {
         newest->hlc = made->hlc;
         newest->context = arena_copy(&checks->arena, made->context);
+        newest->policy = made->policy;
+        if (made->tombstone || made->expires != 0)
+            newest->dead_from = MAX(made->hlc, made->expires);
     }
     map_put(&checks->pasts, name, newest);
 }

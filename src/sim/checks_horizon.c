@@ -183,32 +183,35 @@ static bool may_go(const struct object *before, const struct sibling *sibling, u
     return false;
 }
 
-static void remember(struct world *world, uint32_t host, uint32_t range, const struct entry *entry,
-                     const struct object *before, const struct sibling *sibling)
+struct gone *checks_gone_add(struct world *world, uint32_t range, uint64_t key_hash,
+                             const struct sibling *sibling, struct slice history)
 {
     struct checks *checks = world->checks;
-    uint64_t name = key_name(range, entry->hash);
+    uint64_t name = key_name(range, key_hash);
     struct gone *first = map_get(&checks->gone, name);
-    for (struct gone *at = first; at != NULL; at = at->next) {
-        if (!same_dot(at->dot, sibling->dot))
-            continue;
-        at->hosts |= 1u << host;
-        look_elsewhere(world, host, range, entry, at);
-        return;
-    }
+    for (struct gone *at = first; at != NULL; at = at->next)
+        if (same_dot(at->dot, sibling->dot))
+            return at;
     struct gone *gone = arena_zero(&checks->arena, sizeof(*gone));
     *gone = (struct gone){
         .range = range,
-        .hosts = 1u << host,
         .dot = sibling->dot,
         .context = arena_copy(&checks->arena, sibling->context),
-        .history = arena_copy(&checks->arena, before->history),
+        .history = arena_copy(&checks->arena, history),
         .number = sibling->tombstone ? 0 : ledger_number(workload_ledger(world), sibling->value),
         .lww_hlc = sibling->policy == POLICY_LWW ? sibling->hlc : 0,
         .event = world->coverage.events,
         .next = first};
     map_put(&checks->gone, name, gone);
-    world->coverage.collected++;
+    return gone;
+}
+
+static void remember(struct world *world, uint32_t host, uint32_t range, const struct entry *entry,
+                     const struct object *before, const struct sibling *sibling)
+{
+    struct gone *gone = checks_gone_add(world, range, entry->hash, sibling, before->history);
+    world->coverage.collected += gone->hosts == 0;
+    gone->hosts |= 1u << host;
     look_elsewhere(world, host, range, entry, gone);
 }
 

@@ -28,6 +28,7 @@ struct flight {
     enum store_op_type type;
     bool install;
     bool handed; /* CHUNK: of a former member's copy. */
+    bool heals;  /* MERGE */
     struct range_epoch range;
     struct dot dot;         /* UPDATE */
     uint32_t number;        /* UPDATE of policy siblings: of the put, 0 for a delete. */
@@ -49,6 +50,8 @@ struct past {
     struct dot dot;
     uint64_t hlc;
     struct slice context; /* In the arena. */
+    uint64_t dead_from;   /* UINT64_MAX: it lives until it is overwritten. */
+    enum policy policy;
     struct past *older;
 };
 
@@ -193,6 +196,9 @@ void checks_horizon_taken(struct world *world, uint32_t host, uint32_t range, ui
 /* PROVE, PROVEN and HORIZON; a CHUNK. */
 void checks_horizon_message(struct world *world, uint32_t from, uint32_t to,
                             const struct message *message);
+/* Nobody has to have SIBLING any more, nor what it or HISTORY covers. */
+struct gone *checks_gone_add(struct world *world, uint32_t range, uint64_t key_hash,
+                             const struct sibling *sibling, struct slice history);
 /* HOST's copy of RANGE (UINT32_MAX: of any) may be another from now on. */
 void checks_gone_forget(struct world *world, uint32_t host, uint32_t range);
 /* HOST has merged into a key; OBJECT is what it has now. */
@@ -201,6 +207,11 @@ void checks_merged(struct world *world, uint32_t host, const struct flight *flig
 void checks_floor(struct world *world, uint32_t host, const struct load *load);
 /* HOST has made a version. */
 void checks_stamped(struct world *world, uint32_t host, uint32_t range, uint64_t hlc);
+
+/* checks_healed.c */
+/* HOST has healed a damaged key, which is OBJECT now: what was dead in it went. */
+void checks_healed(struct world *world, uint32_t host, const struct flight *flight,
+                   struct slice object);
 
 /* checks_votes.c */
 void checks_vote(struct world *world, uint32_t from, const struct message *message);
