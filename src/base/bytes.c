@@ -57,7 +57,7 @@ void write_u16(struct buf *buf, uint16_t value)
     buf->size += 2;
 }
 
-void write_varint(struct buf *buf, uint64_t value)
+void write_varint_long(struct buf *buf, uint64_t value)
 {
     uint8_t *at = buf_reserve(buf, 10);
     size_t size = 0;

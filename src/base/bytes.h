@@ -149,7 +149,15 @@ static inline void write_u64(struct buf *buf, uint64_t value)
     buf->size += 8;
 }
 
-void write_varint(struct buf *buf, uint64_t value);
+void write_varint_long(struct buf *buf, uint64_t value);
+static inline void write_varint(struct buf *buf, uint64_t value)
+{
+    if (value < 0x80)
+        buf_append_byte(buf, (uint8_t)value);
+    else
+        write_varint_long(buf, value);
+}
+
 void write_string(struct buf *buf, struct slice bytes);
 void write_u64_be(struct buf *buf, uint64_t value);
 

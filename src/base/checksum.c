@@ -3,6 +3,8 @@
 
 #include "base/bytes.h"
 
+/* Most of what is hashed is a pair or a short key: a call would cost as much. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 uint64_t checksum64(struct slice bytes, uint64_t seed)

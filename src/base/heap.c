@@ -18,9 +18,9 @@ static void place(struct heap *heap, struct heap_node *node, size_t at)
     node->index = at + 1;
 }
 
-static void sift_up(struct heap *heap, size_t at)
+/* AT is free: put NODE there or, as far as it is earlier than what lies above, higher up. */
+static void sift_up(struct heap *heap, struct heap_node *node, size_t at)
 {
-    struct heap_node *node = heap->nodes[at];
     while (at > 0 && earlier(node, heap->nodes[(at - 1) / 2])) {
         place(heap, heap->nodes[(at - 1) / 2], at);
         at = (at - 1) / 2;
@@ -28,38 +28,43 @@ static void sift_up(struct heap *heap, size_t at)
     place(heap, node, at);
 }
 
-static void sift_down(struct heap *heap, size_t at)
+/* AT is free, and NODE is no earlier than what lies above it. The free place moves down to a leaf
+ * first, and NODE up from there: it is mostly one that was late, so it ends near the leaves (Knuth,
+ * section 5.2.3, exercise 18). */
+static void sift_down(struct heap *heap, struct heap_node *node, size_t at)
 {
-    struct heap_node *node = heap->nodes[at];
-    for (size_t child = 2 * at + 1; child < heap->count; child = 2 * at + 1) {
-        if (child + 1 < heap->count && earlier(heap->nodes[child + 1], heap->nodes[child]))
-            child++;
-        if (!earlier(heap->nodes[child], node))
-            break;
+    size_t count = heap->count;
+    size_t child = 2 * at + 2;
+    for (; child < count; child = 2 * at + 2) {
+        child -= earlier(heap->nodes[child - 1], heap->nodes[child]);
         place(heap, heap->nodes[child], at);
         at = child;
     }
-    place(heap, node, at);
+    if (child == count) {
+        place(heap, heap->nodes[child - 1], at);
+        at = child - 1;
+    }
+    sift_up(heap, node, at);
 }
 
 void heap_set(struct heap *heap, struct heap_node *node, uint64_t time)
 {
+    uint64_t before = node->time;
+    node->time = time;
+    node->order = heap->next_order++;
     if (node->index != 0) {
         ASSERT(node->index <= heap->count && heap->nodes[node->index - 1] == node);
-        node->time = time;
-        node->order = heap->next_order++;
-        sift_up(heap, node->index - 1);
-        sift_down(heap, node->index - 1);
+        if (time < before)
+            sift_up(heap, node, node->index - 1);
+        else
+            sift_down(heap, node, node->index - 1);
         return;
     }
     if (heap->count == heap->capacity) {
         heap->capacity = MAX(heap->capacity * 2, (size_t)16);
         heap->nodes = mem_grow(heap->nodes, heap->capacity * sizeof *heap->nodes);
     }
-    node->time = time;
-    node->order = heap->next_order++;
-    place(heap, node, heap->count++);
-    sift_up(heap, node->index - 1);
+    sift_up(heap, node, heap->count++);
 }
 
 void heap_remove(struct heap *heap, struct heap_node *node)
@@ -72,9 +77,10 @@ void heap_remove(struct heap *heap, struct heap_node *node)
     node->index = 0;
     if (last == node)
         return;
-    place(heap, last, at);
-    sift_up(heap, at);
-    sift_down(heap, last->index - 1);
+    if (earlier(last, node))
+        sift_up(heap, last, at);
+    else
+        sift_down(heap, last, at);
 }
 
 struct heap_node *heap_peek(const struct heap *heap)

@@ -119,8 +119,10 @@ static void bytes_read(struct shape_reader *reader, const struct field *field, s
 static void words_write(const uint64_t *words, uint64_t count, struct buf *out)
 {
     size_t start = mp_binary_begin(out);
+    uint8_t *to = buf_reserve(out, 8 * count);
     for (uint64_t i = 0; i < count; i++)
-        write_u64(out, words[i]);
+        store_u64(to + 8 * i, words[i]);
+    out->size += 8 * count;
     mp_binary_end(out, start);
 }
 
@@ -131,9 +133,8 @@ static void words_read(struct shape_reader *reader, uint64_t count, uint64_t *wo
         reader->in.bad = true;
         return;
     }
-    struct reader values = reader_of(bytes);
     for (uint64_t i = 0; i < count; i++)
-        words[i] = read_u64(&values);
+        words[i] = load_u64(bytes.data + 8 * i);
 }
 
 /* ------------------------------------------------------------------- Data-layer values. */
