@@ -177,9 +177,10 @@ static const struct plan_move *open_move(const struct world *world, const struct
 {
     for (uint32_t i = 0; plan->state == PLAN_RUNNING && i < plan->count; i++) {
         const struct plan_move *move = &plan->moves[i];
+        if (plan_move_fate(move, ring_get(&core->ring, move->range)) != PLAN_MOVE_OPEN)
+            continue;
         int to = world_host_of(world, move->to);
-        bool gone = to >= 0 && (host_retired(world->hosts[to]) || transfers_overtaken(core, move));
-        if (!gone && plan_move_fate(move, ring_get(&core->ring, move->range)) == PLAN_MOVE_OPEN)
+        if (to < 0 || !(host_retired(world->hosts[to]) || transfers_overtaken(core, move)))
             return move;
     }
     return NULL;

@@ -54,6 +54,7 @@ void checks_free(struct checks *checks)
     map_done(&checks->streams);
     map_done(&checks->members);
     arena_done(&checks->arena);
+    buf_done(&checks->bytes);
     mem_free(checks);
 }
 

@@ -163,7 +163,10 @@ void checks_dropped(struct world *world, uint32_t host, uint32_t range)
 void checks_handed(struct world *world, uint32_t host, uint64_t position)
 {
     struct handed *handed = &world->checks->handed[host];
-    if (handed->count == ARRAY_SIZE(handed->positions))
+    if (handed->positions == NULL)
+        handed->positions =
+            arena_alloc(&world->checks->arena, HANDED_MAX * sizeof(*handed->positions));
+    if (handed->count == HANDED_MAX)
         return;
     uint32_t at = handed->count++;
     for (; at > 0 && handed->positions[at - 1] > position; at--)

@@ -7,10 +7,9 @@
 static void check_member(struct world *world, uint32_t host, const struct member *member)
 {
     struct checks *checks = world->checks;
-    struct buf bytes = {0};
-    member_encode(member, &bytes);
-    uint64_t content = checksum64(buf_slice(&bytes), 0) | 1;
-    buf_done(&bytes);
+    buf_clear(&checks->bytes);
+    member_encode(member, &checks->bytes);
+    uint64_t content = checksum64(buf_slice(&checks->bytes), 0) | 1;
     uint64_t who = checksum_pair(member->id.hi, member->id.lo);
     uint64_t version = member->generation << 24 | member->version;
     uint64_t name = checksum_pair(checksum_pair(9, who), version);

@@ -56,8 +56,9 @@ struct past {
 };
 
 /* Log positions of chunks that were handed over to a host and not acknowledged yet. */
+enum { HANDED_MAX = 1024 }; /* A disk that stands still for a minute collects repetitions. */
 struct handed {
-    uint64_t positions[1024]; /* A disk that stands still for a minute collects repetitions. */
+    uint64_t *positions; /* In the arena, HANDED_MAX of them; NULL before the first. */
     uint32_t count;
     uint64_t synced;
 };
@@ -91,6 +92,7 @@ struct write_sent {
 
 struct checks {
     struct arena arena;
+    struct buf bytes;          /* Owned scratch, of an encoding to be hashed. */
     struct record_list *lists;    /* Owned, by range. */
     struct record_list *proposed; /* Owned, by range: what may follow the newest of them yet. */
     uint32_t ranges;

@@ -31,11 +31,11 @@ static void check_proposed(struct world *world, uint32_t from, const struct mess
 {
     struct checks *checks = world->checks;
     const struct ballot *ballot = &message->vote.ballot;
-    struct buf bytes = {0};
-    record_encode(&message->vote.record, &bytes);
+    buf_clear(&checks->bytes);
+    record_encode(&message->vote.record, &checks->bytes);
     uint64_t name = mix(base_name(&message->vote.range), ballot->number,
                         checksum_pair(ballot->node.hi, ballot->node.lo));
-    uint64_t value = checksum64(buf_slice(&bytes), 0) | 1;
+    uint64_t value = checksum64(buf_slice(&checks->bytes), 0) | 1;
     void *known = map_get(&checks->ballots, name);
     if (known == NULL)
         map_put(&checks->ballots, name, (void *)(uintptr_t)value);
@@ -44,7 +44,6 @@ static void check_proposed(struct world *world, uint32_t from, const struct mess
                       "%s proposes a second record after epoch %llu of range %u under ballot %llu",
                       world_host_name(from), (unsigned long long)message->vote.range.epoch,
                       message->vote.range.range, (unsigned long long)ballot->number);
-    buf_done(&bytes);
 }
 
 static void forgot(struct world *world, uint32_t from, const struct message *message,

@@ -26,14 +26,18 @@ enum item_type {
 struct item {
     enum item_type type;
     struct item *next;
-    uint32_t from;      /* MESSAGE, LOST */
-    struct slice frame; /* MESSAGE */
-    uint64_t client;    /* REQUEST, COMMAND */
-    struct request request;
-    struct command command;
-    struct store_done done;
-    uint64_t written, synced;
-    struct store_damage damage;
+    uint32_t from;   /* MESSAGE, LOST */
+    uint64_t client; /* REQUEST, COMMAND */
+    union {
+        struct slice frame; /* MESSAGE */
+        struct request request;
+        struct command command;
+        struct store_done done; /* STORE */
+        struct {
+            uint64_t written, synced;
+        } durable;
+        struct store_damage damage; /* DAMAGED */
+    };
 };
 
 /* Work of the disk that completes a while later, one queue of the disk each. */
@@ -91,6 +95,7 @@ struct host {
 };
 
 /* host_queue.c */
+/* The caller fills in what an item of TYPE has. */
 struct item *host_enqueue(struct host *host, enum item_type type);
 void host_queue_clear(struct host *host);
 /* Take all that waits, until the process dies of it. */

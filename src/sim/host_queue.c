@@ -7,8 +7,9 @@
 
 struct item *host_enqueue(struct host *host, enum item_type type)
 {
-    struct item *item = arena_zero(&host->memory, sizeof(*item));
+    struct item *item = arena_alloc(&host->memory, sizeof(*item));
     item->type = type;
+    item->next = NULL;
     *host->last = item;
     host->last = &item->next;
     return item;
@@ -37,8 +38,9 @@ static void keep_done(struct host *host, struct store_done *done)
 {
     done->object = keep(host, done->object);
     done->earlier = keep(host, done->earlier);
-    struct entry *entries =
-        arena_alloc(&host->memory, (done->entries_count + 1) * sizeof(*entries));
+    if (done->entries_count == 0)
+        return;
+    struct entry *entries = arena_alloc(&host->memory, done->entries_count * sizeof(*entries));
     for (uint32_t i = 0; i < done->entries_count; i++) {
         entries[i] = done->entries[i];
         entries[i].bucket = keep(host, entries[i].bucket);
@@ -62,8 +64,8 @@ void host_on_durable(void *arg, uint64_t written, uint64_t synced)
 {
     struct host *host = arg;
     struct item *item = host_enqueue(host, ITEM_DURABLE);
-    item->written = written;
-    item->synced = synced;
+    item->durable.written = written;
+    item->durable.synced = synced;
 }
 
 void host_on_failed(void *arg, const char *text)
@@ -306,11 +308,11 @@ static void take(struct host *host, struct item *item)
         event.store = &item->done;
         break;
     case ITEM_DURABLE:
-        trace_mix(&host->world->trace, 300, item->synced);
-        checks_durable(host->world, host->index, item->synced);
+        trace_mix(&host->world->trace, 300, item->durable.synced);
+        checks_durable(host->world, host->index, item->durable.synced);
         event.type = EVENT_DURABLE;
-        event.durable.written = item->written;
-        event.durable.synced = item->synced;
+        event.durable.written = item->durable.written;
+        event.durable.synced = item->durable.synced;
         break;
     case ITEM_DAMAGED:
         event.type = EVENT_DAMAGED;

@@ -100,7 +100,12 @@ static bool has_room(const struct disk_mem *mem, uint64_t more)
 
 static struct disk_event *event_add(struct disk_mem *mem, enum disk_event_type type, int error)
 {
-    struct event_node *node = mem_zero(sizeof(*node));
+    struct event_node *node = mem->events_unused;
+    if (node)
+        mem->events_unused = node->next;
+    else
+        node = mem_alloc(sizeof(*node));
+    node->next = NULL;
     node->event = (struct disk_event){
         .type = type, .error = error, .text = error ? "injected failure" : NULL};
     *mem->events_last = node;
@@ -118,13 +123,18 @@ void mem_unsynced_forget(struct disk_mem *mem)
     mem->unsynced_last = &mem->unsynced;
 }
 
-void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes)
+static uint8_t *place_of(const struct disk_mem *mem, uint32_t slot, uint64_t offset, size_t size)
 {
     ASSERT(slot < mem->disk.slots);
-    ASSERT(offset + bytes.size <= mem->disk.segment_size);
+    ASSERT(offset + size <= mem->disk.segment_size);
+    return mem->slots[slot] + offset;
+}
+
+void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes)
+{
+    uint8_t *at = place_of(mem, slot, offset, bytes.size);
     if (bytes.size == 0)
         return;
-    uint8_t *at = mem->slots[slot] + offset;
     struct unsynced *write = mem_alloc(sizeof(*write) + 2 * bytes.size);
     *write = (struct unsynced){NULL, slot, offset, bytes.size};
     memcpy(write->bytes, at, bytes.size);
@@ -200,13 +210,17 @@ static int work_write(struct disk_mem *mem, const struct work *work)
     int error = failure(mem, DISK_MEM_WRITE);
     if (error)
         return error;
-    mem_kernel_write(mem, work->slot, work->offset, work->bytes);
-    if (!work->sync)
-        return 0;
-    error = failure(mem, DISK_MEM_SYNC);
-    if (error == 0)
-        mem_unsynced_forget(mem);
-    return error;
+    error = work->sync ? failure(mem, DISK_MEM_SYNC) : 0;
+    if (!work->sync || error) {
+        mem_kernel_write(mem, work->slot, work->offset, work->bytes);
+        return error;
+    }
+    /* It is on the platter as soon as in the kernel: nothing to be taken back. */
+    mem_unsynced_forget(mem);
+    uint8_t *at = place_of(mem, work->slot, work->offset, work->bytes.size);
+    if (work->bytes.size > 0)
+        memcpy(at, work->bytes.data, work->bytes.size);
+    return 0;
 }
 
 void mem_work_do(struct disk_mem *mem, const struct work *work)
@@ -259,10 +273,15 @@ static void work_done(const struct work *work)
     mem_free(work->keys);
 }
 
-void mem_work_free(struct work *work)
+void mem_work_free(struct disk_mem *mem, struct work *work)
 {
     work_done(work);
-    mem_free(work);
+    if (RECYCLES) {
+        work->next = mem->works_unused;
+        mem->works_unused = work;
+    } else {
+        mem_free(work);
+    }
 }
 
 static void work_add(struct disk_mem *mem, struct work work)
@@ -275,7 +294,11 @@ static void work_add(struct disk_mem *mem, struct work work)
     bool engine = work.type == WORK_APPLY || work.type == WORK_PREPARE;
     enum disk_mem_queue thread = engine ? DISK_MEM_ENGINE : DISK_MEM_LOG;
     struct work_queue *queue = &mem->queues[work.type == WORK_WARM ? DISK_MEM_READER : thread];
-    struct work *copy = mem_alloc(sizeof(*copy));
+    struct work *copy = mem->works_unused;
+    if (copy)
+        mem->works_unused = copy->next;
+    else
+        copy = mem_alloc(sizeof(*copy));
     *copy = work;
     *queue->last = copy;
     queue->last = &copy->next;
@@ -386,7 +409,12 @@ static bool mem_poll(struct disk *disk, struct disk_event *ret_event)
     mem->events = node->next;
     if (!mem->events)
         mem->events_last = &mem->events;
-    mem_free(node);
+    if (RECYCLES) {
+        node->next = mem->events_unused;
+        mem->events_unused = node;
+    } else {
+        mem_free(node);
+    }
     return true;
 }
 
@@ -406,7 +434,7 @@ static void mem_drain(struct disk *disk)
     struct disk_event event;
     for (uint32_t i = 0; i < ARRAY_SIZE(mem->queues); i++)
         for (struct work *work; (work = mem_queue_take(&mem->queues[i]));)
-            mem_work_free(work);
+            mem_work_free(mem, work);
     while (mem_poll(disk, &event))
         continue;
 }
@@ -431,6 +459,16 @@ static void mem_close(struct disk *disk)
     struct disk_mem *mem = mem_of(disk);
     mem_drain(disk);
     mem_unsynced_forget(mem);
+    while (mem->works_unused) {
+        struct work *work = mem->works_unused;
+        mem->works_unused = work->next;
+        mem_free(work);
+    }
+    while (mem->events_unused) {
+        struct event_node *node = mem->events_unused;
+        mem->events_unused = node->next;
+        mem_free(node);
+    }
     for (uint32_t i = 0; i < disk->slots; i++)
         mem_free(mem->slots[i]);
     mem_free(mem->slots);

@@ -26,7 +26,7 @@ bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue)
     if (!work)
         return false;
     mem_work_do(mem, work);
-    mem_work_free(work);
+    mem_work_free(mem, work);
     return true;
 }
 
@@ -69,7 +69,7 @@ static void crash_log(struct disk_mem *mem, struct prng *prng)
                 bytes.size = prng ? prng_below(prng, bytes.size + 1) : 0;
             mem_kernel_write(mem, work->slot, work->offset, bytes);
         }
-        mem_work_free(work);
+        mem_work_free(mem, work);
     }
 }
 

@@ -67,6 +67,8 @@ struct disk_mem {
     bool hold;
     struct event_node *events;
     struct event_node **events_last;
+    struct work *works_unused;        /* Owned, for the next ones; */
+    struct event_node *events_unused; /* the same. */
     struct table tables[DISK_TABLES];
     uint64_t engine_bytes;
     uint32_t cache; /* Records that it has room for; 0: for all. */
@@ -103,6 +105,6 @@ struct work *mem_queue_take(struct work_queue *queue);
 void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes);
 void mem_engine_apply(struct disk_mem *mem, const struct work *work);
 void mem_unsynced_forget(struct disk_mem *mem);
-void mem_work_free(struct work *work);
+void mem_work_free(struct disk_mem *mem, struct work *work);
 
 #endif
