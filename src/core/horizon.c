@@ -98,12 +98,12 @@ static void floor_raise(struct horizons *horizons, struct core *core)
     horizons->floor_synced = false;
     uint64_t token;
     horizon_wait_add(horizons, HORIZON_WAIT_FLOOR, &(struct range_epoch){0}, NODE_NONE, &token);
-    struct buf value = {0};
-    write_u64(&value, horizons->floor_due);
+    uint8_t value[8];
+    store_u64(value, horizons->floor_due);
     uint8_t key = META_FLOOR;
     struct meta *meta = core_alloc(core, sizeof(*meta));
-    *meta = (struct meta){core_copy(core, slice_of(&key, 1)), core_copy(core, buf_slice(&value))};
-    buf_done(&value);
+    *meta = (struct meta){core_copy(core, slice_of(&key, 1)),
+                          core_copy(core, slice_of(value, sizeof(value)))};
     struct store_op *op = core_store(core, STORE_META, token);
     op->sync = true;
     op->batch.metas = meta;

@@ -9,9 +9,9 @@
 
 void id_format(struct node_id id, char ret_text[NODE_ID_TEXT])
 {
-    for (uint32_t i = 0; i < 32; i++) {
-        uint64_t half = i < 16 ? id.hi : id.lo;
-        ret_text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15];
+    for (uint32_t i = 16; i-- > 0; id.hi >>= 4, id.lo >>= 4) {
+        ret_text[i] = "0123456789abcdef"[id.hi & 15];
+        ret_text[16 + i] = "0123456789abcdef"[id.lo & 15];
     }
     ret_text[32] = '\0';
 }

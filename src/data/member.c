@@ -12,7 +12,10 @@
 #include "base/checksum.h"
 #include "base/rule.h"
 
-enum { STRINGS = 5 };
+enum {
+    STRINGS = 5,
+    NUMBERS_SIZE_MAX = 16 + 2 * 10 + 1 + 2 * 5 + STRINGS * 3, /* All but what the strings say. */
+};
 
 static void strings_of(const struct member *member, struct slice ret_strings[STRINGS])
 {
@@ -27,14 +30,18 @@ static void strings_of(const struct member *member, struct slice ret_strings[STR
 
 void member_encode(const struct member *member, struct buf *out)
 {
+    struct slice strings[STRINGS];
+    strings_of(member, strings);
+    size_t size = NUMBERS_SIZE_MAX;
+    for (size_t i = 0; i < STRINGS; i++)
+        size += strings[i].size;
+    buf_reserve(out, size); /* So that it grows once. */
     id_write(out, member->id);
     write_varint(out, member->generation);
     write_varint(out, member->version);
     write_u8(out, (uint8_t)member->status);
     write_varint(out, member->capacity);
     write_varint(out, member->protocol);
-    struct slice strings[STRINGS];
-    strings_of(member, strings);
     for (size_t i = 0; i < STRINGS; i++)
         write_string(out, strings[i]);
 }

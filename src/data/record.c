@@ -396,6 +396,9 @@ bool record_may_follow(const struct range_record *record, const struct range_rec
 
 void record_encode(const struct range_record *record, struct buf *out)
 {
+    enum { HEAD_SIZE_MAX = 5 + 5 + 8 + 10 + 1 + 8 + 1, SLOT_SIZE_MAX = 1 + 2 * 16, ID_SIZE = 16 };
+    buf_reserve(out, HEAD_SIZE_MAX + record->slots_count * (size_t)SLOT_SIZE_MAX +
+                         record->former_count * (size_t)ID_SIZE); /* So that it grows once. */
     write_varint(out, record->range);
     write_varint(out, record->fork);
     if (record->fork > 0)

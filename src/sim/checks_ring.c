@@ -262,18 +262,15 @@ void checks_record_proposed(struct world *world, uint32_t speaker,
         check_follows(world, speaker, base, record);
 }
 
-static bool equal(const struct range_record *a, const struct range_record *b)
+static bool equal(struct checks *checks, const struct range_record *a, const struct range_record *b)
 {
-    if (memcmp(a, b, sizeof(*a)) == 0)
-        return true; /* As mostly. What it has no use for may differ, though. */
-    struct buf left = {0};
-    struct buf right = {0};
-    record_encode(a, &left);
-    record_encode(b, &right);
-    bool same = slice_equal(buf_slice(&left), buf_slice(&right));
-    buf_done(&left);
-    buf_done(&right);
-    return same;
+    struct buf *bytes = &checks->bytes;
+    buf_clear(bytes);
+    record_encode(a, bytes);
+    size_t size = bytes->size;
+    record_encode(b, bytes);
+    return slice_equal(slice_of(bytes->data, size),
+                       slice_of(bytes->data + size, bytes->size - size));
 }
 
 static void count_stages(struct world *world, const struct range_record *base,
@@ -303,7 +300,7 @@ void checks_record_chosen(struct world *world, uint32_t speaker, const struct ra
     struct record_list *list = &checks->lists[record->range];
     const struct range_record *known = find(list, record->fork, record->nonce, record->epoch);
     if (known != NULL) {
-        if (!equal(known, record))
+        if (!equal(checks, known, record))
             say(world, "OneSuccessor", speaker, "two records of one epoch", known, record);
         return;
     }

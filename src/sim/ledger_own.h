@@ -1,7 +1,8 @@
 /* What the files of the ledger share, and nobody else includes.
  *
  *   ledger.c        requests and their answers, and what a read must show
- *   ledger_scan.c   pages of scans: each key of a page is a read of its own */
+ *   ledger_scan.c   pages of scans: each key of a page is a read of its own
+ *   ledger_value.c  the values, and which request one is of */
 #ifndef SIM_LEDGER_OWN_H
 #define SIM_LEDGER_OWN_H
 

@@ -1,6 +1,7 @@
 /* What the files of the disk in memory share. Nobody else includes this.
  *
  *   disk_mem.c          the disk
+ *   disk_mem_work.c     what it is asked to do, and that it is done
  *   disk_mem_faults.c   what tests may do to it
  */
 #ifndef DISK_MEM_PRIVATE_H
@@ -97,6 +98,14 @@ static inline struct slice record_key(const struct record *record)
 
 /* The index of the first record at or after KEY. */
 uint32_t mem_table_find(const struct table *table, struct slice key);
+struct record *mem_record_new(struct slice key, struct slice value);
+/* What WORK asks for is in memory from now on. */
+void mem_work_warm(struct disk_mem *mem, const struct work *work);
+uint64_t mem_used_bytes(const struct disk_mem *mem);
+/* One more slot of the log, of zeros. */
+void mem_slot_add(struct disk_mem *mem);
+/* Do it, or hold a copy of it. */
+void mem_work_add(struct disk_mem *mem, struct work work);
 /* Carry WORK out and make its completion pollable. */
 void mem_work_do(struct disk_mem *mem, const struct work *work);
 /* The oldest of QUEUE, now the caller's; NULL if there is none. */

@@ -23,7 +23,12 @@ static void *at_mutable(void *value, size_t offset)
 
 /* ------------------------------------------------------------------------------ Numbers. */
 
-static uint64_t number_load(const struct field *field, const void *member)
+static inline bool is_number(const struct field *field)
+{
+    return field->kind <= FIELD_RANGE;
+}
+
+static inline uint64_t number_load(const struct field *field, const void *member)
 {
     switch (field->kind) {
     case FIELD_U8:
@@ -244,8 +249,7 @@ static int field_write(const struct field *field, const void *value, struct buf 
     case FIELD_U32:
     case FIELD_U64:
     case FIELD_RANGE:
-        mp_write_uint(out, number_load(field, member));
-        return OK;
+        break; /* shape_write() has written it. */
     case FIELD_BOOL:
         mp_write_bool(out, *(const bool *)member);
         return OK;
@@ -288,8 +292,7 @@ static void field_read(struct shape_reader *reader, const struct field *field, v
     case FIELD_U32:
     case FIELD_U64:
     case FIELD_RANGE:
-        number_store(reader, field, member);
-        break;
+        break; /* shape_read() has read it. */
     case FIELD_BOOL:
         *(bool *)member = mp_read_bool(&reader->in);
         break;
@@ -327,7 +330,12 @@ static void field_read(struct shape_reader *reader, const struct field *field, v
 int shape_write(const struct shape *shape, const void *value, struct buf *out)
 {
     for (uint32_t i = 0; i < shape->count; i++) {
-        int status = field_write(&shape->fields[i], value, out);
+        const struct field *field = &shape->fields[i];
+        if (is_number(field)) { /* As most are: spared the call. */
+            mp_write_uint(out, number_load(field, at(value, field->offset)));
+            continue;
+        }
+        int status = field_write(field, value, out);
         if (status != 0)
             return status;
     }
@@ -339,9 +347,11 @@ void shape_read(struct shape_reader *reader, const struct shape *shape, uint32_t
     if (count < shape->count)
         reader->in.bad = true;
     for (uint32_t i = 0; i < count && !reader->in.bad; i++) {
-        if (i < shape->count)
-            field_read(reader, &shape->fields[i], value);
-        else
+        if (i >= shape->count)
             mp_skip(&reader->in);
+        else if (is_number(&shape->fields[i]))
+            number_store(reader, &shape->fields[i], at_mutable(value, shape->fields[i].offset));
+        else
+            field_read(reader, &shape->fields[i], value);
     }
 }

@@ -12,14 +12,14 @@
 #include "wire/mp.h"
 
 enum field_kind {
-    FIELD_U8 = 1,
+    FIELD_U8 = 1, /* Numbers: */
     FIELD_U16,
     FIELD_U32,
     FIELD_U64,
+    FIELD_RANGE, /* up to here; uint32_t: the number of a range. */
     FIELD_BOOL,
     FIELD_ERROR, /* int: 0 or a negative code. */
     FIELD_ID,    /* struct node_id; nil for none. */
-    FIELD_RANGE, /* uint32_t: the number of a range. */
     FIELD_BYTES, /* struct slice */
     FIELD_OBJECT,
     FIELD_WORDS, /* uint64_t array of `high` elements, as binary, little-endian. */

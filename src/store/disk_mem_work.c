@@ -1,0 +1,243 @@
+/* Work of the disk in memory: it is done at once, or held until a test says so, and its completion
+ * then waits to be polled. Work and completions that are over are kept for the next ones. */
+#include "store/disk_mem_private.h"
+
+struct record *mem_record_new(struct slice key, struct slice value)
+{
+    struct record *record = mem_alloc(sizeof(*record) + key.size + value.size);
+    record->key_size = key.size;
+    record->value_size = value.size;
+    record->rotten = false;
+    memcpy(record->bytes, key.data, key.size);
+    if (value.size > 0)
+        memcpy(record->bytes + key.size, value.data, value.size);
+    return record;
+}
+
+/* ------------------------------------------------------------------------------- Failures. */
+
+static int failure(struct disk_mem *mem, enum disk_mem_call call)
+{
+    if (mem->fail_nth[call] == 0 || --mem->fail_nth[call] > 0)
+        return 0;
+    return mem->fail_error[call];
+}
+
+uint64_t mem_used_bytes(const struct disk_mem *mem)
+{
+    return mem->disk.slots * mem->disk.segment_size + mem->engine_bytes;
+}
+
+static bool has_room(const struct disk_mem *mem, uint64_t more)
+{
+    return mem->total == 0 || mem_used_bytes(mem) + more <= mem->total;
+}
+
+/* ------------------------------------------------------------------------- Carrying out work. */
+
+static struct disk_event *event_add(struct disk_mem *mem, enum disk_event_type type, int error)
+{
+    struct event_node *node = mem->events_unused;
+    if (node)
+        mem->events_unused = node->next;
+    else
+        node = mem_alloc(sizeof(*node));
+    node->next = NULL;
+    node->event = (struct disk_event){
+        .type = type, .error = error, .text = error ? "injected failure" : NULL};
+    *mem->events_last = node;
+    mem->events_last = &node->next;
+    return &node->event;
+}
+
+void mem_unsynced_forget(struct disk_mem *mem)
+{
+    while (mem->unsynced) {
+        struct unsynced *write = mem->unsynced;
+        mem->unsynced = write->next;
+        mem_free(write);
+    }
+    mem->unsynced_last = &mem->unsynced;
+}
+
+static uint8_t *place_of(const struct disk_mem *mem, uint32_t slot, uint64_t offset, size_t size)
+{
+    ASSERT(slot < mem->disk.slots);
+    ASSERT(offset + size <= mem->disk.segment_size);
+    return mem->slots[slot] + offset;
+}
+
+void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes)
+{
+    uint8_t *at = place_of(mem, slot, offset, bytes.size);
+    if (bytes.size == 0)
+        return;
+    struct unsynced *write = mem_alloc(sizeof(*write) + 2 * bytes.size);
+    *write = (struct unsynced){NULL, slot, offset, bytes.size};
+    memcpy(write->bytes, at, bytes.size);
+    memcpy(write->bytes + bytes.size, bytes.data, bytes.size);
+    *mem->unsynced_last = write;
+    mem->unsynced_last = &write->next;
+    memcpy(at, bytes.data, bytes.size);
+}
+
+void mem_slot_add(struct disk_mem *mem)
+{
+    mem->slots = mem_grow(mem->slots, (mem->disk.slots + 1) * sizeof(*mem->slots));
+    mem->slots[mem->disk.slots++] = mem_zero(mem->disk.segment_size);
+}
+
+/* Merge the items from FIRST up to END, all of one table, into it. */
+static void table_apply(struct disk_mem *mem, struct table *table, const struct disk_item *first,
+                        const struct disk_item *end)
+{
+    size_t most = table->count + (size_t)(end - first);
+    struct record **merged = mem_alloc((most + 1) * sizeof(*merged));
+    uint32_t count = 0;
+    uint32_t old = 0;
+    for (const struct disk_item *item = first; item < end; item++) {
+        ASSERT(item == first || slice_compare(item[-1].key, item->key) < 0);
+        ASSERT(item->key.size > 0 && item->key.size <= DISK_KEY_SIZE_MAX);
+        while (old < table->count && slice_compare(record_key(table->records[old]), item->key) < 0)
+            merged[count++] = table->records[old++];
+        if (old < table->count && slice_equal(record_key(table->records[old]), item->key)) {
+            mem->engine_bytes -= table->records[old]->key_size + table->records[old]->value_size;
+            mem_free(table->records[old++]);
+        }
+        if (!item->remove) {
+            merged[count++] = mem_record_new(item->key, item->value);
+            mem->engine_bytes += item->key.size + item->value.size;
+        }
+    }
+    while (old < table->count)
+        merged[count++] = table->records[old++];
+    mem_free(table->records);
+    table->records = merged;
+    table->count = count;
+}
+
+void mem_engine_apply(struct disk_mem *mem, const struct work *work)
+{
+    uint32_t at = 0;
+    while (at < work->count) {
+        uint32_t end = at + 1;
+        while (end < work->count && work->items[end].table == work->items[at].table)
+            end++;
+        ASSERT(end == work->count || work->items[end].table > work->items[at].table);
+        table_apply(mem, &mem->tables[work->items[at].table], &work->items[at], &work->items[end]);
+        at = end;
+    }
+}
+
+static int work_apply(struct disk_mem *mem, const struct work *work)
+{
+    uint64_t more = 0;
+    for (uint32_t i = 0; i < work->count; i++)
+        more += work->items[i].remove ? 0 : work->items[i].key.size + work->items[i].value.size;
+    int error = failure(mem, DISK_MEM_APPLY);
+    if (error == 0 && !has_room(mem, more))
+        error = ERR_DISK_FULL;
+    if (error == 0)
+        mem_engine_apply(mem, work);
+    return error;
+}
+
+static int work_write(struct disk_mem *mem, const struct work *work)
+{
+    int error = failure(mem, DISK_MEM_WRITE);
+    if (error)
+        return error;
+    error = work->sync ? failure(mem, DISK_MEM_SYNC) : 0;
+    if (!work->sync || error) {
+        mem_kernel_write(mem, work->slot, work->offset, work->bytes);
+        return error;
+    }
+    /* It is on the platter as soon as in the kernel: nothing to be taken back. */
+    mem_unsynced_forget(mem);
+    uint8_t *at = place_of(mem, work->slot, work->offset, work->bytes.size);
+    if (work->bytes.size > 0)
+        memcpy(at, work->bytes.data, work->bytes.size);
+    return 0;
+}
+
+void mem_work_do(struct disk_mem *mem, const struct work *work)
+{
+    int error = 0;
+    switch (work->type) {
+    case WORK_WRITE:
+        event_add(mem, DISK_LOG_WRITTEN, work_write(mem, work));
+        return;
+    case WORK_SYNC:
+        error = failure(mem, DISK_MEM_SYNC);
+        if (error == 0)
+            mem_unsynced_forget(mem);
+        event_add(mem, DISK_LOG_SYNCED, error);
+        return;
+    case WORK_PREPARE:
+        error = failure(mem, DISK_MEM_PREPARE);
+        if (error == 0 && !has_room(mem, mem->disk.segment_size))
+            error = ERR_DISK_FULL;
+        if (error == 0)
+            mem_slot_add(mem);
+        event_add(mem, DISK_SLOT_READY, error);
+        return;
+    case WORK_APPLY:
+        event_add(mem, DISK_APPLIED, work_apply(mem, work));
+        return;
+    case WORK_WARM:
+        mem_work_warm(mem, work);
+        event_add(mem, DISK_WARMED, 0)->tag = work->tag;
+        return;
+    }
+}
+
+struct work *mem_queue_take(struct work_queue *queue)
+{
+    struct work *work = queue->first;
+    if (!work)
+        return NULL;
+    queue->first = work->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    queue->count--;
+    return work;
+}
+
+static void work_done(const struct work *work)
+{
+    for (uint32_t i = 0; work->keys && i < work->count; i++)
+        mem_free((void *)(uintptr_t)work->keys[i].data);
+    mem_free(work->keys);
+}
+
+void mem_work_free(struct disk_mem *mem, struct work *work)
+{
+    work_done(work);
+    if (RECYCLES) {
+        work->next = mem->works_unused;
+        mem->works_unused = work;
+    } else {
+        mem_free(work);
+    }
+}
+
+void mem_work_add(struct disk_mem *mem, struct work work)
+{
+    if (!mem->hold) {
+        mem_work_do(mem, &work);
+        work_done(&work);
+        return;
+    }
+    bool engine = work.type == WORK_APPLY || work.type == WORK_PREPARE;
+    enum disk_mem_queue thread = engine ? DISK_MEM_ENGINE : DISK_MEM_LOG;
+    struct work_queue *queue = &mem->queues[work.type == WORK_WARM ? DISK_MEM_READER : thread];
+    struct work *copy = mem->works_unused;
+    if (copy)
+        mem->works_unused = copy->next;
+    else
+        copy = mem_alloc(sizeof(*copy));
+    *copy = work;
+    *queue->last = copy;
+    queue->last = &copy->next;
+    queue->count++;
+}
