@@ -53,6 +53,9 @@ void checks_free(struct checks *checks)
     map_done(&checks->hints_taken);
     map_done(&checks->streams);
     map_done(&checks->members);
+    map_done(&checks->handed_keys);
+    map_done(&checks->rounds);
+    map_done(&checks->readings);
     arena_done(&checks->arena);
     buf_done(&checks->bytes);
     mem_free(checks);
@@ -87,6 +90,12 @@ static void take_delta(struct world *world, uint32_t from, const struct delta *d
 {
     for (uint32_t i = 0; i < delta->records_count; i++)
         checks_record_chosen(world, from, &delta->records[i]);
+}
+
+static void note_good_bye(struct world *world, uint32_t from, const struct delta *delta)
+{
+    for (uint32_t i = 0; i < delta->departures_count; i++)
+        world->checks->left[from] |= id_equal(delta->departures[i].id, host_id(world->hosts[from]));
 }
 
 void checks_message(struct world *world, uint32_t from, uint32_t to, const struct message *message,
@@ -128,6 +137,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
         take_delta(world, from, &message->ack2.delta);
         break;
     case MESSAGE_BULK:
+        note_good_bye(world, from, &message->bulk.delta);
         take_delta(world, from, &message->bulk.delta);
         break;
     case MESSAGE_PROPOSE:
@@ -142,6 +152,8 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     case MESSAGE_CHUNK:
         checks_chunk(world, from, to, message);
         checks_chunk_sent(world, from, message);
+        if (message->chunk.transfer == 0)
+            checks_hands_over(world, from, message);
         checks_horizon_message(world, from, to, message);
         break;
     case MESSAGE_CHUNK_ACK:
@@ -150,6 +162,8 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
         checks_chunk(world, from, to, message);
         break;
     case MESSAGE_COMPLETE:
+        if (message->chunk.transfer == 0)
+            checks_says_dropped(world, from, message->chunk.range.range);
         checks_chunk(world, from, to, message);
         break;
     case MESSAGE_CHOSEN:
@@ -167,11 +181,14 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
         if (message->write.has_record)
             checks_record_chosen(world, from, &message->write.record);
         checks_write_sent(world, from, to, message);
+        if (message->type == MESSAGE_READ)
+            checks_read_sent(world, from, message);
         break;
     case MESSAGE_REPLY:
         if (message->reply.has_record)
             checks_record_chosen(world, from, &message->reply.record);
         checks_write_acknowledged(world, from, to, message);
+        checks_read_replied(world, from, to, message);
         break;
     case MESSAGE_ANSWER:
         if (message->answer.has_record)
@@ -234,6 +251,28 @@ static void check_drop(struct world *world, uint32_t host, const struct store_op
     world->coverage.drops++;
 }
 
+void checks_handling(struct world *world, uint32_t host, const struct message *message)
+{
+    bool write = message->type == MESSAGE_WRITE || message->type == MESSAGE_HINT;
+    world->checks->fresh[host] = write && !message->write.repair;
+}
+
+void checks_handled(struct world *world, uint32_t host)
+{
+    world->checks->fresh[host] = false;
+}
+
+/* Who promised a floor takes nothing new at or below it: no later proof would see it. */
+static void check_floor_stands(struct world *world, uint32_t host, const struct store_op *op)
+{
+    const struct checks *checks = world->checks;
+    bool asked = token_owner(op->token) == OWNER_REPLICA || token_owner(op->token) == OWNER_HINTS;
+    if (checks->fresh[host] && asked && object_hlc(op->object) <= checks->floors[host])
+        world_violate(world, "HorizonSafe",
+                      "%s takes a new version of range %u below the floor that it promised",
+                      world_host_name(host), op->range);
+}
+
 void checks_store_op(struct world *world, uint32_t host, const struct store_op *op)
 {
     struct checks *checks = world->checks;
@@ -246,6 +285,11 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         check_install(world, host, op);
     if (op->type == STORE_DROP && op->range < checks->ranges)
         check_drop(world, host, op);
+    if (op->type == STORE_READ && token_owner(op->token) == OWNER_COORD &&
+        op->range < checks->ranges)
+        checks_read_own(world, host, op);
+    if (op->type == STORE_MERGE || op->type == STORE_HINT_MERGE)
+        check_floor_stands(world, host, op);
     if (op->type == STORE_META && op->batch.horizon != 0)
         checks_horizon_taken(world, host, op->range, op->batch.horizon);
     bool watched = op->type == STORE_UPDATE || op->type == STORE_DROP || op->type == STORE_MERGE ||
@@ -458,39 +502,4 @@ void checks_halt(struct world *world, uint32_t host, int error)
     if (!removed && !left && !amnesiac)
         world_violate(world, "NodesServe", "%s halts: %s", world_host_name(host),
                       error_word(error));
-}
-
-/* -------------------------------------------------------------------------------- Whole nodes. */
-
-static void check_departures(struct world *world, uint32_t host, const struct node *node)
-{
-    const struct member_table *members = &node_core(node)->members;
-    for (uint32_t i = 0; i < members->departures_count; i++)
-        if (member_find(members, members->departures[i].id) != NULL)
-            world_violate(world, "DeparturesForever",
-                          "%s has %s, which departed, as a member again", world_host_name(host),
-                          world_name(world, members->departures[i].id));
-}
-
-static void check_inbound(struct world *world, uint32_t host, const struct node *node)
-{
-    struct transfer_status transfers[64];
-    uint32_t count = node_transfers(node, transfers, ARRAY_SIZE(transfers));
-    uint32_t inbound = 0;
-    for (uint32_t i = 0; i < count; i++)
-        inbound += transfers[i].role == TRANSFER_TARGET;
-    if (inbound > INBOUND_MAX)
-        world_violate(world, "ReservationBound", "%u transfers come in to %s", inbound,
-                      world_host_name(host));
-}
-
-void checks_step(struct world *world, uint32_t host)
-{
-    const struct node *node = host_node(world->hosts[host]);
-    if (node == NULL || world->coverage.steps % 64 != 0)
-        return;
-    check_inbound(world, host, node);
-    checks_hints_bounded(world, host);
-    check_departures(world, host, node);
-    checks_members(world, host);
 }

@@ -22,28 +22,35 @@
  *                       healed, what a quorum had acknowledged before
  *   OnlyReadersVote     who votes reads a slot, which nobody does in LEARN, FENCE and REBUILD
  *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves
- *   OneEpochCount       an answer rests on acknowledgements of one epoch
- *   SnapshotAfterJoint  a chunk is read from a store that had installed the transfer's record
- * durably TransferIdMatch     who says that it has so much of a transfer was sent so much of that
- * transfer NoOwnershipByDetector  a slot sets out only for where an operator's plan has it go
+ *   OneEpochCount       the answer to a put, or a get, rests on answers of one epoch
+ *   TransferIdMatch     who says that it has so much of a transfer was sent so much of it
+ *   NoOwnershipByDetector
+ *                       a slot sets out only for where an operator's plan has it go
  *   NoDotTwice          (range, dot) names one version
  *   ActorHoldsItsPast   who makes a version of an actor holds, or saw overwritten, its earlier ones
  *   StampsRise          a version is stamped later than all that it follows
  *   CleanupSafe         who drops a range is no member of what it installed, and no reader or
- *                       owner in the newest chosen record; the reader that it handed its copy to
- *                       has all of that, synced before it said so
+ *                       owner in the newest chosen record; it has handed all of it over under one
+ *                       record, to a reader that has it, synced before that said so; and who says
+ *                       that its copy is gone has none
  *   HorizonSafe         what is collected is dead at or below a horizon that was taken on, and no
  *                       reader has a version left that it covers; nobody makes a version at or
- *                       below a horizon that anybody took, or a floor that it promised
+ *                       below a horizon that anybody took, nor makes one, or takes in a new one,
+ *                       at or below a floor that it promised
  *   GenerationFresh     a generation is spoken of in one life of a process only
  *   DropStays           what was deleted for good is not there again after a restart
  *   ScuttlebuttPrefix   a version of a member's record is one record, and no process goes back to
- * an older one MemoryBound         no more requests are in flight at a node than it allows
+ *                       an older one
+ *   MemoryBound         no more requests are in flight at a node than it allows
  *   TreeEqualsData      the hash tree equals one made from the data, after each restart and at the
- * end PolicyFromVersionOnly  what the replicas have at the end merges to the same bytes in any
- * order DeparturesForever   who knows of a departure never has that member again HopBound a request
- * is handed on at most HOPS_MAX times PacketBound         gossip fits its bound ReservationBound at
- * most INBOUND_MAX transfers come in to a node at a time */
+ *                       end
+ *   PolicyFromVersionOnly
+ *                       what the replicas have at the end merges to the same bytes in any order
+ *   DeparturesForever   who knows of a departure never has that member again; and no slot is given
+ *                       to a node that has said that it leaves
+ *   HopBound            a request is handed on at most HOPS_MAX times
+ *   PacketBound         gossip fits its bound
+ *   ReservationBound    at most INBOUND_MAX transfers come in to a node at a time */
 #ifndef SIM_CHECKS_H
 #define SIM_CHECKS_H
 
@@ -64,9 +71,9 @@ void checks_step(struct world *world, uint32_t host);
 void checks_start(struct world *world, uint32_t host);
 void checks_crash(struct world *world, uint32_t host);
 void checks_halt(struct world *world, uint32_t host, int error);
-/* A client was told that its write of this version is stored. */
-void checks_acknowledged(struct world *world, const struct answer *answer, bool strict,
-                         struct slice bucket, struct slice key, struct dot dot);
+/* A client was told what a get found, or that its write, this version, is stored. */
+void checks_answered(struct world *world, const struct answer *answer, enum method method,
+                     bool strict, struct slice bucket, struct slice key, struct dot dot);
 
 /* Was the version collected, or covered by one that was? Then nobody needs to have it. No dot: was
  * any of the key? */
@@ -88,6 +95,10 @@ bool checks_returns(const struct world *world, uint32_t range, uint64_t key_hash
 void checks_key_lost(struct world *world, uint32_t host, uint32_t range, uint64_t hash);
 /* And reads it again: has it everything? */
 void checks_key_healed(struct world *world, uint32_t host, uint32_t range);
+
+/* HOST is about to handle MESSAGE; what it does until checks_handled is its answer to it. */
+void checks_handling(struct world *world, uint32_t host, const struct message *message);
+void checks_handled(struct world *world, uint32_t host);
 
 /* The newest record known to be chosen, NULL if none is. */
 const struct range_record *checks_newest(const struct world *world, uint32_t range);

@@ -1,4 +1,5 @@
 /* Clean-up: what a former member deletes must be held by the reader that it handed it to. */
+#include "base/checksum.h"
 #include "data/vector.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
@@ -109,10 +110,42 @@ static int present_reader(const struct world *world, const struct range_record *
     return -1;
 }
 
+static uint64_t handed_name(const struct world *world, uint32_t host,
+                            const struct range_epoch *range, uint64_t hash)
+{
+    uint64_t life = checksum_pair(host, host_lives(world->hosts[host]));
+    return checksum_pair(checksum_pair(life, range->range), checksum_pair(range->epoch, hash));
+}
+
+void checks_hands_over(struct world *world, uint32_t from, const struct message *message)
+{
+    for (uint32_t i = 0; i < message->chunk.entries_count; i++)
+        map_put(&world->checks->handed_keys,
+                handed_name(world, from, &message->chunk.range, message->chunk.entries[i].hash),
+                world);
+}
+
+/* One reader is to have all of it: of two of which each has a half, one may be lost. */
+static void check_handed(struct world *world, const struct drop_probe *mine,
+                         const struct store_done *done)
+{
+    for (uint32_t i = 0; done->error == 0 && i < done->entries_count; i++) {
+        const struct entry *entry = &done->entries[i];
+        if (map_get(&world->checks->handed_keys,
+                    handed_name(world, mine->host, &mine->range, entry->hash)) == NULL)
+            world_violate(world, "CleanupSafe",
+                          "%s drops range %u, and never handed %.*s/%.*s over at epoch %llu",
+                          world_host_name(mine->host), mine->range.range, (int)entry->bucket.size,
+                          (const char *)entry->bucket.data, (int)entry->key.size,
+                          (const char *)entry->key.data, (unsigned long long)mine->range.epoch);
+    }
+}
+
 static void on_dropped(struct world *world, struct host_probe *probe, const struct store_done *done)
 {
     struct checks *checks = world->checks;
     const struct drop_probe *mine = (struct drop_probe *)probe;
+    check_handed(world, mine, done);
     const struct range_record *record = checks_find(checks, &mine->range);
     int reader = record == NULL ? -1 : present_reader(world, record);
     for (uint32_t i = 0; done->error == 0 && reader >= 0 && i < done->entries_count; i++) {
@@ -145,6 +178,21 @@ static void on_stayed(struct world *world, struct host_probe *probe, const struc
     if (done->error == 0 && done->entries_count > 0)
         world_violate(world, "DropStays", "%s had dropped range %u, and has %u keys of it again",
                       world_host_name(mine->host), mine->range.range, done->entries_count);
+}
+
+static void on_said(struct world *world, struct host_probe *probe, const struct store_done *done)
+{
+    const struct drop_probe *mine = (struct drop_probe *)probe;
+    if (done->error == 0 && done->entries_count > 0)
+        world_violate(world, "CleanupSafe",
+                      "%s says that its copy of range %u is deleted, and has %u keys of it",
+                      world_host_name(mine->host), mine->range.range, done->entries_count);
+}
+
+void checks_says_dropped(struct world *world, uint32_t host, uint32_t range)
+{
+    if (range < world->checks->ranges)
+        scan(world, host, range, on_said);
 }
 
 void checks_stays_dropped(struct world *world, uint32_t host, uint32_t range)

@@ -194,7 +194,7 @@ static uint32_t slots_acknowledged(const struct world *world, const struct range
     return count;
 }
 
-void checks_acknowledged(struct world *world, const struct answer *answer, bool strict,
+void checks_put_answered(struct world *world, const struct answer *answer, bool strict,
                          struct slice bucket, struct slice key, struct dot dot)
 {
     struct range_epoch range = {answer->range, 0, 0, answer->epoch};

@@ -306,7 +306,8 @@ void checks_merged(struct world *world, uint32_t host, const struct flight *flig
 /* ------------------------------------------------------------------------------------ The proof.
  *
  * Judged when a horizon is first spoken of as proven: every member has promised a floor past it;
- * what each reader showed is on its disk; and of what the readers have, none lacks anything.
+ * what each reader showed is on its disk; and of what the readers have, none lacks anything. One
+ * that has come back with an old copy of its disk is no reader any more, and will be told.
  *
  * But for records that have rotted and are not whole again. The tree counts them, and that is
  * right: such a key is UNREADABLE, the horizon keeps nothing away from it, and it is healed from
@@ -385,7 +386,7 @@ static void judge_equal(struct world *world, const struct range_record *record, 
         int host = world_host_of(world, record->slots[i].owner);
         if (record->slots[i].stage != STAGE_STABLE || host < 0)
             return;
-        if (host_state(world->hosts[host]) == HOST_UP)
+        if (host_state(world->hosts[host]) == HOST_UP && !host_restored(world->hosts[host]))
             wholes[count++] = (struct whole){.probe.done = on_whole,
                                              .others = wholes,
                                              .host = (uint32_t)host,

@@ -32,7 +32,7 @@ static void check_member(struct world *world, uint32_t host, const struct member
         map_put(&checks->members, highest, (void *)(uintptr_t)version);
 }
 
-void checks_members(struct world *world, uint32_t host)
+static void check_members(struct world *world, uint32_t host)
 {
     const struct core *core = node_core(host_node(world->hosts[host]));
     for (uint32_t i = 0; i < core->members.count; i++)
@@ -41,4 +41,37 @@ void checks_members(struct world *world, uint32_t host)
     if (core->counters.in_flight > HOST_REQUESTS_MAX + 1)
         world_violate(world, "MemoryBound", "%llu requests are in flight at %s",
                       (unsigned long long)core->counters.in_flight, world_host_name(host));
+}
+
+static void check_departures(struct world *world, uint32_t host, const struct node *node)
+{
+    const struct member_table *members = &node_core(node)->members;
+    for (uint32_t i = 0; i < members->departures_count; i++)
+        if (member_find(members, members->departures[i].id) != NULL)
+            world_violate(world, "DeparturesForever",
+                          "%s has %s, which departed, as a member again", world_host_name(host),
+                          world_name(world, members->departures[i].id));
+}
+
+static void check_inbound(struct world *world, uint32_t host, const struct node *node)
+{
+    struct transfer_status transfers[64];
+    uint32_t count = node_transfers(node, transfers, ARRAY_SIZE(transfers));
+    uint32_t inbound = 0;
+    for (uint32_t i = 0; i < count; i++)
+        inbound += transfers[i].role == TRANSFER_TARGET;
+    if (inbound > INBOUND_MAX)
+        world_violate(world, "ReservationBound", "%u transfers come in to %s", inbound,
+                      world_host_name(host));
+}
+
+void checks_step(struct world *world, uint32_t host)
+{
+    const struct node *node = host_node(world->hosts[host]);
+    if (node == NULL || world->coverage.steps % 64 != 0)
+        return;
+    check_inbound(world, host, node);
+    checks_hints_bounded(world, host);
+    check_departures(world, host, node);
+    check_members(world, host);
 }

@@ -121,6 +121,11 @@ struct checks {
     uint64_t *asked;            /* Owned, by range: the last question of a proof. */
     uint64_t *horizons;         /* Owned, by range: the highest that a node took. */
     uint64_t floors[HOSTS_MAX]; /* The highest that the node promised. */
+    bool fresh[HOSTS_MAX];      /* What the node is handling brings it a new version. */
+    bool left[HOSTS_MAX];       /* It has said good-bye: others may have it no longer. */
+    struct map handed_keys;     /* (host, life, range, epoch, key): was handed over under that. */
+    struct map rounds;          /* (coordinator, life, id) -> struct read_round */
+    struct map readings;        /* (coordinator, key) -> its newest struct read_round */
 };
 
 static inline struct install *install_of(const struct checks *checks, uint32_t host, uint32_t range)
@@ -158,6 +163,8 @@ void checks_record_proposed(struct world *world, uint32_t speaker,
 /* checks_data.c */
 void checks_versions(struct world *world, uint32_t range, struct slice bucket, struct slice key,
                      struct slice object);
+void checks_put_answered(struct world *world, const struct answer *answer, bool strict,
+                         struct slice bucket, struct slice key, struct dot dot);
 void checks_write_sent(struct world *world, uint32_t from, uint32_t to,
                        const struct message *message);
 void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
@@ -177,15 +184,20 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
 /* Did HOST ever lose what it had of the key of HASH? */
 bool checks_lost(const struct checks *checks, uint32_t host, uint64_t hash);
 
+/* checks_reads.c */
+/* A coordinator asks for a key, or reads its own copy of it. */
+void checks_read_sent(struct world *world, uint32_t from, const struct message *message);
+void checks_read_own(struct world *world, uint32_t host, const struct store_op *op);
+/* FROM answers TO, which may have asked for a key. */
+void checks_read_replied(struct world *world, uint32_t from, uint32_t to,
+                         const struct message *message);
+
 /* checks_transfer.c */
 /* FROM sends TO a chunk, or says what it has of a transfer. */
 void checks_chunk(struct world *world, uint32_t from, uint32_t to, const struct message *message);
 /* RECORD, which follows BASE, is chosen: was what begins in it ordered? */
 void checks_ordered(struct world *world, uint32_t speaker, const struct range_record *base,
                     const struct range_record *record);
-
-/* checks_members.c */
-void checks_members(struct world *world, uint32_t host);
 
 /* Of the versions of a key, in `pasts`. */
 uint64_t checks_past_name(uint32_t range, uint64_t key_hash);
@@ -230,6 +242,12 @@ void checks_handed_acknowledged(struct world *world, uint32_t host);
 
 /* checks_lost.c */
 /* HOST is about to read RANGE for a transfer, if its record has one. */
+/* checks_cleanup.c */
+/* FROM hands over what it is about to delete. */
+void checks_hands_over(struct world *world, uint32_t from, const struct message *message);
+/* HOST says that it has deleted its copy of RANGE. */
+void checks_says_dropped(struct world *world, uint32_t host, uint32_t range);
+
 void checks_snapshot(struct world *world, uint32_t host, uint32_t range);
 void checks_chunk_sent(struct world *world, uint32_t from, const struct message *message);
 /* Has the slot that BASE rebuilds been sent all that enough other slots have? */

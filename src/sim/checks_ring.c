@@ -273,6 +273,22 @@ static bool equal(struct checks *checks, const struct range_record *a, const str
                        slice_of(bytes->data + size, bytes->size - size));
 }
 
+/* Who has said good-bye is counted on by nobody any more. */
+static void check_present(struct world *world, uint32_t speaker, const struct range_record *base,
+                          const struct range_record *record)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        const struct slot *before = base == NULL ? NULL : slot_numbered(base, slot->number);
+        struct node_id reader = reader_of_slot(slot);
+        int host = world_host_of(world, reader);
+        bool read = before != NULL && id_equal(reader_of_slot(before), reader);
+        if (host >= 0 && !read && world->checks->left[host])
+            say(world, "DeparturesForever", speaker, "a slot is given to who has left", record,
+                NULL);
+    }
+}
+
 static void count_stages(struct world *world, const struct range_record *base,
                          const struct range_record *record)
 {
@@ -316,5 +332,6 @@ void checks_record_chosen(struct world *world, uint32_t speaker, const struct ra
     count_stages(world, base, record);
     if (base != NULL)
         checks_ordered(world, speaker, base, record);
+    check_present(world, speaker, base, record);
     list_add(list, record);
 }

@@ -224,9 +224,9 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
         turn_page(client, op, answer);
     } else if (op->state == ENTRY_DONE) {
         remember(world, client, op, answer);
-        if (op->method != METHOD_GET && op->dot.counter > 0)
-            checks_acknowledged(world, answer, op->strict, ledger_bucket(op->policy),
-                                workload_key(world, op->policy, op->key), op->dot);
+        if (op->method == METHOD_GET || op->dot.counter > 0)
+            checks_answered(world, answer, op->method, op->strict, ledger_bucket(op->policy),
+                            workload_key(world, op->policy, op->key), op->dot);
     }
     think(world, client);
 }
