@@ -24,7 +24,7 @@ static const char usage[] =
     "\n"
     "  --seed S       one world; on a violation, the last lines of its trace\n"
     "  --seeds A-B    many worlds and a summary\n"
-    "  --profile P    transfer (default), moves, causal, disk, gossip, swarm, hints or rot\n"
+    "  --profile P    transfer (default), moves, causal, disk, gossip, swarm, hints, rot or rules\n"
     "  --jobs J       processes for --seeds (default 1)\n"
     "  --with OPTIONS change what the seed drew, as --shrink prints it: ops=20,loss=0\n"
     "  --trace        print every line of the trace\n"

@@ -33,7 +33,7 @@
     X(HANDED_SYNCED)                                                                               \
     X(CLEANUP_ONE_EPOCH)                                                                           \
     X(OFFER_HOLDS_CLEANUP)                                                                         \
-    X(NO_OFFER_WHILE_DROPPING)                                                                     \
+    X(DROP_ENDS_ITS_OWN)                                                                           \
     X(QUORUM_GROWS)                                                                                \
     X(PROMISES_RISE)                                                                               \
     X(PROMISE_KEPT)                                                                                \

@@ -62,7 +62,8 @@ static void drop(struct core *core, struct cleanup *cleanup)
     const struct range_record *record = held_record(core, cleanup->range);
     cleanup->state = CLEANUP_DROPPING;
     uint64_t token;
-    wait_add(cleanup->transfers, WAIT_DROP, cleanup->range, &token);
+    struct transfer_wait *wait = wait_add(cleanup->transfers, WAIT_DROP, cleanup->range, &token);
+    wait->sequence = cleanup->drop = token;
     struct store_op *op = core_store(core, STORE_DROP, token);
     op->range = cleanup->range;
     op->fork = record->fork;
@@ -123,12 +124,6 @@ void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range
     struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
     if (cleanup != NULL && RULE(OFFER_HOLDS_CLEANUP))
         begin_grace(core, cleanup);
-}
-
-bool cleanup_dropping(const struct transfers *transfers, uint32_t range)
-{
-    const struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
-    return cleanup != NULL && cleanup->state == CLEANUP_DROPPING;
 }
 
 void cleanup_scanned(struct transfers *transfers, struct core *core,
@@ -204,13 +199,22 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
     op->batch.entries_count = message->chunk.entries_count;
 }
 
+/* On a slow disk a deletion may end when an offer has been accepted since, or this node was a
+ * member once more and is none again: then there may be another copy, and another deletion of it.
+ */
+static bool is_its_end(const struct cleanup *cleanup, const struct transfer_wait *wait)
+{
+    return (cleanup->state == CLEANUP_DROPPING && cleanup->drop == wait->sequence) ||
+           !RULE(DROP_ENDS_ITS_OWN);
+}
+
 void cleanup_durable(struct transfers *transfers, struct core *core,
                      const struct transfer_wait *wait)
 {
     if (wait->kind == WAIT_DROP) {
         core_signal(core, SIGNAL_DROPPED)->range = wait->range;
         struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)wait->range + 1);
-        if (cleanup == NULL)
+        if (cleanup == NULL || !is_its_end(cleanup, wait))
             return;
         cleanup->state = CLEANUP_DONE;
         core_timer_set(core, &cleanup->timer, core->now.us + 5 * core->timing.retry_us);

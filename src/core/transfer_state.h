@@ -85,6 +85,7 @@ struct cleanup {
     enum { CLEANUP_GRACE, CLEANUP_PUSHING, CLEANUP_DROPPING, CLEANUP_DONE } state;
     bool scanning;
     uint64_t epoch; /* Of the record under which it is handed over. */
+    uint64_t drop;  /* Token of its deletion. */
     uint64_t sequence;
     uint64_t cursor;
     struct buf bucket; /* Owned. */
@@ -199,8 +200,6 @@ void cleanup_durable(struct transfers *transfers, struct core *core,
                      const struct transfer_wait *wait);
 /* The range may come back: begin the grace period anew. */
 void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range);
-/* Is the copy being deleted right now? */
-bool cleanup_dropping(const struct transfers *transfers, uint32_t range);
 void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup);
 
 #endif

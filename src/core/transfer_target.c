@@ -123,9 +123,6 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
         refusal = "the target is stopping";
     else if (told_to_leave(core, core->self))
         refusal = "the target is leaving the cluster";
-    else if (RULE(NO_OFFER_WHILE_DROPPING) &&
-             cleanup_dropping(transfers, message->offer.range.range))
-        refusal = "the target is deleting an earlier copy of the range";
     else if (reservation == NULL)
         refusal = "the target takes in as many transfers as it may";
     struct message *answer =

@@ -160,6 +160,7 @@ void admin_stop(struct world *world)
 {
     struct admin *admin = world->admin;
     world_cancel(world, &admin->next);
+    world_cancel(world, &admin->leave);
     if (admin->paused)
         admin_order_moves(world, admin_any_host(world), PLAN_RUNNING);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
@@ -276,6 +277,7 @@ struct admin *admin_new(struct world *world)
     (void)world;
     struct admin *admin = mem_zero(sizeof(*admin));
     admin->next.fire = admin_next;
+    admin->leave.fire = admin_leave_late;
     for (uint32_t i = 0; i < ORDERS_MAX; i++)
         admin->orders[i].again.fire = give;
     return admin;

@@ -23,6 +23,9 @@ struct order {
 
 struct admin {
     struct world_event next;
+    struct world_event leave; /* The target of a move is told to. */
+    int leaves_next;          /* Which host that is. */
+    struct node_id favourite; /* Where all moves of a plan go. */
     struct order orders[ORDERS_MAX];
     struct plan_move moves[MOVES_MAX]; /* Of the newest plan made here. */
     uint32_t moves_count;
@@ -45,6 +48,7 @@ void admin_order_moves(struct world *world, uint32_t host, enum plan_state state
 void admin_add_learns(struct world *world, const struct range_record *record, uint32_t copies);
 /* A plan that takes the hot ranges' slots off the nodes that are to leave. */
 void admin_plan_leaves(struct world *world);
+void admin_leave_late(struct world *world, struct world_event *event);
 /* Meddle, and come back later. */
 void admin_next(struct world *world, struct world_event *event);
 

@@ -91,6 +91,9 @@ static struct node_id stranger(struct world *world, const struct range_record *r
     for (uint32_t i = 0; back && i < count; i++)
         if (record_has_former(record, found[i]))
             return found[i];
+    for (uint32_t i = 0; world->options.target > 0 && i < count; i++)
+        if (id_equal(found[i], world->admin->favourite))
+            return found[i];
     return count == 0 ? NODE_NONE : found[world_draw(world, 0, count - 1)];
 }
 
@@ -181,26 +184,38 @@ void admin_let_leave(struct world *world, uint32_t through, uint32_t host)
     admin_set(world, through, slice_string(name), slice_string("1"));
 }
 
-static void let_leave(struct world *world)
+static void let_leave(struct world *world, uint32_t host, uint32_t through)
 {
     struct admin *admin = world->admin;
     uint32_t staying = 0;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         staying += host_lives(world->hosts[i]) > 0 && !host_retired(world->hosts[i]) &&
                    !admin->leaving[i] && !admin->removed[i];
-    uint32_t host = (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1);
     if (world->options.move_all || host >= world->hosts_count || staying <= world->options.copies ||
         staying <= 3 || admin->leaving[host] || admin->removed[host] || !losses_over(world) ||
         host_lives(world->hosts[host]) == 0)
         return;
-    admin_let_leave(world, admin_any_host(world), host);
+    admin_let_leave(world, through == HOSTS_MAX ? admin_any_host(world) : through, host);
     admin_plan_leaves(world);
+}
+
+/* The target of a move is to leave, and hears so first. */
+void admin_leave_late(struct world *world, struct world_event *event)
+{
+    (void)event;
+    int host = world->admin->leaves_next;
+    if (host > 0 && !world->calm)
+        let_leave(world, (uint32_t)host, (uint32_t)host);
 }
 
 static void plan_moves(struct world *world)
 {
     struct admin *admin = world->admin;
     admin->moves_count = 0;
+    uint32_t target = world->options.target;
+    if (target > 0)
+        admin->favourite =
+            host_id(world->hosts[target == HOSTS_MAX ? admin_any_host(world) : target]);
     for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
         const struct range_record *record = checks_newest(world, workload_range(world, i));
         if (record == NULL || world_chance(world, 300000))
@@ -209,14 +224,21 @@ static void plan_moves(struct world *world)
         add_leaves(world, record);
         add_rebuilds(world, record);
         uint64_t slot = world_draw(world, 0, record->slots_count - 1);
+        if (world_chance(world, world->options.lowest_ppm))
+            slot = 0;
         struct node_id from = record->slots[slot].owner;
         struct node_id to = stranger(world, record);
         if (!id_none(from) && !id_none(to) && record->slots[slot].stage == STAGE_STABLE)
             add_move(admin, record->range, record->slots[slot].number, from, to);
     }
-    if (admin->moves_count > 0)
-        admin_order_moves(world, admin_any_host(world),
-                          world_chance(world, 50000) ? PLAN_PAUSED : PLAN_RUNNING);
+    if (admin->moves_count == 0)
+        return;
+    admin_order_moves(world, admin_any_host(world),
+                      world_chance(world, 50000) ? PLAN_PAUSED : PLAN_RUNNING);
+    if (world_chance(world, world->options.leave_ppm)) {
+        admin->leaves_next = world_host_of(world, admin->moves[0].to);
+        world_at(world, &admin->leave, world->now_us + world_draw(world, 0, 200 * MS));
+    }
 }
 
 /* As `kvadmin rebalance` does: all ranges, from one node's view. */
@@ -286,12 +308,15 @@ void admin_next(struct world *world, struct world_event *event)
     if (world->calm)
         return;
     uint64_t what = world_draw(world, 0, 99);
-    if (what < 10)
+    if (world_chance(world, world->options.cancel_ppm))
+        cancel(world);
+    else if (what < 10)
         admin_join_one(world);
     else if (what < 20)
         cancel(world);
     else if (what < 24)
-        let_leave(world);
+        let_leave(world, (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1),
+                  HOSTS_MAX);
     else if (what < 40 && admin->moves_count > 0 && !admin->planned)
         admin_order_moves(world, admin_any_host(world), admin->paused ? PLAN_RUNNING : PLAN_PAUSED);
     else if (what >= 97)

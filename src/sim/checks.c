@@ -17,6 +17,8 @@ struct checks *checks_new(struct world *world)
     checks->proposed = mem_zero(checks->ranges * sizeof(*checks->proposed));
     checks->installs =
         mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->installs));
+    checks->inbound =
+        mem_zero((size_t)world->hosts_count * checks->ranges * sizeof(*checks->inbound));
     checks->horizons = mem_zero(checks->ranges * sizeof(*checks->horizons));
     checks->horizons_sent = mem_zero(checks->ranges * sizeof(*checks->horizons_sent));
     checks->asked = mem_zero(checks->ranges * sizeof(*checks->asked));
@@ -33,6 +35,7 @@ void checks_free(struct checks *checks)
     mem_free(checks->lists);
     mem_free(checks->proposed);
     mem_free(checks->installs);
+    mem_free(checks->inbound);
     mem_free(checks->horizons);
     mem_free(checks->horizons_sent);
     mem_free(checks->asked);
@@ -104,6 +107,8 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
     check_packet(world, from, message, size);
     if (host_restored(world->hosts[from])) {
         checks_amnesiac(world, from, message);
+        if (message->type == MESSAGE_REPLY) /* What it still may answer counts. */
+            checks_write_acknowledged(world, from, to, message);
         return;
     }
     switch (message->type) {
@@ -251,28 +256,6 @@ static void check_drop(struct world *world, uint32_t host, const struct store_op
     world->coverage.drops++;
 }
 
-void checks_handling(struct world *world, uint32_t host, const struct message *message)
-{
-    bool write = message->type == MESSAGE_WRITE || message->type == MESSAGE_HINT;
-    world->checks->fresh[host] = write && !message->write.repair;
-}
-
-void checks_handled(struct world *world, uint32_t host)
-{
-    world->checks->fresh[host] = false;
-}
-
-/* Who promised a floor takes nothing new at or below it: no later proof would see it. */
-static void check_floor_stands(struct world *world, uint32_t host, const struct store_op *op)
-{
-    const struct checks *checks = world->checks;
-    bool asked = token_owner(op->token) == OWNER_REPLICA || token_owner(op->token) == OWNER_HINTS;
-    if (checks->fresh[host] && asked && object_hlc(op->object) <= checks->floors[host])
-        world_violate(world, "HorizonSafe",
-                      "%s takes a new version of range %u below the floor that it promised",
-                      world_host_name(host), op->range);
-}
-
 void checks_store_op(struct world *world, uint32_t host, const struct store_op *op)
 {
     struct checks *checks = world->checks;
@@ -288,8 +271,7 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
     if (op->type == STORE_READ && token_owner(op->token) == OWNER_COORD &&
         op->range < checks->ranges)
         checks_read_own(world, host, op);
-    if (op->type == STORE_MERGE || op->type == STORE_HINT_MERGE)
-        check_floor_stands(world, host, op);
+    checks_taken(world, host, op);
     if (op->type == STORE_META && op->batch.horizon != 0)
         checks_horizon_taken(world, host, op->range, op->batch.horizon);
     bool watched = op->type == STORE_UPDATE || op->type == STORE_DROP || op->type == STORE_MERGE ||
@@ -482,6 +464,8 @@ void checks_crash(struct world *world, uint32_t host)
     }
     checks_gone_forget(world, host, UINT32_MAX);
     checks->handed[host].count = 0;
+    memset(&checks->inbound[(size_t)host * checks->ranges], 0,
+           checks->ranges * sizeof(*checks->inbound));
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
         install->submitted = install->durable;

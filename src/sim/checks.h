@@ -21,7 +21,8 @@
  *                       slot ever acknowledged; of a slot that was rebuilt, and of a key that was
  *                       healed, what a quorum had acknowledged before
  *   OnlyReadersVote     who votes reads a slot, which nobody does in LEARN, FENCE and REBUILD
- *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves
+ *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves;
+ *                       until it is told, it may take writes beside the owner that fills it
  *   OneEpochCount       the answer to a put, or a get, rests on answers of one epoch
  *   TransferIdMatch     who says that it has so much of a transfer was sent so much of it
  *   NoOwnershipByDetector
@@ -97,7 +98,8 @@ void checks_key_lost(struct world *world, uint32_t host, uint32_t range, uint64_
 void checks_key_healed(struct world *world, uint32_t host, uint32_t range);
 
 /* HOST is about to handle MESSAGE; what it does until checks_handled is its answer to it. */
-void checks_handling(struct world *world, uint32_t host, const struct message *message);
+void checks_handling(struct world *world, uint32_t host, uint32_t from,
+                     const struct message *message);
 void checks_handled(struct world *world, uint32_t host);
 
 /* The newest record known to be chosen, NULL if none is. */

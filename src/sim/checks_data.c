@@ -194,6 +194,28 @@ static uint32_t slots_acknowledged(const struct world *world, const struct range
     return count;
 }
 
+static struct node_id reads(const struct slot *slot)
+{
+    if (slot->stage == STAGE_CUT)
+        return slot->target;
+    bool owner =
+        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
+    return owner ? slot->owner : NODE_NONE;
+}
+
+/* A quorum has a version of the key of HASH: whoever lost the key, and is whole again, has it too
+ * if it was of that quorum. */
+static void look_at_healed(struct world *world, const struct range_record *record, uint64_t hash)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        int host = world_host_of(world, reads(&record->slots[i]));
+        if (host >= 0 && checks_lost(world->checks, (uint32_t)host, hash) &&
+            !rots_has(world, (uint32_t)host, hash) && host_state(world->hosts[host]) == HOST_UP &&
+            !host_restored(world->hosts[host]))
+            checks_key_healed(world, (uint32_t)host, record->range);
+    }
+}
+
 void checks_put_answered(struct world *world, const struct answer *answer, bool strict,
                          struct slice bucket, struct slice key, struct dot dot)
 {
@@ -222,8 +244,10 @@ void checks_put_answered(struct world *world, const struct answer *answer, bool 
     uint32_t counted = 0;
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
         counted += record->slots[i].stage != STAGE_LEARN;
-    if (record != NULL && host >= 0 && owners >= counted / 2 + 1)
+    if (record != NULL && host >= 0 && owners >= counted / 2 + 1) {
         acknowledge(world, (uint32_t)host, &range, QUORUM_OF_SLOTS, bucket, key, dot);
+        look_at_healed(world, record, key_hash(world->cluster.hash_seed, bucket, key));
+    }
     /* Of fewer acknowledgements than slots, the coordinator's own need not be one. */
     if (record == NULL || host < 0 || answer->got < answer->slots || !strict)
         return;
@@ -381,15 +405,6 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
     }
 }
 
-static struct node_id reads(const struct slot *slot)
-{
-    if (slot->stage == STAGE_CUT)
-        return slot->target;
-    bool owner =
-        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
-    return owner ? slot->owner : NODE_NONE;
-}
-
 static void owe(struct checks *checks, struct complete_probe **probes, const struct slot_ack *ack)
 {
     struct complete_probe *probe = *probes;
@@ -435,13 +450,39 @@ void checks_key_healed(struct world *world, uint32_t host, uint32_t range)
         checks_complete(world, host, &core->holdings[range].record);
 }
 
+/* What HOST acknowledged for slot NUMBER is lost since, and was no quorum without it. */
+static bool was_counted(const struct world *world, const struct slot_ack *quorum, uint32_t host,
+                        uint8_t number)
+{
+    const struct range_epoch range = {quorum->range, 0, 0, quorum->epoch};
+    const struct range_record *record = checks_find(world->checks, &range);
+    const struct slot_ack *mine =
+        map_get(&world->checks->acks, ack_name(quorum->range, quorum->epoch, number, quorum->dot));
+    if (record == NULL || mine == NULL || !(mine->lost_hosts >> host & 1))
+        return false;
+    uint32_t counted = 0;
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        uint8_t slot = record->slots[i].number;
+        const struct slot_ack *ack = map_get(
+            &world->checks->acks, ack_name(quorum->range, quorum->epoch, slot, quorum->dot));
+        uint32_t hosts = (ack == NULL ? 0 : ack->hosts) | quorum->hosts;
+        counted += record->slots[i].stage != STAGE_LEARN;
+        others += slot != number && writes(record, slot, world, hosts);
+    }
+    return others < counted / 2 + 1;
+}
+
 /* Has the slot NUMBER, last filled from others at epoch FILLED and read by HOST, to have what ACK
  * says? Of what was before it was filled, or before HOST lost the key, it has what a quorum had.
  * Where another host of the slot lost the key, nobody knows from whom HOST has its copy: of what
  * the slot had it has what a quorum had, in any case. */
-static bool is_owed(const struct checks *checks, const struct slot_ack *ack, uint32_t host,
+static bool is_owed(const struct world *world, const struct slot_ack *ack, uint32_t host,
                     uint8_t number, uint64_t filled)
 {
+    const struct checks *checks = world->checks;
+    if (ack->slot == QUORUM_OF_SLOTS && ack->epoch >= filled && !(ack->lost_hosts >> host & 1))
+        return was_counted(world, ack, host, number);
     if (ack->epoch < filled || ack->lost_hosts >> host & 1)
         return ack->slot == QUORUM_OF_SLOTS;
     if (ack->slot != number)
@@ -467,7 +508,7 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
     struct complete_probe *probes = NULL;
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
         if (ack->complete && ack->epoch <= record->epoch &&
-            is_owed(checks, ack, host, mine->number, filled))
+            is_owed(world, ack, host, mine->number, filled))
             owe(checks, &probes, ack);
     }
     for (struct complete_probe *probe = probes; probe != NULL; probe = probe->next) {

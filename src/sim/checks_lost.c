@@ -109,6 +109,16 @@ void checks_voter(struct world *world, uint32_t from, const struct range_epoch *
                       world_host_name(from), (unsigned long long)range->epoch, range->range);
 }
 
+/* The target of a move takes writes before it is welcome: they count only with the owner's. */
+static bool serves(const struct world *world, uint32_t from, const struct message *message)
+{
+    const struct range_record *record = checks_find(world->checks, &message->reply.range);
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
+        if (record->slots[i].number == message->reply.slot)
+            return reads(&record->slots[i], host_id(world->hosts[from]));
+    return true;
+}
+
 void checks_amnesiac(struct world *world, uint32_t from, const struct message *message)
 {
     bool speaks = false;
@@ -118,13 +128,13 @@ void checks_amnesiac(struct world *world, uint32_t from, const struct message *m
         speaks = !message->vote.refused;
         break;
     case MESSAGE_REPLY:
-        speaks = message->reply.error == 0;
+        speaks = message->reply.error == 0 && serves(world, from, message);
         break;
     case MESSAGE_ANSWER:
         speaks = message->answer.answer.error == 0;
         break;
-    case MESSAGE_CHUNK:
-        speaks = true;
+    case MESSAGE_CHUNK: /* What a former member hands over is kept in order by others' horizons. */
+        speaks = message->chunk.transfer != 0;
         break;
     default:
         break;

@@ -53,24 +53,11 @@ static void check_departures(struct world *world, uint32_t host, const struct no
                           world_name(world, members->departures[i].id));
 }
 
-static void check_inbound(struct world *world, uint32_t host, const struct node *node)
-{
-    struct transfer_status transfers[64];
-    uint32_t count = node_transfers(node, transfers, ARRAY_SIZE(transfers));
-    uint32_t inbound = 0;
-    for (uint32_t i = 0; i < count; i++)
-        inbound += transfers[i].role == TRANSFER_TARGET;
-    if (inbound > INBOUND_MAX)
-        world_violate(world, "ReservationBound", "%u transfers come in to %s", inbound,
-                      world_host_name(host));
-}
-
 void checks_step(struct world *world, uint32_t host)
 {
     const struct node *node = host_node(world->hosts[host]);
     if (node == NULL || world->coverage.steps % 64 != 0)
         return;
-    check_inbound(world, host, node);
     checks_hints_bounded(world, host);
     check_departures(world, host, node);
     check_members(world, host);

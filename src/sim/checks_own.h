@@ -22,6 +22,12 @@ struct install {
     uint64_t dropped;  /* Position of a drop after which no data came; 0 none. */
 };
 
+/* What a host takes in of one range. */
+struct inbound {
+    uint64_t transfer; /* 0: nothing. */
+    uint64_t asked_us; /* When it last asked for a chunk of it. */
+};
+
 /* A store operation under way. */
 struct flight {
     uint64_t token;
@@ -121,7 +127,9 @@ struct checks {
     uint64_t *asked;            /* Owned, by range: the last question of a proof. */
     uint64_t *horizons;         /* Owned, by range: the highest that a node took. */
     uint64_t floors[HOSTS_MAX]; /* The highest that the node promised. */
+    struct inbound *inbound;    /* Owned, by host, then range. */
     bool fresh[HOSTS_MAX];      /* What the node is handling brings it a new version. */
+    bool forgotten[HOSTS_MAX];  /* What it is handling is of an earlier life of its sender. */
     bool left[HOSTS_MAX];       /* It has said good-bye: others may have it no longer. */
     struct map handed_keys;     /* (host, life, range, epoch, key): was handed over under that. */
     struct map rounds;          /* (coordinator, life, id) -> struct read_round */
@@ -183,6 +191,10 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
 
 /* Did HOST ever lose what it had of the key of HASH? */
 bool checks_lost(const struct checks *checks, uint32_t host, uint64_t hash);
+
+/* checks_taken.c */
+/* HOST hands OP to its store. */
+void checks_taken(struct world *world, uint32_t host, const struct store_op *op);
 
 /* checks_reads.c */
 /* A coordinator asks for a key, or reads its own copy of it. */

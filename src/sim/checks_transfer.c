@@ -1,5 +1,6 @@
 /* Transfers: who ordered them, what their chunks were read from, and whose chunks count. */
 #include "base/checksum.h"
+#include "core/transfer.h"
 #include "sim/admin.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
@@ -38,6 +39,29 @@ static void check_chunk(struct world *world, uint32_t from, uint32_t to,
     stream->last = stream->last || message->chunk.last;
 }
 
+/* FROM asks for a chunk, or says that it has all: is it one of at most INBOUND_MAX transfers? One
+ * that was not asked for in so long has given its place up. */
+static void check_inbound(struct world *world, uint32_t from, const struct message *message)
+{
+    enum { RESERVED_US = 10000000 };
+    struct checks *checks = world->checks;
+    struct inbound *all = &checks->inbound[(size_t)from * checks->ranges];
+    struct inbound *mine = &all[message->chunk.range.range];
+    bool asks = message->type == MESSAGE_CHUNK_ACK;
+    *mine = (struct inbound){asks ? message->chunk.transfer : 0, world->now_us};
+    uint32_t count = 0;
+    for (uint32_t range = 0; range < checks->ranges; range++) {
+        const struct range_record *record =
+            checks_find(checks, &install_of(checks, from, range)->submitted);
+        count += all[range].transfer != 0 && record != NULL &&
+                 record->transfer == all[range].transfer &&
+                 world->now_us < all[range].asked_us + RESERVED_US;
+    }
+    if (count > INBOUND_MAX)
+        world_violate(world, "ReservationBound", "%u transfers come in to %s", count,
+                      world_host_name(from));
+}
+
 void checks_chunk(struct world *world, uint32_t from, uint32_t to, const struct message *message)
 {
     if (message->chunk.transfer == 0 || message->chunk.range.range >= world->checks->ranges)
@@ -46,6 +70,7 @@ void checks_chunk(struct world *world, uint32_t from, uint32_t to, const struct 
         check_chunk(world, from, to, message);
         return;
     }
+    check_inbound(world, from, message);
     const struct stream *stream = stream_of(world->checks, message->chunk.transfer, from);
     bool told =
         message->type == MESSAGE_COMPLETE ? stream->last : message->chunk.sequence <= stream->sent;

@@ -138,6 +138,12 @@ static const char *name_of_install(uint32_t index)
     return "record-installed";
 }
 
+static const char *name_of_trip(uint32_t index)
+{
+    (void)index;
+    return "by-message";
+}
+
 static const char *name_of_crash(uint32_t index)
 {
     (void)index;
@@ -159,6 +165,7 @@ static const struct kind {
     {"durable", offsetof(struct coverage, installs), 1, name_of_install},
     {"deaths", offsetof(struct coverage, step_deaths), STORE_OPS, name_of_death},
     {"deaths", offsetof(struct coverage, step_crashes), 1, name_of_crash},
+    {"deaths", offsetof(struct coverage, trips), 1, name_of_trip},
     {"requests", offsetof(struct coverage, methods), METHODS, name_of_method},
     {"policies", offsetof(struct coverage, policies), 3, name_of_policy},
     {"ways", offsetof(struct coverage, weak), 9, name_of_way},
@@ -210,6 +217,7 @@ enum {
     HINTS = 1 << PROFILE_HINTS,
     ROT = 1 << PROFILE_ROT,
     MOVES = 1 << PROFILE_MOVES,
+    RULES = 1 << PROFILE_RULES,
     STRICT = ALL & ~(SWARM | HINTS),
 };
 
@@ -234,6 +242,7 @@ static const struct exemption {
     {"store", "HINT_SETTLE", STRICT, "all requests are strict"},
     {"ways", "sloppy", STRICT, "all requests are strict"},
     {"ways", "hints-settled", STRICT, "all requests are strict"},
+    {"deaths", "by-message", ALL & ~RULES, "only there"},
     {"stages", "BACK", ALL & ~(MOVES | TRANSFER), "one cut in a thousand is taken back"},
     {"deaths", "chunk", GOSSIP, "hardly any data"},
     {"deaths", "drop", ALL & ~(MOVES | TRANSFER), "few drops, and few deaths at steps"},
@@ -288,7 +297,7 @@ uint64_t coverage_worlds(enum profile profile)
     static const uint64_t worlds[PROFILE_COUNT] = {
         [PROFILE_MOVES] = 10000, [PROFILE_CAUSAL] = 5000,    [PROFILE_DISK] = 2000,
         [PROFILE_GOSSIP] = 1000, [PROFILE_SWARM] = 200,      [PROFILE_HINTS] = 2000,
-        [PROFILE_ROT] = 5000,    [PROFILE_TRANSFER] = 20000,
+        [PROFILE_ROT] = 5000,    [PROFILE_TRANSFER] = 20000, [PROFILE_RULES] = 20000,
     };
     return worlds[profile];
 }

@@ -265,9 +265,8 @@ static struct request request_of(const struct world *world, const struct edit_cl
         .r = CONSISTENCY_QUORUM,
         .w = CONSISTENCY_QUORUM,
         .strict = true,
-        .deadline_ms = 2000,
+        .deadline_ms = world->options.edit_deadline_ms,
     };
-    (void)world;
     if (client->deed == DEED_ADD) {
         request.edit = (struct edit){.kind = EDIT_ADD, .number = 1};
     } else if (client->deed == DEED_TAKE) {

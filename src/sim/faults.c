@@ -281,6 +281,13 @@ void faults_die_at(struct world *world, uint32_t host, uint32_t step)
     world->faults->die_steps[host] = step;
 }
 
+void faults_die_soon(struct world *world, uint32_t host, bool power)
+{
+    world->faults->crash[host].power = power;
+    world_at(world, &world->faults->crash[host].event,
+             world->now_us + world_draw(world, 0, 2 * world->options.disk_us_max));
+}
+
 enum step_crash faults_at_step(struct world *world, uint32_t host)
 {
     if (world->faults->die_steps[host] > 0 && --world->faults->die_steps[host] == 0)
@@ -292,9 +299,7 @@ enum step_crash faults_at_step(struct world *world, uint32_t host)
     bool power = !world->options.interval && world_chance(world, 300000);
     if (world_chance(world, 500000))
         return power ? STEP_POWER : STEP_CRASH;
-    world->faults->crash[host].power = power;
-    world_at(world, &world->faults->crash[host].event,
-             world->now_us + world_draw(world, 0, 2 * world->options.disk_us_max));
+    faults_die_soon(world, host, power);
     return STEP_LIVES;
 }
 

@@ -24,6 +24,8 @@ enum step_crash {
 enum step_crash faults_at_step(struct world *world, uint32_t host);
 /* HOST is killed instead of its STEPth durable step from now; for scenarios. */
 void faults_die_at(struct world *world, uint32_t host, uint32_t step);
+/* HOST loses its power, or is killed, within two writes to its disk. */
+void faults_die_soon(struct world *world, uint32_t host, bool power);
 /* HOST died by faults_at_step: start it again after a while. */
 void faults_restart_later(struct world *world, uint32_t host);
 

@@ -3,6 +3,8 @@
 #include "sim/faults.h"
 #include "sim/host_own.h"
 #include "sim/network.h"
+#include "sim/rots.h"
+#include "sim/trips.h"
 #include "wire/frame.h"
 #include "wire/peer.h"
 
@@ -30,7 +32,11 @@ static void send_to(struct host *host, uint32_t to, const struct message *messag
         buf_done(&text);
     }
     checks_message(world, host->index, to, message, frame.size - FRAME_HEADER_SIZE);
-    if (!dropped)
+    bool lost;
+    enum tripped tripped = trips_at(world, host->index, message, &lost);
+    host->died = host->died || tripped != TRIPPED_NOT;
+    host->died_power = host->died_power || tripped == TRIPPED_POWER;
+    if (!dropped && !lost)
         network_send(world, host->index, to, message->type, frame);
 }
 
@@ -72,6 +78,19 @@ static void count_store_op(struct coverage *coverage, const struct store_op *op)
     }
 }
 
+/* What becomes of a bad record takes two records of the log. */
+static bool writes_over_rot(const struct world *world, const struct host *host,
+                            const struct store_op *op)
+{
+    bool one = op->type == STORE_UPDATE || op->type == STORE_MERGE;
+    if (one)
+        return rots_has(world, host->index, op->hash);
+    for (uint32_t i = 0; op->type == STORE_CHUNK && i < op->batch.entries_count; i++)
+        if (rots_has(world, host->index, op->batch.entries[i].hash))
+            return true;
+    return false;
+}
+
 static void carry_store(struct host *host, const struct store_op *op)
 {
     struct world *world = host->world;
@@ -88,6 +107,9 @@ static void carry_store(struct host *host, const struct store_op *op)
     count_store_op(&world->coverage, op);
     checks_store_op(world, host->index, op);
     store_submit(host->store, op);
+    if (world->options.rot_crash_ppm > 0 && !world->calm && writes_over_rot(world, host, op) &&
+        world_chance(world, world->options.rot_crash_ppm))
+        faults_die_soon(world, host->index, !world->options.interval);
     if (!host->flush_due) {
         host->flush_due = true;
         host_flush_later(host);

@@ -278,7 +278,7 @@ static void take_message(struct host *host, const struct item *item)
         .type = EVENT_MESSAGE,
         .message = {.from = host_id(world->hosts[item->from]), .message = &message},
     };
-    checks_handling(world, host->index, &message);
+    checks_handling(world, host->index, item->from, &message);
     host_step(host, &event);
     checks_handled(world, host->index);
 }

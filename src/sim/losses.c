@@ -240,7 +240,9 @@ static void maybe_strike(struct world *world)
 {
     struct losses *losses = world->losses;
     uint32_t victim = (uint32_t)world_draw(world, 1, world->hosts_count - 1);
-    uint64_t what = world_draw(world, 0, 99);
+    enum losses_of of = world->options.losses_of;
+    uint64_t what =
+        world_draw(world, of == LOSSES_OF_THE_REST ? 50 : 0, of == LOSSES_OF_COPIES ? 49 : 99);
     if (what < 25 && host_backed_up(world->hosts[losses->copied])) {
         if (may_lose(world, losses->copied) && all_remember(world))
             strike(world, FAULT_RESTORED, losses->copied);

@@ -3,12 +3,13 @@
 #include "base/prng.h"
 #include "core/core.h"
 #include "core/message.h"
+#include "sim/rules.h"
 #include "wire/peer.h"
 
 static const char *const profile_names[PROFILE_COUNT] = {
     [PROFILE_MOVES] = "moves",   [PROFILE_CAUSAL] = "causal",     [PROFILE_DISK] = "disk",
     [PROFILE_GOSSIP] = "gossip", [PROFILE_SWARM] = "swarm",       [PROFILE_HINTS] = "hints",
-    [PROFILE_ROT] = "rot",       [PROFILE_TRANSFER] = "transfer",
+    [PROFILE_ROT] = "rot",       [PROFILE_TRANSFER] = "transfer", [PROFILE_RULES] = "rules",
 };
 
 static const char *const fault_names[FAULT_COUNT] = {
@@ -49,7 +50,7 @@ const char *fault_name(enum fault fault)
 }
 
 /* Of the profiles when a draw began to depend on them: what others draw stays as it is. */
-enum { PROFILES_FIRST = 5, PROFILES_SIX = 6, PROFILES_SEVEN = 7 };
+enum { PROFILES_FIRST = 5, PROFILES_SIX = 6, PROFILES_SEVEN = 7, PROFILES_EIGHT = 8 };
 enum { MS = 1000, SECOND = 1000000, HINTS_ROOM = 1 << 30 };
 
 static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
@@ -150,6 +151,7 @@ static void lean(struct prng *prng, struct sim_options *o)
     switch (o->profile) {
     case PROFILE_MOVES:
     case PROFILE_TRANSFER:
+    case PROFILE_RULES:
         o->hot_ranges = 1;
         o->range_bits = 1;
         o->tree_bits = 4;
@@ -291,7 +293,7 @@ static void draw_store(struct prng *prng, struct sim_options *o)
 static void draw_cold(uint64_t seed, struct sim_options *o)
 {
     struct prng prng;
-    prng_init(&prng, (seed * PROFILE_COUNT + o->profile) ^ 0x636f6c64u);
+    prng_init(&prng, (seed * PROFILES_EIGHT + o->profile) ^ 0x636f6c64u);
     if (!chance(&prng, o->profile == PROFILE_DISK ? 60 : 30))
         return;
     o->cold_cache = between32(&prng, 2, 16);
@@ -341,6 +343,7 @@ static void draw_horizons(struct sim_options *o)
     struct prng prng;
     prng_init(&prng, o->seed * PROFILES_SIX + o->profile + 0x68726e7a00000000u);
     o->deadline_ms = 3000;
+    o->edit_deadline_ms = 2000;
     if (!chance(&prng, 40))
         return;
     o->horizon_us = between(&prng, 50 * MS, 2 * SECOND);
@@ -404,8 +407,10 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_edits(&prng, ret_options);
     draw_horizons(ret_options);
     draw_rots(seed, ret_options);
-    if (profile == PROFILE_TRANSFER)
+    if (profile == PROFILE_TRANSFER || profile == PROFILE_RULES)
         draw_short(&prng, ret_options);
+    if (profile == PROFILE_RULES)
+        rules_draw(ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -422,6 +427,8 @@ void options_format(const struct sim_options *o, struct buf *out)
 {
     buf_printf(out, "profile=%s nodes=%u+%u copies=%u hot=%u%s", profile_name(o->profile), o->nodes,
                o->spares, o->copies, o->hot_ranges, o->move_all ? " move=all" : "");
+    if (o->profile == PROFILE_RULES)
+        rules_format(o, out);
     buf_printf(out, " clients=%u keys=%u ops=%u edits=%u think=%lluus", o->clients, o->keys,
                o->operations, o->edits, (unsigned long long)o->think_us);
     buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%% retries=%u",

@@ -18,8 +18,9 @@ enum profile {
     PROFILE_HINTS,     /* Sloppy requests, long faults, fallbacks with little room. */
     PROFILE_ROT,       /* Few keys, small memtables, records that go bad again and again. */
     PROFILE_TRANSFER,  /* As moves, but short: a million of them are run. */
+    PROFILE_RULES,     /* As transfer, each about a rule that is rarely needed (rules.h). */
 };
-enum { PROFILE_COUNT = PROFILE_TRANSFER + 1 };
+enum { PROFILE_COUNT = PROFILE_RULES + 1 };
 
 enum fault {
     FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */
@@ -39,6 +40,36 @@ enum fault {
 };
 enum { FAULT_COUNT = FAULT_ROT + 1 };
 
+enum losses_of {
+    LOSSES_OF_ANY = 0,
+    LOSSES_OF_COPIES,  /* By old copies of disks that come back alone, */
+    LOSSES_OF_THE_REST /* or by all but these. */
+};
+
+/* A fault that a message sets off (trips.h). */
+enum trip_of {
+    TRIP_OF_ANY = 0,
+    TRIP_OF_EDIT,
+    TRIP_OF_BALLOT /* Of a number above 0. */,
+    TRIP_OF_GOOD_BYE
+};
+enum {
+    TRIP_CUT = 1, /* Nothing passes to or from the sender any more, this message included. */
+    TRIP_POWER_SOON = 2,
+    TRIP_DIE = 4,
+    TRIP_LOSE = 8, /* Messages of this type from the sender are lost for a while, this one too. */
+};
+struct trip {
+    uint32_t after;     /* Message type: only so soon after one of these; 0 at any time. */
+    uint64_t within_us; /* Of it. */
+    uint32_t type;      /* Of the message; 0: no trip. */
+    enum trip_of of;
+    uint32_t deeds;
+    uint32_t ppm;
+    uint64_t us_max; /* Of a cut, or of what is lost. */
+};
+enum { TRIPS_MAX = 2 };
+
 struct sim_options {
     uint64_t seed;
     uint64_t variation; /* Another run of the same options; 0 as drawn. */
@@ -56,8 +87,9 @@ struct sim_options {
     uint32_t clients;
     uint32_t keys;
     uint32_t operations;
-    uint32_t edits;    /* Atomic requests, on keys of their own; 0 none. */
-    uint64_t think_us; /* Mean pause of a client between requests. */
+    uint32_t edits;            /* Atomic requests, on keys of their own; 0 none. */
+    uint32_t edit_deadline_ms; /* Of these. */
+    uint64_t think_us;         /* Mean pause of a client between requests. */
     uint32_t value_size_max;
     uint32_t put_ppm, delete_ppm; /* The rest are gets. */
     uint32_t context_ppm;         /* Of puts and deletes, those with a context. */
@@ -88,15 +120,23 @@ struct sim_options {
     uint32_t cold_cache;               /* Records of a store's engine that are in memory; 0 all. */
     uint32_t cold_max; /* Operations of a store that wait for others; 0 as in the product. */
 
-    uint64_t fault_interval_us;     /* Mean, 0 none. */
-    uint64_t fault_us_max;          /* Of one that ends. */
-    uint32_t faults[FAULT_COUNT];   /* Weights. */
+    uint64_t fault_interval_us;   /* Mean, 0 none. */
+    uint64_t fault_us_max;        /* Of one that ends. */
+    uint32_t faults[FAULT_COUNT]; /* Weights. */
+    struct trip trips[TRIPS_MAX];
+    uint32_t rot_crash_ppm; /* Of writes to a bad record, those at which power is lost. */
+    enum losses_of losses_of;
     uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
     uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
     uint64_t rot_us;                /* Mean, between two of them. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */
     uint32_t back_ppm;              /* Of moves, those to a node that has just given a slot up. */
+    uint32_t cancel_ppm;            /* Of what the administrator does, plans taken back. */
+    uint32_t lowest_ppm;            /* Of moves, those of the lowest slot. */
+    uint32_t leave_ppm;             /* Of moves, those whose target is told to leave. */
+    uint32_t target;                /* Host that moves go to if they may, HOSTS_MAX: another one
+                                     * for each plan; 0 any. */
     bool grows_late;                /* The last copy is added under faults. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
     uint64_t abort_us, repair_us;

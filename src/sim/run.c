@@ -8,6 +8,7 @@
 #include "sim/host.h"
 #include "sim/losses.h"
 #include "sim/rots.h"
+#include "sim/trips.h"
 #include "sim/workload.h"
 
 #include <stdio.h>
@@ -280,6 +281,7 @@ static void live(struct world *world)
     admin_start(world);
     losses_start(world);
     rots_start(world);
+    trips_start(world);
     world_run(world, world->now_us + world->options.safety_us_max, issued);
     if (must_be_busy(world) && !is_busy(world) && !world_broken(world)) {
         faults_rest(world); /* They have not left any move the time that it takes. */

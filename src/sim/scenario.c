@@ -54,6 +54,7 @@ static void default_options(struct sim_options *options)
         .repair_us = timing_default.repair_us,
         .chunk_objects = timing_default.chunk_objects,
         .deadline_ms = 3000,
+        .edit_deadline_ms = 2000,
         .fault_us_max = 8000000,
         .check_every = 1,
     };

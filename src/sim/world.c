@@ -9,6 +9,7 @@
 #include "sim/losses.h"
 #include "sim/network.h"
 #include "sim/rots.h"
+#include "sim/trips.h"
 #include "sim/workload.h"
 
 #include <stdarg.h>
@@ -38,6 +39,7 @@ void world_init(struct world *world, const struct sim_options *options, bool tex
     world->faults = faults_new(world);
     world->losses = losses_new(world);
     world->rots = rots_new(world);
+    world->trips = trips_new(world);
 }
 
 void world_done(struct world *world)
@@ -45,6 +47,7 @@ void world_done(struct world *world)
     /* What is in the queue lies in what is freed next. */
     for (struct heap_node *node; (node = heap_peek(&world->queue)) != NULL;)
         heap_remove(&world->queue, node);
+    trips_free(world->trips);
     rots_free(world->rots);
     losses_free(world->losses);
     faults_free(world->faults);

@@ -43,6 +43,7 @@ struct world {
     struct faults *faults;     /* Owned. */
     struct losses *losses;     /* Owned. */
     struct rots *rots;         /* Owned. */
+    struct trips *trips;       /* Owned. */
     struct workload *workload; /* Owned. */
     struct edits *edits;       /* Owned. */
     struct admin *admin;       /* Owned. */
