@@ -17,6 +17,17 @@ static uint64_t fingerprint(const struct sibling *sibling)
     return mix(mix(1, value, sibling->hlc), sibling->expires, sibling->drops) | 1;
 }
 
+uint64_t checks_past_name(uint32_t range, uint64_t key_hash)
+{
+    return mix(5, range, key_hash);
+}
+
+const struct second_self *checks_second_self(const struct world *world, uint32_t range,
+                                             struct dot dot)
+{
+    return map_get(&world->checks->seconds, mix(range, dot.actor, dot.counter));
+}
+
 void checks_versions(struct world *world, uint32_t range, struct slice bucket, struct slice key,
                      struct slice object)
 {
@@ -276,53 +287,6 @@ struct complete_probe {
     struct complete_probe *next; /* Of the same look. */
 };
 
-bool checks_overwrites(const struct world *world, uint32_t range, const struct sibling *sibling,
-                       struct dot dot)
-{
-    const struct second_self *second =
-        map_get(&world->checks->seconds, mix(range, dot.actor, dot.counter));
-    return second != NULL && vector_covers(sibling->context, second->first) &&
-           stamp_after((struct stamp){sibling->hlc, sibling->dot}, second->stamp);
-}
-
-bool checks_past_overwrites(const struct world *world, uint32_t range, const struct past *past,
-                            struct dot dot)
-{
-    return checks_overwrites(
-        world, range,
-        &(struct sibling){.dot = past->dot, .hlc = past->hlc, .context = past->context}, dot);
-}
-
-static bool covers(const struct world *world, uint32_t range, const struct object *object,
-                   struct dot dot)
-{
-    for (uint32_t i = 0; i < object->count; i++) {
-        const struct sibling *sibling = &object->siblings[i];
-        if (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter)
-            return true;
-        if (vector_covers(sibling->context, dot) || checks_overwrites(world, range, sibling, dot))
-            return true;
-        /* Of versions stamped lww only the highest stays, whether it had seen the others or not. */
-        if (sibling->policy == POLICY_LWW)
-            return true;
-    }
-    return vector_covers(object->history, dot);
-}
-
-bool checks_covered(const struct world *world, uint32_t range, uint64_t key_hash,
-                    const struct object *object, struct dot dot)
-{
-    if (covers(world, range, object, dot))
-        return true;
-    const struct past *at = map_get(&world->checks->pasts, checks_past_name(range, key_hash));
-    for (; at != NULL; at = at->older)
-        if (checks_past_overwrites(world, range, at, dot) &&
-            (checks_covered(world, range, key_hash, object, at->dot) ||
-             checks_gone(world, range, key_hash, at->dot)))
-            return true; /* Stamps rise from one to the next: this comes to an end. */
-    return false;
-}
-
 static const struct sibling *sibling_of(const struct object *object, struct dot dot)
 {
     for (uint32_t i = 0; i < object->count; i++)
@@ -330,11 +294,6 @@ static const struct sibling *sibling_of(const struct object *object, struct dot 
             object->siblings[i].dot.counter == dot.counter)
             return &object->siblings[i];
     return NULL;
-}
-
-uint64_t checks_past_name(uint32_t range, uint64_t key_hash)
-{
-    return mix(5, range, key_hash);
 }
 
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,

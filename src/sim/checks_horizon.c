@@ -59,7 +59,8 @@ static uint64_t stamp_of(const struct checks *checks, uint32_t range, uint64_t k
 }
 
 /* One stamped lww goes when another with a higher stamp comes, whether that had seen it or not. */
-static bool gone_with(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot)
+bool checks_gone_itself(const struct world *world, uint32_t range, uint64_t key_hash,
+                        struct dot dot)
 {
     uint64_t hlc = stamp_of(world->checks, range, key_hash, dot);
     const struct gone *gone = map_get(&world->checks->gone, key_name(range, key_hash));
@@ -72,19 +73,6 @@ static bool gone_with(const struct world *world, uint32_t range, uint64_t key_ha
                                   .hlc = stamp_of(world->checks, range, key_hash, gone->dot),
                                   .context = gone->context},
                 dot))
-            return true;
-    return false;
-}
-
-/* Or it was overwritten, because its first self had been seen, by one that is gone. */
-bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot)
-{
-    if (gone_with(world, range, key_hash, dot))
-        return true;
-    const struct past *at = map_get(&world->checks->pasts, checks_past_name(range, key_hash));
-    for (; at != NULL; at = at->older)
-        if (checks_past_overwrites(world, range, at, dot) &&
-            checks_gone(world, range, key_hash, at->dot))
             return true;
     return false;
 }

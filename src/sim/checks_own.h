@@ -58,6 +58,7 @@ struct past {
     struct slice context; /* In the arena. */
     uint64_t dead_from;   /* UINT64_MAX: it lives until it is overwritten. */
     enum policy policy;
+    uint64_t asked; /* Number of the question that came to it last (checks_past.c). */
     struct past *older;
 };
 
@@ -98,7 +99,8 @@ struct write_sent {
 
 struct checks {
     struct arena arena;
-    struct buf bytes;          /* Owned scratch, of an encoding to be hashed. */
+    uint64_t chain_questions;     /* About versions that were written once more. */
+    struct buf bytes;             /* Owned scratch, of an encoding to be hashed. */
     struct record_list *lists;    /* Owned, by range. */
     struct record_list *proposed; /* Owned, by range: what may follow the newest of them yet. */
     uint32_t ranges;
@@ -177,12 +179,15 @@ void checks_write_sent(struct world *world, uint32_t from, uint32_t to,
                        const struct message *message);
 void checks_write_acknowledged(struct world *world, uint32_t from, uint32_t to,
                                const struct message *message);
+/* NULL if the version was not written once more. In the arena. */
+const struct second_self *checks_second_self(const struct world *world, uint32_t range,
+                                             struct dot dot);
 /* Was the version DOT one that was made again, and does SIBLING overwrite it by its first dot? */
 bool checks_overwrites(const struct world *world, uint32_t range, const struct sibling *sibling,
                        struct dot dot);
-/* The same of the version that was made under PAST. */
-bool checks_past_overwrites(const struct world *world, uint32_t range, const struct past *past,
-                            struct dot dot);
+/* Was the version itself collected, or covered by one that was? No dot: was any of the key? */
+bool checks_gone_itself(const struct world *world, uint32_t range, uint64_t key_hash,
+                        struct dot dot);
 /* HOST has made the version that FLIGHT names, on top of OBJECT's other ones. */
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,
                  struct slice object);
