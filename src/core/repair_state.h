@@ -38,6 +38,8 @@ struct repair_wait *repair_wait_add(struct repairs *repairs, enum repair_wait_ki
                                     const struct range_epoch *range, struct node_id peer,
                                     uint64_t *ret_token);
 void repair_wait_free(struct repair_wait *wait);
+/* Is our own store at work for it? */
+bool repair_is_reading(const struct repairs *repairs, const struct comparing *comparing);
 /* Ask the store for the digests of COUNT nodes at depth BITS. */
 void repair_ask_tree(struct core *core, uint64_t token, const uint64_t *prefixes, uint32_t count,
                      uint32_t bits);
