@@ -92,6 +92,8 @@ bool checks_gone_value(const struct world *world, uint32_t range, uint64_t key_h
 bool checks_returns(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot,
                     uint64_t begun);
 
+/* Is there a version of RANGE that a quorum of slots acknowledged, and that was HOST alone? */
+bool checks_only_copy(const struct world *world, uint32_t host, uint32_t range);
 /* HOST has found out that it lost what it had of the key of HASH in RANGE. */
 void checks_key_lost(struct world *world, uint32_t host, uint32_t range, uint64_t hash);
 /* And reads it again: has it everything? */

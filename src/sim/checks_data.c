@@ -17,11 +17,6 @@ static uint64_t fingerprint(const struct sibling *sibling)
     return mix(mix(1, value, sibling->hlc), sibling->expires, sibling->drops) | 1;
 }
 
-uint64_t checks_past_name(uint32_t range, uint64_t key_hash)
-{
-    return mix(5, range, key_hash);
-}
-
 const struct second_self *checks_second_self(const struct world *world, uint32_t range,
                                              struct dot dot)
 {
@@ -287,54 +282,6 @@ struct complete_probe {
     struct complete_probe *next; /* Of the same look. */
 };
 
-static const struct sibling *sibling_of(const struct object *object, struct dot dot)
-{
-    for (uint32_t i = 0; i < object->count; i++)
-        if (object->siblings[i].dot.actor == dot.actor &&
-            object->siblings[i].dot.counter == dot.counter)
-            return &object->siblings[i];
-    return NULL;
-}
-
-void checks_made(struct world *world, uint32_t host, const struct flight *flight,
-                 struct slice bytes)
-{
-    struct checks *checks = world->checks;
-    struct object object;
-    uint64_t name = checks_past_name(flight->range.range, flight->key_hash);
-    struct past *past = map_get(&checks->pasts, name);
-    if (object_decode(bytes, &checks->arena, &object) < 0)
-        return; /* Told already. */
-    const struct sibling *made = sibling_of(&object, flight->dot);
-    for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
-        if (at->dot.actor == flight->dot.actor &&
-            !checks_covered(world, flight->range.range, flight->key_hash, &object, at->dot) &&
-            !checks_gone(world, flight->range.range, flight->key_hash, at->dot))
-            world_violate(world, "ActorHoldsItsPast",
-                          "%s makes version %llu of a key of range %u, and does not know version "
-                          "%llu of the same actor",
-                          world_host_name(host), (unsigned long long)flight->dot.counter,
-                          flight->range.range, (unsigned long long)at->dot.counter);
-        if (vector_covers(made->context, at->dot) && at->hlc >= made->hlc)
-            world_violate(world, "StampsRise",
-                          "%s stamps a version of a key of range %u no later than one that it "
-                          "follows",
-                          world_host_name(host), flight->range.range);
-    }
-    if (made != NULL)
-        checks_stamped(world, host, flight->range.range, made->hlc);
-    struct past *newest = arena_zero(&checks->arena, sizeof(*newest));
-    *newest = (struct past){.dot = flight->dot, .dead_from = UINT64_MAX, .older = past};
-    if (made != NULL) {
-        newest->hlc = made->hlc;
-        newest->context = arena_copy(&checks->arena, made->context);
-        newest->policy = made->policy;
-        if (made->tombstone || made->expires != 0)
-            newest->dead_from = MAX(made->hlc, made->expires);
-    }
-    map_put(&checks->pasts, name, newest);
-}
-
 static void on_probed(struct world *world, struct host_probe *probe, const struct store_done *done)
 {
     struct complete_probe *mine = (struct complete_probe *)probe;
@@ -377,6 +324,25 @@ static void owe(struct checks *checks, struct complete_probe **probes, const str
     struct owed *owed = arena_alloc(&checks->arena, sizeof(*owed));
     *owed = (struct owed){ack, probe->owed};
     probe->owed = owed;
+}
+
+static bool has_acknowledged(const struct slot_ack *acks, struct dot dot, uint32_t host)
+{
+    for (const struct slot_ack *ack = acks; ack != NULL; ack = ack->next)
+        if (ack->dot.actor == dot.actor && ack->dot.counter == dot.counter &&
+            (ack->hosts & ~(1u << host)) != 0)
+            return true;
+    return false;
+}
+
+bool checks_only_copy(const struct world *world, uint32_t host, uint32_t range)
+{
+    const struct slot_ack *acks = world->checks->complete[range];
+    for (const struct slot_ack *ack = acks; ack != NULL; ack = ack->next)
+        if (ack->slot == QUORUM_OF_SLOTS && (ack->hosts >> host & 1) != 0 &&
+            !has_acknowledged(acks, ack->dot, host))
+            return true;
+    return false;
 }
 
 void checks_key_lost(struct world *world, uint32_t host, uint32_t range, uint64_t hash)

@@ -257,14 +257,13 @@ void checks_handed(struct world *world, uint32_t host, uint64_t position);
 /* HOST says that the oldest of them is on its disk. */
 void checks_handed_acknowledged(struct world *world, uint32_t host);
 
-/* checks_lost.c */
-/* HOST is about to read RANGE for a transfer, if its record has one. */
-/* checks_cleanup.c */
 /* FROM hands over what it is about to delete. */
 void checks_hands_over(struct world *world, uint32_t from, const struct message *message);
 /* HOST says that it has deleted its copy of RANGE. */
 void checks_says_dropped(struct world *world, uint32_t host, uint32_t range);
 
+/* checks_lost.c */
+/* HOST is about to read RANGE for a transfer, if its record has one. */
 void checks_snapshot(struct world *world, uint32_t host, uint32_t range);
 void checks_chunk_sent(struct world *world, uint32_t from, const struct message *message);
 /* Has the slot that BASE rebuilds been sent all that enough other slots have? */

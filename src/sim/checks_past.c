@@ -1,8 +1,10 @@
-/* Versions that were written once more, and who overwrites them.
+/* The versions that were made of a key: who makes one has all that its actor made before, and those
+ * that were written once more.
  *
  * A second self is overwritten by a later version that had seen its first one. That version may be
  * overwritten in turn by one that knows nothing of it, so whether a version is accounted for is a
  * question to a chain of versions (docs/decisions/0032-who-overwrites-need-not-stay.md). */
+#include "base/checksum.h"
 #include "data/vector.h"
 #include "sim/checks_own.h"
 
@@ -86,4 +88,59 @@ bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, s
 {
     return checks_gone_itself(world, range, key_hash, dot) ||
            ask_overwriters(world, range, key_hash, NULL, dot);
+}
+
+/* ------------------------------------------------------------------- Making one. */
+
+uint64_t checks_past_name(uint32_t range, uint64_t key_hash)
+{
+    return checksum_pair(checksum_pair(5, range), key_hash);
+}
+
+static const struct sibling *sibling_of(const struct object *object, struct dot dot)
+{
+    for (uint32_t i = 0; i < object->count; i++)
+        if (object->siblings[i].dot.actor == dot.actor &&
+            object->siblings[i].dot.counter == dot.counter)
+            return &object->siblings[i];
+    return NULL;
+}
+
+void checks_made(struct world *world, uint32_t host, const struct flight *flight,
+                 struct slice bytes)
+{
+    struct checks *checks = world->checks;
+    struct object object;
+    uint64_t name = checks_past_name(flight->range.range, flight->key_hash);
+    struct past *past = map_get(&checks->pasts, name);
+    if (object_decode(bytes, &checks->arena, &object) < 0)
+        return; /* Told already. */
+    const struct sibling *made = sibling_of(&object, flight->dot);
+    for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
+        if (at->dot.actor == flight->dot.actor &&
+            !checks_covered(world, flight->range.range, flight->key_hash, &object, at->dot) &&
+            !checks_gone(world, flight->range.range, flight->key_hash, at->dot))
+            world_violate(world, "ActorHoldsItsPast",
+                          "%s makes version %llu of a key of range %u, and does not know version "
+                          "%llu of the same actor",
+                          world_host_name(host), (unsigned long long)flight->dot.counter,
+                          flight->range.range, (unsigned long long)at->dot.counter);
+        if (vector_covers(made->context, at->dot) && at->hlc >= made->hlc)
+            world_violate(world, "StampsRise",
+                          "%s stamps a version of a key of range %u no later than one that it "
+                          "follows",
+                          world_host_name(host), flight->range.range);
+    }
+    if (made != NULL)
+        checks_stamped(world, host, flight->range.range, made->hlc);
+    struct past *newest = arena_zero(&checks->arena, sizeof(*newest));
+    *newest = (struct past){.dot = flight->dot, .dead_from = UINT64_MAX, .older = past};
+    if (made != NULL) {
+        newest->hlc = made->hlc;
+        newest->context = arena_copy(&checks->arena, made->context);
+        newest->policy = made->policy;
+        if (made->tombstone || made->expires != 0)
+            newest->dead_from = MAX(made->hlc, made->expires);
+    }
+    map_put(&checks->pasts, name, newest);
 }

@@ -111,7 +111,8 @@ static void trace_item(struct world *world, const struct rotten *item, const cha
 
 /* ------------------------------------------------------------------------------- Striking. */
 
-/* Would every hot range keep a slot that is whole? */
+/* Would every hot range keep a slot that is whole, and all that was acknowledged? A slot that was
+ * added to a single one has what it acknowledged, and the rest once they were compared. */
 static bool others_have_it(const struct world *world, uint32_t host)
 {
     struct node_id self = host_id(world->hosts[host]);
@@ -123,7 +124,7 @@ static bool others_have_it(const struct world *world, uint32_t host)
             others += slot->stage != STAGE_LEARN && !id_equal(slot->owner, self) &&
                       !id_equal(slot->target, self);
         }
-        if (others == 0)
+        if (others == 0 || checks_only_copy(world, host, workload_range(world, i)))
             return false;
     }
     return true;
