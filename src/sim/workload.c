@@ -42,6 +42,7 @@ struct last_read {
     uint32_t key;
     struct entry_op *op;
     bool done;
+    uint64_t pause_us; /* Before it is asked again. */
     int error;
 };
 
@@ -357,8 +358,12 @@ static void on_last_read(struct world *world, struct host_call *call, const stru
     read->done = read->op->state == ENTRY_DONE;
     read->error = answer == NULL ? ERR_TIMEOUT : answer->error;
     read->op = NULL;
-    if (!read->done)
-        world_at(world, &read->again, world->now_us + 200 * MS);
+    if (read->done)
+        return;
+    /* As a client does: later each time, and not all in step. */
+    read->pause_us = MIN(MAX(read->pause_us * 2, (uint64_t)200 * MS), (uint64_t)4 * SECOND);
+    world_at(world, &read->again,
+             world->now_us + read->pause_us / 2 + world_draw(world, 0, read->pause_us));
 }
 
 static void read_key(struct world *world, struct world_event *event)
