@@ -108,7 +108,7 @@ void put_start(struct core *core, struct coord_op *op)
     update(core, op, op->request.context);
 }
 
-static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged);
+static void rewrite_merged(struct core *core, struct coord_op *op, const struct store_done *done);
 static void rewrite_refused(struct core *core, struct coord_op *op, int error);
 
 /* What the other writers get is all that is here, not just the new version: a vector entry stands
@@ -146,7 +146,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         return;
     }
     if (done->type == STORE_MERGE) {
-        rewrite_merged(core, op, done->object);
+        rewrite_merged(core, op, done);
         return;
     }
     if (done->error == ERR_WRONG_EPOCH) {
@@ -302,18 +302,24 @@ static void rewrite(struct core *core, struct coord_op *op)
     op->state = OP_STORING;
 }
 
-static void rewrite_merged(struct core *core, struct coord_op *op, struct slice merged)
+static void rewrite_merged(struct core *core, struct coord_op *op, const struct store_done *done)
 {
-    if (overtaken(core, op, merged)) {
-        op->state = OP_WRITING;
-        op->rewritten = !still_hidden(core, op, merged);
-        if (op->rewritten)
-            put_send(core, op);
-        else
-            op_schedule(core, op); /* Looked at again at the retry interval. */
+    if (!overtaken(core, op, done->object)) {
+        update(core, op, op->request.context);
         return;
     }
-    update(core, op, op->request.context);
+    op->rewritten = !still_hidden(core, op, done->object);
+    if (op->rewritten) {
+        /* What hides the earlier version from reads may be here only: others are to have it too. */
+        take_object(op, done);
+        put_write(core, op, done->position);
+        return;
+    }
+    op->state = OP_WRITING;
+    if (range_epoch_compare(&op->epoch, op_record(core, op)) != 0)
+        put_restart(core, op);
+    else
+        op_schedule(core, op); /* Looked at again at the retry interval. */
 }
 
 /* The first version stands, and may be on other nodes: never tell the client that nothing was
