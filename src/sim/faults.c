@@ -274,6 +274,11 @@ void faults_stop(struct world *world)
 {
     world->calm = true;
     end_all(world);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        int64_t most = host_skew_ms_max(world, i);
+        int64_t skew_ms = host_skew_ms(world->hosts[i]);
+        host_set_skew(world->hosts[i], MAX(MIN(skew_ms, most), -most));
+    }
 }
 
 void faults_die_at(struct world *world, uint32_t host, uint32_t step)

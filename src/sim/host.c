@@ -72,7 +72,10 @@ struct moment host_now(const struct host *host)
 int64_t host_skew_ms_max(const struct world *world, uint32_t index)
 {
     int64_t most = world->options.skew_ms_max;
-    return index % 4 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
+    if (index % 4 == 1)
+        return most;
+    int64_t right = world->calm ? (int64_t)world->options.deadline_ms / 4 : SKEW_RIGHT_MS;
+    return MIN(most, MIN(right, (int64_t)SKEW_RIGHT_MS));
 }
 
 struct host *host_new(struct world *world, uint32_t index)
@@ -367,6 +370,11 @@ void host_fill_disk(struct host *host, uint64_t left)
     host->full = left != UINT64_MAX;
     if (host->full)
         disk_mem_set_total(host->disk, MAX(space.total - space.free + left, 1ull));
+}
+
+int64_t host_skew_ms(const struct host *host)
+{
+    return host->skew_ms;
 }
 
 void host_set_skew(struct host *host, int64_t skew_ms)
