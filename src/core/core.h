@@ -116,6 +116,7 @@ struct core {
     uint8_t taking_side; /* Another with each floor. */
     struct prng prng;
     struct member_table members;
+    uint32_t departures_unsynced; /* News of members that left, on its way to the disk. */
     struct setting_table settings;
     struct ring ring;         /* Chosen records, for routing; bits 0 until joined. */
     struct holding *holdings; /* Owned; by range; NULL until joined. */

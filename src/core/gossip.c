@@ -3,6 +3,7 @@
 #include "core/gossip.h"
 
 #include "base/error.h"
+#include "base/rule.h"
 #include "core/exchange.h"
 
 enum { SAMPLE_MAX = 64 };
@@ -18,7 +19,7 @@ static struct slice keep(struct buf *strings, struct slice string)
 void gossip_init(struct gossip *gossip, const struct member *self, const struct slice *seeds,
                  uint32_t seeds_count)
 {
-    *gossip = (struct gossip){.self = *self};
+    *gossip = (struct gossip){.self = *self, .tokens = GOSSIP_DEPARTURES};
     gossip->timer.fire = fire;
     gossip->timer.machine = gossip;
     /* Room for all first: slices into a buffer do not survive its growth. */
@@ -348,6 +349,8 @@ static void take_loads(struct gossip *gossip, struct core *core, const struct lo
 static void tell_departed(struct gossip *gossip, struct core *core, struct node_id to)
 {
     gossip->counters.refused++;
+    if (core->departures_unsynced > 0 && RULE(DEPARTURE_SYNCED))
+        return; /* It counts on us to remember that it left, and stops. It will ask again. */
     pages_add_departure(&gossip->pages, core, to);
     pages_send_rumour(&gossip->pages, core, &to, 1);
 }

@@ -110,7 +110,7 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
 static struct gossip_pending *find_pending(struct gossip *gossip, uint64_t token)
 {
     for (uint32_t i = 0; i < PENDINGS_MAX; i++)
-        if (token != token_of(OWNER_GOSSIP, 0) && gossip->pendings[i].token == token)
+        if (gossip->pendings[i].token == token)
             return &gossip->pendings[i];
     return NULL;
 }
@@ -139,6 +139,8 @@ static bool announce_setting(struct gossip *gossip, struct core *core,
 
 void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token)
 {
+    if (token == token_of(OWNER_GOSSIP, GOSSIP_DEPARTURES))
+        core->departures_unsynced--;
     struct gossip_pending *pending = find_pending(gossip, token);
     if (!pending)
         return;

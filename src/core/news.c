@@ -149,6 +149,7 @@ struct intake {
     uint32_t news_count;
     uint32_t count; /* Of all that was new. */
     bool members_changed;
+    bool departures; /* Some of it are. */
 };
 
 static void take_departures(struct intake *intake, const struct delta *delta)
@@ -166,6 +167,7 @@ static void take_departures(struct intake *intake, const struct delta *delta)
             (struct digest){.kind = DIGEST_DEPARTURE, .id = departure->id};
         intake->count++;
         intake->members_changed = true;
+        intake->departures = true;
     }
 }
 
@@ -260,7 +262,10 @@ uint32_t news_merge(struct rumours *rumours, struct core *core, const struct del
     if (intake.members_changed)
         core_signal(core, SIGNAL_MEMBERS);
     if (intake.metas_count > 0) {
-        struct store_op *op = core_store(core, STORE_META, token_of(OWNER_GOSSIP, 0));
+        uint64_t value = intake.departures ? GOSSIP_DEPARTURES : GOSSIP_NEWS;
+        struct store_op *op = core_store(core, STORE_META, token_of(OWNER_GOSSIP, value));
+        op->sync = intake.departures;
+        core->departures_unsynced += intake.departures;
         op->batch.metas = intake.metas;
         op->batch.metas_count = intake.metas_count;
     }

@@ -16,6 +16,9 @@ enum {
     CATCHING_UP = 8, /* More news than this in one answer is old news to the cluster. */
 };
 
+/* Tokens of what is stored; changes that are made here follow. */
+enum { GOSSIP_NEWS = 0, GOSSIP_DEPARTURES = 1 };
+
 struct rumour {
     enum digest_kind kind;
     uint8_t rounds; /* To be told so many more times. */

@@ -4,19 +4,24 @@
 #include "base/rule.h"
 
 /* Tell the cluster that this node has left. The node stops when it hears that from others: then
- * they have it, and it need not keep it. */
+ * they have it, and it need not keep it. The same is true of others that left before, and of which
+ * perhaps only this node knows. */
 static void announce_departure(struct node *node)
 {
     struct core *core = &node->core;
-    struct departure *departure = core_alloc(core, sizeof(*departure));
-    *departure = (struct departure){core->self, DEPARTURE_LEFT, core->self, core->generation};
+    uint32_t others = core->members.departures_count;
+    struct departure *departures = core_alloc(core, (others + 1) * sizeof(*departures));
+    for (uint32_t i = 0; i < others; i++)
+        departures[i] = core->members.departures[i];
+    departures[others] =
+        (struct departure){core->self, DEPARTURE_LEFT, core->self, core->generation};
     for (uint32_t i = 0; i < core->members.count; i++) {
         struct node_id id = core->members.members[i]->id;
         if (id_equal(id, core->self) || !core_is_up(core, id))
             continue;
         struct message *message = core_send(core, id, MESSAGE_BULK);
-        message->bulk.delta.departures = departure;
-        message->bulk.delta.departures_count = 1;
+        message->bulk.delta.departures = departures;
+        message->bulk.delta.departures_count = others + 1;
     }
 }
 

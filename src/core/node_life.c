@@ -263,6 +263,13 @@ void node_free(struct node *node)
     mem_free(node);
 }
 
+/* A crash may have kept a record that was heard of, and lost that it was installed. */
+static void adopt_records(struct node *node)
+{
+    for (uint32_t range = 0; range < ring_ranges(&node->core.ring); range++)
+        registers_adopt(&node->registers, &node->core, range);
+}
+
 /* The node is a member, and its identity is on the disk. */
 static void enter_cluster(struct node *node)
 {
@@ -273,6 +280,7 @@ static void enter_cluster(struct node *node)
     detector_start(&node->detector, core);
     handshake_start(&node->handshake, core);
     handshake_judge(&node->handshake, core);
+    adopt_records(node);
     transfers_start(&node->transfers, core);
     repairs_start(&node->repairs, core);
     hints_start(&node->hints, core);
