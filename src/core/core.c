@@ -84,6 +84,12 @@ void core_timer_set(struct core *core, struct timer *timer, uint64_t at_us)
     heap_set(&core->timers, &timer->node, at_us);
 }
 
+void core_timer_by(struct core *core, struct timer *timer, uint64_t at_us)
+{
+    if (timer->node.index == 0 || timer->node.time > at_us)
+        core_timer_set(core, timer, at_us);
+}
+
 void core_timer_clear(struct core *core, struct timer *timer)
 {
     heap_remove(&core->timers, &timer->node);

@@ -159,6 +159,8 @@ struct timer {
 };
 
 void core_timer_set(struct core *core, struct timer *timer, uint64_t at_us);
+/* At AT_US, or when it was set to fire before, whichever comes first. */
+void core_timer_by(struct core *core, struct timer *timer, uint64_t at_us);
 void core_timer_clear(struct core *core, struct timer *timer);
 
 /* Memory that lives until the effects of this step are carried out. */

@@ -443,7 +443,7 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
         drive->moving = true;
         drive->moving_slot = slot->number;
         drive->offered = 0;
-        core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
+        core_timer_by(core, &drive->timer, core->now.us + core->timing.retry_us);
         step_moving(core, drive, slot);
         return;
     }
@@ -459,8 +459,8 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
     if (slot != NULL) {
         /* Once it is fenced it waits for its turn, or for somebody to take it: many may. */
         bool fenced = drive_fenced(core, drive, NODE_NONE, slot);
-        core_timer_set(core, &drive->timer,
-                       core->now.us + (fenced ? core->timing.gossip_us : core->timing.retry_us));
+        core_timer_by(core, &drive->timer,
+                      core->now.us + (fenced ? core->timing.gossip_us : core->timing.retry_us));
         if (lost_step(transfers, core, drive))
             return;
     }
