@@ -355,6 +355,18 @@ static void tell_departed(struct gossip *gossip, struct core *core, struct node_
     pages_send_rumour(&gossip->pages, core, &to, 1);
 }
 
+void gossip_judge_record(struct gossip *gossip, struct core *core, struct node_id from,
+                         const struct range_record *record)
+{
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id target = record->slots[i].target;
+        if (id_none(target) || id_equal(from, core->self) || !gossip->started ||
+            !pages_add_departure(&gossip->pages, core, target))
+            continue;
+        pages_send_rumour(&gossip->pages, core, &from, 1);
+    }
+}
+
 void gossip_message(struct gossip *gossip, struct core *core, struct node_id from,
                     const struct message *message)
 {

@@ -120,6 +120,10 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
 /* Take in what came with a handshake or by other ways than gossip, and pass it on. Returns how much
  * of it was news. */
 uint32_t gossip_learn(struct gossip *gossip, struct core *core, const struct delta *delta);
+/* FROM gives slots to others by RECORD: where one of these has left the cluster, FROM does not know
+ * that yet, and is told before it goes on. */
+void gossip_judge_record(struct gossip *gossip, struct core *core, struct node_id from,
+                         const struct range_record *record);
 /* A record of RANGE that came into the ring by other ways is worth telling. */
 void gossip_spread_record(struct gossip *gossip, struct core *core, uint32_t range);
 

@@ -206,11 +206,14 @@ static void on_message(struct node *node, struct node_id from, const struct mess
         gossip_load(&node->gossip, core, &message->ping.load);
         detector_message(&node->detector, core, from, message);
         break;
+    case MESSAGE_PROPOSE:
+    case MESSAGE_CHOSEN:
+        gossip_judge_record(&node->gossip, core, from, &message->vote.record);
+        registers_message(&node->registers, core, from, message);
+        break;
     case MESSAGE_PREPARE:
     case MESSAGE_PROMISE:
-    case MESSAGE_PROPOSE:
     case MESSAGE_ACCEPTED:
-    case MESSAGE_CHOSEN:
     case MESSAGE_INSTALLED:
         registers_message(&node->registers, core, from, message);
         break;
