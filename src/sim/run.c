@@ -6,6 +6,7 @@
 #include "sim/edits.h"
 #include "sim/faults.h"
 #include "sim/host.h"
+#include "sim/last_reads.h"
 #include "sim/losses.h"
 #include "sim/rots.h"
 #include "sim/trips.h"
@@ -236,7 +237,7 @@ static bool converged(struct world *world)
 
 static bool read_all_done(struct world *world)
 {
-    return workload_read_all_done(world) && edits_read_all_done(world);
+    return last_reads_done(world) && edits_read_all_done(world);
 }
 
 static void judge_convergence(struct world *world, const char *when)
@@ -244,6 +245,7 @@ static void judge_convergence(struct world *world, const char *when)
     struct buf text = {0};
     admin_describe(world, &text);
     workload_describe(world, &text);
+    last_reads_describe(world, &text);
     rots_describe(world, &text);
     describe_states(world, &text);
     bool settled = losses_over(world) && admin_settled(world);
@@ -300,7 +302,7 @@ static void live(struct world *world)
         return;
     }
     trace_phase(world, "last reads");
-    workload_read_all(world);
+    last_reads_start(world);
     edits_read_all(world);
     if (!world_run(world, world->now_us + 30 * SECOND, read_all_done))
         judge_convergence(world, "keys cannot be read");

@@ -35,22 +35,9 @@ struct client {
 };
 
 /* The last read of one key of one bucket. */
-struct last_read {
-    struct host_call call;
-    struct world_event again;
-    enum policy policy;
-    uint32_t key;
-    struct entry_op *op;
-    bool done;
-    uint64_t pause_us; /* Before it is asked again. */
-    int error;
-};
-
 struct workload {
     struct ledger *ledger; /* Owned. */
     struct client clients[CLIENTS_MAX];
-    struct last_read *reads; /* Owned. */
-    uint32_t reads_count;
     uint32_t issued;
     bool stopped;
     char keys[POLICIES][KEYS_MAX][KEY_TEXT];
@@ -349,83 +336,9 @@ static void on_think(struct world *world, struct world_event *event)
         ask(world, client, host);
 }
 
-/* --------------------------------------------------------------------------------- Last reads. */
-
-static void on_last_read(struct world *world, struct host_call *call, const struct answer *answer)
-{
-    struct last_read *read = (struct last_read *)call;
-    ledger_end(world->workload->ledger, world, read->op, answer);
-    read->done = read->op->state == ENTRY_DONE;
-    read->error = answer == NULL ? ERR_TIMEOUT : answer->error;
-    read->op = NULL;
-    if (read->done)
-        return;
-    /* As a client does: later each time, and not all in step. */
-    read->pause_us = MIN(MAX(read->pause_us * 2, (uint64_t)200 * MS), (uint64_t)4 * SECOND);
-    world_at(world, &read->again,
-             world->now_us + read->pause_us / 2 + world_draw(world, 0, read->pause_us));
-}
-
-static void read_key(struct world *world, struct world_event *event)
-{
-    struct last_read *read =
-        (struct last_read *)((char *)event - offsetof(struct last_read, again));
-    uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
-    if (host_state(world->hosts[host]) != HOST_UP) {
-        world_at(world, event, world->now_us + 1 * MS);
-        return;
-    }
-    read->op = ledger_begin(world->workload->ledger, world, METHOD_GET, read->policy, read->key,
-                            true, NULL, 0);
-    read->op->final = true;
-    read->call.done = on_last_read;
-    struct request request = {
-        .method = METHOD_GET,
-        .bucket = ledger_bucket(read->policy),
-        .key = workload_key(world, read->policy, read->key),
-        .r = CONSISTENCY_ALL,
-        .strict = true,
-        .deadline_ms = 2000,
-    };
-    bool asked = host_request(world->hosts[host], &read->call, &request);
-    if (!asked)
-        world_at(world, event, world->now_us + 100 * MS);
-}
-
-void workload_read_all(struct world *world)
-{
-    struct workload *workload = world->workload;
-    workload->reads = mem_zero(POLICIES * KEYS_MAX * sizeof(*workload->reads));
-    for (uint32_t policy = 0; policy < POLICIES; policy++) {
-        for (uint32_t key = 0; world->options.policies[policy] && key < world->options.keys;
-             key++) {
-            struct last_read *read = &workload->reads[workload->reads_count++];
-            read->policy = (enum policy)policy;
-            read->key = key;
-            read->again.fire = read_key;
-            world_at(world, &read->again, world->now_us + workload->reads_count * MS);
-        }
-    }
-}
-
-bool workload_read_all_done(const struct world *world)
-{
-    const struct workload *workload = world->workload;
-    for (uint32_t i = 0; i < workload->reads_count; i++)
-        if (!workload->reads[i].done)
-            return false;
-    return true;
-}
-
 void workload_describe(const struct world *world, struct buf *out)
 {
     const struct workload *workload = world->workload;
-    for (uint32_t i = 0; i < workload->reads_count; i++) {
-        const struct last_read *read = &workload->reads[i];
-        if (!read->done)
-            buf_printf(out, " %s/%s %s", (const char *)ledger_bucket(read->policy).data,
-                       workload->keys[read->policy][read->key], error_word(read->error));
-    }
     for (uint32_t i = 0; i < world->options.clients; i++)
         if (workload->clients[i].op != NULL)
             buf_printf(out, " request %u is open at %s", workload->clients[i].op->number,
@@ -476,7 +389,6 @@ void workload_free(struct workload *workload)
         mem_free(client->memories);
     }
     ledger_free(workload->ledger);
-    mem_free(workload->reads);
     mem_free(workload);
 }
 

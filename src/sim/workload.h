@@ -15,10 +15,7 @@ bool workload_idle(const struct world *world);
 bool workload_issued(const struct world *world);
 /* Ask for no more; what is open may still be answered. */
 void workload_stop(struct world *world);
-/* Read every key with r=all, each from another node, until each was answered well once. */
-void workload_read_all(struct world *world);
-bool workload_read_all_done(const struct world *world);
-/* What the last reads still miss, for the message when they do not end. */
+/* What is open. */
 void workload_describe(const struct world *world, struct buf *out);
 
 /* The hot ranges: where the keys lie. */

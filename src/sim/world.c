@@ -6,6 +6,7 @@
 #include "sim/edits.h"
 #include "sim/faults.h"
 #include "sim/host.h"
+#include "sim/last_reads.h"
 #include "sim/losses.h"
 #include "sim/network.h"
 #include "sim/rots.h"
@@ -53,6 +54,7 @@ void world_done(struct world *world)
     faults_free(world->faults);
     admin_free(world->admin);
     edits_free(world->edits);
+    last_reads_free(world->last_reads);
     workload_free(world->workload);
     for (uint32_t i = 0; i < world->hosts_count; i++)
         host_free(world->hosts[i]);

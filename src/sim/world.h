@@ -39,16 +39,17 @@ struct world {
     uint64_t healed_us; /* When the faults stopped. */
     bool calm;          /* Healed: no faults any more, all must converge. */
     struct cluster cluster;
-    struct network *network;   /* Owned. */
-    struct faults *faults;     /* Owned. */
-    struct losses *losses;     /* Owned. */
-    struct rots *rots;         /* Owned. */
-    struct trips *trips;       /* Owned. */
-    struct workload *workload; /* Owned. */
-    struct edits *edits;       /* Owned. */
-    struct admin *admin;       /* Owned. */
-    struct checks *checks;     /* Owned. */
-    struct look *looks;        /* Owned: of checks_end.c. */
+    struct network *network;       /* Owned. */
+    struct faults *faults;         /* Owned. */
+    struct losses *losses;         /* Owned. */
+    struct rots *rots;             /* Owned. */
+    struct trips *trips;           /* Owned. */
+    struct workload *workload;     /* Owned. */
+    struct last_reads *last_reads; /* Owned; NULL before. */
+    struct edits *edits;           /* Owned. */
+    struct admin *admin;           /* Owned. */
+    struct checks *checks;         /* Owned. */
+    struct look *looks;            /* Owned: of checks_end.c. */
 };
 
 /* Wall time at the start of every world; nothing depends on it. */
