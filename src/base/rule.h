@@ -79,7 +79,6 @@
     X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \
     X(DEPARTED_STAY_AWAY)                                                                          \
-    X(DEPARTURE_SYNCED)                                                                            \
     X(DOTS_RISE)                                                                                   \
     X(HLC_ABOVE_LOCAL)                                                                             \
     X(HLC_ABOVE_CONTEXT)                                                                           \

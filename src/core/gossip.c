@@ -3,7 +3,6 @@
 #include "core/gossip.h"
 
 #include "base/error.h"
-#include "base/rule.h"
 #include "core/exchange.h"
 
 enum { SAMPLE_MAX = 64 };
@@ -349,7 +348,7 @@ static void take_loads(struct gossip *gossip, struct core *core, const struct lo
 static void tell_departed(struct gossip *gossip, struct core *core, struct node_id to)
 {
     gossip->counters.refused++;
-    if (core->departures_unsynced > 0 && RULE(DEPARTURE_SYNCED))
+    if (core->departures_unsynced > 0)
         return; /* It counts on us to remember that it left, and stops. It will ask again. */
     pages_add_departure(&gossip->pages, core, to);
     pages_send_rumour(&gossip->pages, core, &to, 1);

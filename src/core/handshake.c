@@ -184,7 +184,7 @@ static enum handshake_news on_hello(struct handshake *handshake, struct core *co
         return HANDSHAKE_NOTHING;
     }
     if (member_departed(&core->members, from)) {
-        if (core->departures_unsynced > 0 && RULE(DEPARTURE_SYNCED))
+        if (core->departures_unsynced > 0)
             return HANDSHAKE_NOTHING; /* A moment later, when we cannot forget it any more. */
         bool left = departure_find(&core->members, from)->kind == DEPARTURE_LEFT;
         refuse(core, from, message, ERR_NOT_MEMBER,

@@ -35,8 +35,7 @@ uint64_t host_reserve(const struct world *world);
 int64_t host_skew_ms(const struct host *host);
 void host_set_skew(struct host *host, int64_t skew_ms);
 /* How far the clock of host INDEX may be off. Plainly wrong is one in four: what a majority of
- * wrong clocks says is beyond any median. In calm the others are close enough that no request is
- * past its deadline as it comes. */
+ * wrong clocks says is beyond any median. */
 int64_t host_skew_ms_max(const struct world *world, uint32_t index);
 /* Tell the node that its connection to another host broke. */
 void host_lose_peer(struct host *host, uint32_t other);

@@ -128,6 +128,33 @@ Test(gossip, a_restarted_node_knows_what_it_knew)
     world_end();
 }
 
+/* Who left stops when it hears of it, and counts on others to remember. */
+Test(gossip, who_departs_is_told_once_that_is_stored)
+{
+    world_begin(3, 16, 6);
+    world_start_all();
+    world_run(20 * SECOND);
+    struct cluster_node *node = &world->nodes[1];
+    struct departure departure = {node_of(2), DEPARTURE_LEFT, node_of(2), 1};
+    struct message good_bye = {.type = MESSAGE_BULK};
+    good_bye.bulk.delta.departures = &departure;
+    good_bye.bulk.delta.departures_count = 1;
+    struct message syn = {.type = MESSAGE_SYN};
+    uint64_t before = node->sent[MESSAGE_BULK];
+    begin_step(node);
+    gossip_message(&node->gossip, &node->core, node_of(2), &good_bye);
+    gossip_message(&node->gossip, &node->core, node_of(2), &syn);
+    end_step(node);
+    cr_assert_eq(node->sent[MESSAGE_BULK], before);
+    world_run(2000);
+    before = node->sent[MESSAGE_BULK];
+    begin_step(node);
+    gossip_message(&node->gossip, &node->core, node_of(2), &syn);
+    end_step(node);
+    cr_assert_eq(node->sent[MESSAGE_BULK], before + 1);
+    world_end();
+}
+
 static bool all_have_plan(void)
 {
     for (uint32_t i = 0; i < world->count; i++)
