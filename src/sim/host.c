@@ -72,7 +72,7 @@ struct moment host_now(const struct host *host)
 int64_t host_skew_ms_max(const struct world *world, uint32_t index)
 {
     int64_t most = world->options.skew_ms_max;
-    return index % 4 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
+    return index % 8 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
 }
 
 struct host *host_new(struct world *world, uint32_t index)

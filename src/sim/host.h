@@ -34,8 +34,8 @@ void host_fill_disk(struct host *host, uint64_t left);
 uint64_t host_reserve(const struct world *world);
 int64_t host_skew_ms(const struct host *host);
 void host_set_skew(struct host *host, int64_t skew_ms);
-/* How far the clock of host INDEX may be off. Plainly wrong is one in four: what a majority of
- * wrong clocks says is beyond any median. */
+/* How far the clock of host INDEX may be off. Plainly wrong is one in eight: others leave the
+ * cluster meanwhile, and what half of the clocks that are left say is beyond any median. */
 int64_t host_skew_ms_max(const struct world *world, uint32_t index);
 /* Tell the node that its connection to another host broke. */
 void host_lose_peer(struct host *host, uint32_t other);
