@@ -20,10 +20,9 @@ static bool drop_range(struct store *store, uint32_t range, int *ret_error)
     struct slice key;
     struct slice value;
     uint64_t last = range_last(range, store->range_bits);
-    struct buf first = {0};
-    write_u64_be(&first, range_first(range, store->range_bits));
-    int error = disk_seek(store->disk, DISK_OBJECTS, buf_slice(&first), &key, &value);
-    buf_done(&first);
+    uint8_t first[8];
+    store_u64_be(first, range_first(range, store->range_bits));
+    int error = disk_seek(store->disk, DISK_OBJECTS, slice_of(first, sizeof(first)), &key, &value);
     while (error == 0 && load_u64_be(key.data) <= last &&
            checkpoint->items_count < checkpoint_deletes_max(store)) {
         checkpoint_item(checkpoint, (struct disk_item){.table = DISK_OBJECTS,
@@ -40,9 +39,7 @@ static void warm_range(struct store *store, uint32_t range)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     uint8_t first[8];
-    uint64_t hash = range_first(range, store->range_bits);
-    for (int i = 0; i < 8; i++)
-        first[i] = (uint8_t)(hash >> (56 - 8 * i));
+    store_u64_be(first, range_first(range, store->range_bits));
     struct slice key = slice_of(first, sizeof(first));
     checkpoint->warming = true;
     checkpoint->warm_tries++;

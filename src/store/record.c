@@ -6,8 +6,7 @@ void key_append(struct buf *out, uint64_t hash, struct slice bucket, struct slic
 {
     uint8_t *at = buf_reserve(out, 8 + bucket.size + 1 + key.size);
     uint64_t size = 8 + bucket.size + 1 + key.size;
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(hash >> (56 - 8 * i));
+    store_u64_be(at, hash);
     memcpy(at + 8, bucket.data, bucket.size);
     at[8 + bucket.size] = 0;
     if (key.size > 0)

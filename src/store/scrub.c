@@ -42,8 +42,7 @@ static void round_begin(struct store *store)
     scrub->began_us = MAX(store->now_us, (uint64_t)1);
     scrub->running = true;
     scrub->wrapped = false;
-    for (int i = 0; i < 8; i++)
-        key[i] = (uint8_t)(scrub->start >> (56 - 8 * i));
+    store_u64_be(key, scrub->start);
     next_is(scrub, slice_of(key, sizeof(key)));
 }
 

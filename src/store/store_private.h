@@ -381,15 +381,6 @@ struct disk_item *checkpoint_item(struct checkpoint *checkpoint, struct disk_ite
 /* So many deletes does a transaction take: they touch more pages than sorted writes. */
 uint32_t checkpoint_deletes_max(const struct store *store);
 
-/* ------------------------------------------------------------------ checkpoint_drops.c */
-
-/* Build a portion. 0; DISK_COLD: until checkpoint_warmed, for it is being fetched; ERR_IO. */
-int checkpoint_drops(struct store *store) CHECK_RESULT;
-/* What it wanted is in memory. */
-void checkpoint_warmed(struct store *store);
-
-/* ------------------------------------------------------------------------ checkpoint.c */
-
 /* A transaction has ended. */
 void checkpoint_take(struct store *store, const struct disk_event *event);
 /* Move the active memtable and the dirty metas to the frozen side. */
@@ -399,6 +390,13 @@ void checkpoint_done(struct checkpoint *checkpoint);
 uint64_t checkpoint_log_bytes(const struct store *store);
 /* No room for more data before the checkpoint has moved on. */
 bool checkpoint_behind(const struct store *store);
+
+/* ------------------------------------------------------------------ checkpoint_drops.c */
+
+/* Build a portion. 0; DISK_COLD: until checkpoint_warmed, for it is being fetched; ERR_IO. */
+int checkpoint_drops(struct store *store) CHECK_RESULT;
+/* What it wanted is in memory. */
+void checkpoint_warmed(struct store *store);
 
 /* ----------------------------------------------------------------------------- scrub.c */
 

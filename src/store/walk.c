@@ -23,8 +23,7 @@ static void engine_ahead(struct walk *walk, struct slice key, int error)
 static void engine_seek(struct walk *walk, uint64_t hash)
 {
     uint8_t key[8];
-    for (int i = 0; i < 8; i++)
-        key[i] = (uint8_t)(hash >> (56 - 8 * i));
+    store_u64_be(key, hash);
     walk->store->reading = true;
     engine_ahead(walk, slice_of(key, 8),
                  disk_seek(walk->store->disk, walk->table, slice_of(key, 8), &walk->ahead_key,
