@@ -467,7 +467,7 @@ void coord_message(struct coord *coord, struct core *core, struct node_id from,
 
 void coord_stored(struct coord *coord, struct core *core, const struct store_done *done)
 {
-    struct coord_op *op = map_get(&coord->ops, done->token & 0x00ffffffffffffffu);
+    struct coord_op *op = map_get(&coord->ops, token_value(done->token));
     if (op == NULL)
         return; /* Its deadline passed first. */
     if (op->request.method == METHOD_EDIT)
@@ -480,7 +480,7 @@ void coord_stored(struct coord *coord, struct core *core, const struct store_don
 
 void coord_durable(struct coord *coord, struct core *core, uint64_t token)
 {
-    struct coord_op *op = map_get(&coord->ops, token & 0x00ffffffffffffffu);
+    struct coord_op *op = map_get(&coord->ops, token_value(token));
     if (op != NULL)
         put_durable(core, op);
 }

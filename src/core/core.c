@@ -286,9 +286,14 @@ int core_edit_stamp(struct core *core, uint64_t stamp)
     return core_hlc_seen(core, stamp) ? 0 : ERR_CLOCK_SKEW;
 }
 
+bool core_is_ahead(const struct core *core, uint64_t hlc)
+{
+    return hlc_ms(hlc) > core->now.wall_ms + core->timing.clock_skew_ms;
+}
+
 bool core_hlc_seen(struct core *core, uint64_t hlc)
 {
-    if (hlc_ms(hlc) > core->now.wall_ms + core->timing.clock_skew_ms)
+    if (core_is_ahead(core, hlc))
         return false;
     core->hlc = MAX(core->hlc, hlc);
     return true;

@@ -222,6 +222,8 @@ uint64_t core_hlc(struct core *core);
 /* The time to read by. It never falls, so what has expired once stays dead though the wall clock be
  * set back. */
 uint64_t core_hlc_now(struct core *core);
+/* Is it ahead of our clock by more than clocks may differ? */
+bool core_is_ahead(const struct core *core, uint64_t hlc);
 /* Take note of a stamp seen in a message: false (and no move) if it is too far ahead of our clock.
  */
 bool core_hlc_seen(struct core *core, uint64_t hlc);

@@ -357,13 +357,16 @@ static void tell_departed(struct gossip *gossip, struct core *core, struct node_
 void gossip_judge_record(struct gossip *gossip, struct core *core, struct node_id from,
                          const struct range_record *record)
 {
+    if (id_equal(from, core->self) || !gossip->started)
+        return;
+    bool departed = false;
     for (uint32_t i = 0; i < record->slots_count; i++) {
         struct node_id target = record->slots[i].target;
-        if (id_none(target) || id_equal(from, core->self) || !gossip->started ||
-            !pages_add_departure(&gossip->pages, core, target))
-            continue;
-        pages_send_rumour(&gossip->pages, core, &from, 1);
+        departed =
+            (!id_none(target) && pages_add_departure(&gossip->pages, core, target)) || departed;
     }
+    if (departed)
+        pages_send_rumour(&gossip->pages, core, &from, 1);
 }
 
 void gossip_message(struct gossip *gossip, struct core *core, struct node_id from,

@@ -255,7 +255,7 @@ static void taken(struct hints *hints, struct core *core, uint64_t number,
 
 void hints_stored(struct hints *hints, struct core *core, const struct store_done *done)
 {
-    uint64_t value = done->token & 0x00ffffffffffffffu;
+    uint64_t value = token_value(done->token);
     switch ((enum hint_token)(value & 3)) {
     case HINT_TAKE:
         taken(hints, core, value >> 2, done);
@@ -275,7 +275,7 @@ void hints_stored(struct hints *hints, struct core *core, const struct store_don
 
 void hints_durable(struct hints *hints, struct core *core, uint64_t token)
 {
-    struct hint_take *take = map_remove(&hints->takes, (token & 0x00ffffffffffffffu) >> 2);
+    struct hint_take *take = map_remove(&hints->takes, token_value(token) >> 2);
     ASSERT(take != NULL);
     reply(core, take, 0);
     mem_free(take);

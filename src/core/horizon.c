@@ -256,7 +256,7 @@ static void on_horizon(struct horizons *horizons, struct core *core, struct node
     }
     /* Ahead of our clock it is proven by nobody; other drop counts would collect other versions:
      * the raiser asks again, and by then gossip has brought them. */
-    if (hlc_ms(horizon) > core->now.wall_ms + core->timing.clock_skew_ms ||
+    if (core_is_ahead(core, horizon) ||
         message->horizon.drops != buckets_drops_digest(&core->settings))
         return;
     horizon_take(horizons, core, range, horizon, from);

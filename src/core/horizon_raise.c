@@ -299,7 +299,7 @@ static void stands_elsewhere(struct horizons *horizons, struct core *core, struc
                              uint64_t theirs)
 {
     uint64_t ours = core->holdings[raise->range.range].horizon;
-    if (ours == theirs || hlc_ms(theirs) > core->now.wall_ms + core->timing.clock_skew_ms) {
+    if (ours == theirs || core_is_ahead(core, theirs)) {
         refuse(core, raise);
         return;
     }

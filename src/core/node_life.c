@@ -291,7 +291,7 @@ static void enter_cluster(struct node *node)
 void node_durable(struct node *node, uint64_t token)
 {
     struct core *core = &node->core;
-    switch (token & 0x00ffffffffffffffu) {
+    switch (token_value(token)) {
     case TOKEN_START:
         if (node->state != NODE_STARTING)
             break;

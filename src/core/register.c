@@ -614,7 +614,7 @@ static void vote_durable(struct core *core, const struct ballot_box *box,
 
 void registers_durable(struct registers *registers, struct core *core, uint64_t token)
 {
-    struct pending *pending = map_remove(&registers->pendings, token & 0x00ffffffffffffffu);
+    struct pending *pending = map_remove(&registers->pendings, token_value(token));
     ASSERT(pending != NULL);
     if (pending->type == MESSAGE_INSTALLED) {
         installed(core, pending);

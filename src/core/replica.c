@@ -324,7 +324,7 @@ static void scan_stored(struct core *core, const struct replica_pending *pending
 
 void replica_stored(struct replica *replica, struct core *core, const struct store_done *done)
 {
-    uint64_t value = done->token & 0x00ffffffffffffffu;
+    uint64_t value = token_value(done->token);
     struct replica_pending *pending = map_get(&replica->pendings, value);
     ASSERT(pending != NULL);
     if (pending->taking)
@@ -348,7 +348,7 @@ void replica_stored(struct replica *replica, struct core *core, const struct sto
 
 void replica_durable(struct replica *replica, struct core *core, uint64_t token)
 {
-    struct replica_pending *pending = map_remove(&replica->pendings, token & 0x00ffffffffffffffu);
+    struct replica_pending *pending = map_remove(&replica->pendings, token_value(token));
     ASSERT(pending != NULL);
     /* Acknowledged under the epoch it was written in: that record preceded any newer install in the
      * log, and the coordinator counts it for that epoch only. */

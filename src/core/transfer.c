@@ -117,7 +117,7 @@ static bool proves_synced(enum wait_kind kind)
 
 void transfers_stored(struct transfers *transfers, struct core *core, const struct store_done *done)
 {
-    uint64_t value = done->token & 0x00ffffffffffffffu;
+    uint64_t value = token_value(done->token);
     struct transfer_wait *wait = map_get(&transfers->waits, value);
     ASSERT(wait != NULL);
     switch (wait->kind) {
@@ -152,7 +152,7 @@ void transfers_stored(struct transfers *transfers, struct core *core, const stru
 
 void transfers_durable(struct transfers *transfers, struct core *core, uint64_t token)
 {
-    struct transfer_wait *wait = map_remove(&transfers->waits, token & 0x00ffffffffffffffu);
+    struct transfer_wait *wait = map_remove(&transfers->waits, token_value(token));
     ASSERT(wait != NULL);
     if (wait->kind == WAIT_TARGET_CHUNK)
         target_durable(transfers, core, wait);

@@ -354,12 +354,6 @@ static void wait_cursor(struct transfer_wait *wait, const struct message *messag
     buf_append(&wait->key, key);
 }
 
-/* Is the clock further behind STAMP than clocks may differ? */
-static bool clock_behind(const struct core *core, uint64_t stamp)
-{
-    return hlc_ms(stamp) > core->now.wall_ms + core->timing.clock_skew_ms;
-}
-
 /* With the last chunk we have what the source has, and what it collected is to stay away from here
  * too. Not before: all that comes in is new to us.
  *
@@ -371,7 +365,7 @@ static void bring_horizon(struct core *core, struct transfer_wait *wait, struct 
                           struct meta *meta, uint64_t horizon)
 {
     const struct holding *holding = &core->holdings[op->range];
-    if (horizon <= holding->horizon || (clock_behind(core, horizon) && !RULE(HORIZON_OVER_CLOCK)))
+    if (horizon <= holding->horizon || (core_is_ahead(core, horizon) && !RULE(HORIZON_OVER_CLOCK)))
         return;
     wait->horizon = horizon;
     core->hlc = MAX(core->hlc, horizon);

@@ -177,7 +177,7 @@ bool host_probe(struct host *host, struct host_probe *probe, const struct store_
 
 static void probe_done(struct host *host, const struct store_done *done)
 {
-    uint64_t id = done->token & 0x00ffffffffffffffu;
+    uint64_t id = token_value(done->token);
     for (uint32_t i = 0; i < host->probes_count; i++) {
         struct host_probe *probe = host->probes[i];
         if (probe->id != id)
