@@ -256,15 +256,6 @@ static bool overtaken(struct core *core, const struct coord_op *op, struct slice
     return covered && RULE(REWRITE_NOT_OVERTAKEN);
 }
 
-static bool holds(const struct object *object, struct dot dot)
-{
-    for (uint32_t i = 0; i < object->count; i++)
-        if (object->siblings[i].dot.actor == dot.actor &&
-            object->siblings[i].dot.counter == dot.counter)
-            return true;
-    return false;
-}
-
 /* Ours was overtaken, but do reads of BYTES show neither what overtook it nor anything newer, but a
  * version that our writers had before ours? That one may have been acknowledged before our put
  * began. Whoever overtook us writes once more above it; until then nobody may hear of ours. */
@@ -281,7 +272,7 @@ static bool still_hidden(struct core *core, const struct coord_op *op, struct sl
         if (stamp_after((struct stamp){one->hlc, one->dot}, (struct stamp){shown->hlc, shown->dot}))
             shown = one;
     }
-    return !vector_covers(shown->context, op->dot) && holds(&later, shown->dot);
+    return !vector_covers(shown->context, op->dot) && object_sibling(&later, shown->dot) != NULL;
 }
 
 /* A later version than ours was seen: write once more, so that every put that begins from now on,

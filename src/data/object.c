@@ -110,3 +110,11 @@ uint64_t object_hlc(struct slice object)
 {
     return object_stamp(object).hlc;
 }
+
+const struct sibling *object_sibling(const struct object *object, struct dot dot)
+{
+    for (uint32_t i = 0; i < object->count; i++)
+        if (dot_equal(object->siblings[i].dot, dot))
+            return &object->siblings[i];
+    return NULL;
+}

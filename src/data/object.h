@@ -39,6 +39,11 @@ struct dot {
     uint64_t counter; /* From 1. */
 };
 
+static inline bool dot_equal(struct dot a, struct dot b)
+{
+    return a.actor == b.actor && a.counter == b.counter;
+}
+
 /* One decoded sibling; slices borrow from the object's bytes. */
 struct sibling {
     struct dot dot;
@@ -65,6 +70,9 @@ enum { OBJECT_SIBLINGS_MAX = 4096 };
 /* Decode BYTES into RET_OBJECT, whose siblings lie in ARENA and borrow from BYTES. Checks
  * everything: BYTES may be hostile. 0, or ERR_CORRUPT. An empty slice gives 0 siblings. */
 int object_decode(struct slice bytes, struct arena *arena, struct object *ret_object) CHECK_RESULT;
+
+/* The version DOT of OBJECT, NULL if it is not there. */
+const struct sibling *object_sibling(const struct object *object, struct dot dot);
 
 /* 0 if BYTES is a canonical object (or empty), else ERR_CORRUPT. No allocation for few siblings. */
 int object_check(struct slice bytes) CHECK_RESULT;

@@ -47,8 +47,8 @@ static bool held(const struct world *world, uint32_t range, const struct object 
     bool has = vector_covers(object->history, dot);
     for (uint32_t i = 0; i < object->count && !has; i++) {
         const struct sibling *sibling = &object->siblings[i];
-        has = (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter) ||
-              vector_covers(sibling->context, dot) || checks_overwrites(world, range, sibling, dot);
+        has = dot_equal(sibling->dot, dot) || vector_covers(sibling->context, dot) ||
+              checks_overwrites(world, range, sibling, dot);
     }
     return has;
 }

@@ -200,21 +200,12 @@ static uint32_t slots_acknowledged(const struct world *world, const struct range
     return count;
 }
 
-static struct node_id reads(const struct slot *slot)
-{
-    if (slot->stage == STAGE_CUT)
-        return slot->target;
-    bool owner =
-        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
-    return owner ? slot->owner : NODE_NONE;
-}
-
 /* A quorum has a version of the key of HASH: whoever lost the key, and is whole again, has it too
  * if it was of that quorum. */
 static void look_at_healed(struct world *world, const struct range_record *record, uint64_t hash)
 {
     for (uint32_t i = 0; i < record->slots_count; i++) {
-        int host = world_host_of(world, reads(&record->slots[i]));
+        int host = world_host_of(world, checks_reader(&record->slots[i]));
         if (host >= 0 && checks_lost(world->checks, (uint32_t)host, hash) &&
             !rots_has(world, (uint32_t)host, hash) && host_state(world->hosts[host]) == HOST_UP &&
             !host_restored(world->hosts[host]))
@@ -329,8 +320,7 @@ static void owe(struct checks *checks, struct complete_probe **probes, const str
 static bool has_acknowledged(const struct slot_ack *acks, struct dot dot, uint32_t host)
 {
     for (const struct slot_ack *ack = acks; ack != NULL; ack = ack->next)
-        if (ack->dot.actor == dot.actor && ack->dot.counter == dot.counter &&
-            (ack->hosts & ~(1u << host)) != 0)
+        if (dot_equal(ack->dot, dot) && (ack->hosts & ~(1u << host)) != 0)
             return true;
     return false;
 }
@@ -425,7 +415,7 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
     struct node_id self = host_id(world->hosts[host]);
     const struct slot *mine = NULL;
     for (uint32_t i = 0; i < record->slots_count; i++)
-        if (id_equal(reads(&record->slots[i]), self))
+        if (id_equal(checks_reader(&record->slots[i]), self))
             mine = &record->slots[i];
     if (mine == NULL)
         return;

@@ -9,15 +9,6 @@
 #include "sim/checks_own.h"
 #include "sim/host.h"
 
-static bool has(const struct object *object, struct dot dot)
-{
-    for (uint32_t i = 0; i < object->count; i++)
-        if (object->siblings[i].dot.actor == dot.actor &&
-            object->siblings[i].dot.counter == dot.counter)
-            return true;
-    return false;
-}
-
 static void goes(struct world *world, const struct flight *flight, const struct object *object,
                  const struct past *past)
 {
@@ -26,7 +17,7 @@ static void goes(struct world *world, const struct flight *flight, const struct 
                                     .hlc = past->hlc,
                                     .policy = past->policy,
                                     .tombstone = true};
-    if (!has(object, past->dot))
+    if (object_sibling(object, past->dot) == NULL)
         checks_gone_add(world, flight->range.range, flight->key_hash, &sibling, SLICE_NONE);
 }
 
@@ -42,7 +33,7 @@ void checks_healed(struct world *world, uint32_t host, const struct flight *flig
     uint64_t name = checks_past_name(flight->range.range, flight->key_hash);
     uint64_t highest = 0; /* Of what is dead, of those that show one version only. */
     for (const struct past *at = map_get(&checks->pasts, name); at != NULL; at = at->older) {
-        if (at->dead_from > horizon || has(&object, at->dot))
+        if (at->dead_from > horizon || object_sibling(&object, at->dot) != NULL)
             continue;
         goes(world, flight, &object, at);
         if (at->policy != POLICY_SIBLINGS)

@@ -6,17 +6,12 @@
 
 enum { SLACK = 2 * 1024 }; /* What may be on its way past the check, and what a merge adds. */
 
-static bool is_of(const struct slot_ack *ack, struct dot dot)
-{
-    return ack->dot.actor == dot.actor && ack->dot.counter == dot.counter;
-}
-
 /* Did all writers of that slot acknowledge the version, under EPOCH (0: any one)? */
 static bool has(const struct checks *checks, uint32_t range, uint64_t epoch, uint32_t slot,
                 struct dot dot)
 {
     for (const struct slot_ack *ack = checks->complete[range]; ack != NULL; ack = ack->next)
-        if (ack->complete && ack->slot == slot && is_of(ack, dot) &&
+        if (ack->complete && ack->slot == slot && dot_equal(ack->dot, dot) &&
             (epoch == 0 || ack->epoch == epoch))
             return true;
     return false;
@@ -157,7 +152,7 @@ uint32_t checks_holders(const struct world *world, uint32_t range, uint64_t epoc
     if (range >= checks->ranges)
         return 0;
     for (const struct slot_ack *ack = checks->complete[range]; ack != NULL; ack = ack->next)
-        if (ack->epoch == epoch && is_of(ack, dot))
+        if (ack->epoch == epoch && dot_equal(ack->dot, dot))
             hosts |= ack->hosts;
     return (uint32_t)__builtin_popcount(hosts);
 }

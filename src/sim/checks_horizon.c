@@ -44,16 +44,11 @@ static uint64_t key_name(uint32_t range, uint64_t key_hash)
     return checksum_pair(checksum_pair(6, range), key_hash);
 }
 
-static bool same_dot(struct dot a, struct dot b)
-{
-    return a.actor == b.actor && a.counter == b.counter;
-}
-
 static uint64_t stamp_of(const struct checks *checks, uint32_t range, uint64_t key_hash,
                          struct dot dot)
 {
     const struct past *past = map_get(&checks->pasts, checks_past_name(range, key_hash));
-    while (past != NULL && !same_dot(past->dot, dot))
+    while (past != NULL && !dot_equal(past->dot, dot))
         past = past->older;
     return past == NULL ? UINT64_MAX : past->hlc;
 }
@@ -65,7 +60,7 @@ bool checks_gone_itself(const struct world *world, uint32_t range, uint64_t key_
     uint64_t hlc = stamp_of(world->checks, range, key_hash, dot);
     const struct gone *gone = map_get(&world->checks->gone, key_name(range, key_hash));
     for (; gone != NULL; gone = gone->next)
-        if (dot.counter == 0 || same_dot(gone->dot, dot) || vector_covers(gone->context, dot) ||
+        if (dot.counter == 0 || dot_equal(gone->dot, dot) || vector_covers(gone->context, dot) ||
             vector_covers(gone->history, dot) || hlc <= gone->lww_hlc ||
             checks_overwrites(
                 world, range,
@@ -143,14 +138,6 @@ static void look_elsewhere(struct world *world, uint32_t collector, uint32_t ran
     }
 }
 
-static bool is_in(const struct object *object, struct dot dot)
-{
-    for (uint32_t i = 0; i < object->count; i++)
-        if (same_dot(object->siblings[i].dot, dot))
-            return true;
-    return false;
-}
-
 static bool is_dead(const struct sibling *sibling, uint64_t horizon)
 {
     return sibling->hlc <= horizon &&
@@ -178,7 +165,7 @@ struct gone *checks_gone_add(struct world *world, uint32_t range, uint64_t key_h
     uint64_t name = key_name(range, key_hash);
     struct gone *first = map_get(&checks->gone, name);
     for (struct gone *at = first; at != NULL; at = at->next)
-        if (same_dot(at->dot, sibling->dot))
+        if (dot_equal(at->dot, sibling->dot))
             return at;
     struct gone *gone = arena_zero(&checks->arena, sizeof(*gone));
     *gone = (struct gone){
@@ -222,7 +209,7 @@ void checks_collected(struct world *world, uint32_t host, const struct flight *f
         }
         for (uint32_t k = 0; k < before.count; k++) {
             const struct sibling *sibling = &before.siblings[k];
-            if (is_in(&after, sibling->dot))
+            if (object_sibling(&after, sibling->dot) != NULL)
                 continue;
             if (!may_go(&before, sibling, flight->horizon))
                 world_violate(world, "HorizonSafe", "%s collects a version of range %u that lives",
@@ -285,7 +272,7 @@ void checks_merged(struct world *world, uint32_t host, const struct flight *flig
     if (gone == NULL || object_decode(bytes, &checks->arena, &object) < 0)
         return;
     for (; gone != NULL; gone = gone->next)
-        if ((gone->hosts >> host & 1) != 0 && is_in(&object, gone->dot))
+        if ((gone->hosts >> host & 1) != 0 && object_sibling(&object, gone->dot) != NULL)
             world_violate(world, "HorizonSafe",
                           "%s takes in again what it had collected in range %u",
                           world_host_name(host), flight->range.range);

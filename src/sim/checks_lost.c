@@ -3,15 +3,6 @@
 #include "sim/describe.h"
 #include "sim/host.h"
 
-static bool reads(const struct slot *slot, struct node_id id)
-{
-    if (slot->stage == STAGE_CUT)
-        return id_equal(slot->target, id);
-    bool owner =
-        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
-    return owner && id_equal(slot->owner, id);
-}
-
 static const struct slot *filled_slot(const struct range_record *record)
 {
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
@@ -30,7 +21,7 @@ void checks_snapshot(struct world *world, uint32_t host, uint32_t range)
     const struct slot *slot = filled_slot(record);
     bool member = false;
     for (uint32_t i = 0; slot != NULL && i < record->slots_count; i++)
-        member = member || reads(&record->slots[i], host_id(world->hosts[host]));
+        member = member || id_equal(checks_reader(&record->slots[i]), host_id(world->hosts[host]));
     if (slot != NULL && member && checks_compare(&install->durable, &install->submitted) < 0)
         world_violate(world,
                       slot->stage == STAGE_REBUILD ? "SnapshotAfterRebuild" : "SnapshotAfterJoint",
@@ -63,7 +54,7 @@ void checks_chunk_sent(struct world *world, uint32_t from, const struct message 
         return;
     const struct range_record *record = record_of(checks, range, transfer);
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
-        if (!reads(&record->slots[i], host_id(world->hosts[from])))
+        if (!id_equal(checks_reader(&record->slots[i]), host_id(world->hosts[from])))
             continue;
         uint64_t name = name_of(range, transfer);
         uintptr_t slots = (uintptr_t)map_get(&checks->sources, name);
@@ -102,7 +93,7 @@ void checks_voter(struct world *world, uint32_t from, const struct range_epoch *
     const struct range_record *record = checks_find(world->checks, range);
     bool reader = record == NULL; /* Not seen yet. */
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
-        reader = reader || reads(&record->slots[i], host_id(world->hosts[from]));
+        reader = reader || id_equal(checks_reader(&record->slots[i]), host_id(world->hosts[from]));
     if (!reader)
         world_violate(world, "OnlyReadersVote",
                       "%s votes on what follows epoch %llu of range %u, of which it reads no slot",
@@ -115,7 +106,7 @@ static bool serves(const struct world *world, uint32_t from, const struct messag
     const struct range_record *record = checks_find(world->checks, &message->reply.range);
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
         if (record->slots[i].number == message->reply.slot)
-            return reads(&record->slots[i], host_id(world->hosts[from]));
+            return id_equal(checks_reader(&record->slots[i]), host_id(world->hosts[from]));
     return true;
 }
 

@@ -166,6 +166,8 @@ uint32_t checks_holders(const struct world *world, uint32_t range, uint64_t epoc
                         uint32_t hosts);
 
 /* checks_ring.c */
+/* Who reads SLOT, by the checkers' own table of stages; none if nobody does. */
+struct node_id checks_reader(const struct slot *slot);
 void checks_record_chosen(struct world *world, uint32_t speaker, const struct range_record *record);
 void checks_record_proposed(struct world *world, uint32_t speaker,
                             const struct range_record *record);

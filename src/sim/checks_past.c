@@ -21,7 +21,7 @@ static bool covers(const struct world *world, uint32_t range, const struct objec
 {
     for (uint32_t i = 0; i < object->count; i++) {
         const struct sibling *sibling = &object->siblings[i];
-        if (sibling->dot.actor == dot.actor && sibling->dot.counter == dot.counter)
+        if (dot_equal(sibling->dot, dot))
             return true;
         if (vector_covers(sibling->context, dot) || checks_overwrites(world, range, sibling, dot))
             return true;
@@ -97,15 +97,6 @@ uint64_t checks_past_name(uint32_t range, uint64_t key_hash)
     return checksum_pair(checksum_pair(5, range), key_hash);
 }
 
-static const struct sibling *sibling_of(const struct object *object, struct dot dot)
-{
-    for (uint32_t i = 0; i < object->count; i++)
-        if (object->siblings[i].dot.actor == dot.actor &&
-            object->siblings[i].dot.counter == dot.counter)
-            return &object->siblings[i];
-    return NULL;
-}
-
 void checks_made(struct world *world, uint32_t host, const struct flight *flight,
                  struct slice bytes)
 {
@@ -115,7 +106,7 @@ void checks_made(struct world *world, uint32_t host, const struct flight *flight
     struct past *past = map_get(&checks->pasts, name);
     if (object_decode(bytes, &checks->arena, &object) < 0)
         return; /* Told already. */
-    const struct sibling *made = sibling_of(&object, flight->dot);
+    const struct sibling *made = object_sibling(&object, flight->dot);
     for (const struct past *at = past; made != NULL && at != NULL; at = at->older) {
         if (at->dot.actor == flight->dot.actor &&
             !checks_covered(world, flight->range.range, flight->key_hash, &object, at->dot) &&

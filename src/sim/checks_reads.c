@@ -64,22 +64,14 @@ void checks_read_sent(struct world *world, uint32_t from, const struct message *
     (void)round_of(world, from, message->write.id, hash);
 }
 
-static bool reads(const struct slot *slot, struct node_id id)
-{
-    bool target = slot->stage == STAGE_CUT;
-    bool owner =
-        slot->stage == STAGE_STABLE || slot->stage == STAGE_JOINT || slot->stage == STAGE_BACK;
-    return (target && id_equal(slot->target, id)) || (owner && id_equal(slot->owner, id));
-}
-
 void checks_read_own(struct world *world, uint32_t host, const struct store_op *op)
 {
-    struct read_round *round = round_of(world, host, op->token & 0x00ffffffffffffffu, op->hash);
+    struct read_round *round = round_of(world, host, token_value(op->token), op->hash);
     const struct range_epoch *under = &install_of(world->checks, host, op->range)->submitted;
     const struct range_record *record = checks_find(world->checks, under);
     round->unclear = round->unclear || record == NULL;
     for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
-        if (reads(&record->slots[i], host_id(world->hosts[host])))
+        if (id_equal(checks_reader(&record->slots[i]), host_id(world->hosts[host])))
             count(round, under->epoch, record->slots[i].number);
 }
 

@@ -81,7 +81,7 @@ static void check_distinct(struct world *world, uint32_t speaker, const struct r
     }
 }
 
-static struct node_id reader_of_slot(const struct slot *slot)
+struct node_id checks_reader(const struct slot *slot)
 {
     switch (slot->stage) {
     case STAGE_STABLE:
@@ -116,7 +116,7 @@ static bool fenced(const struct world *world, const struct range_record *base, s
     for (uint32_t i = 0; i < base->slots_count; i++) {
         const struct slot *slot = &base->slots[i];
         counted += slot->stage != STAGE_LEARN;
-        struct node_id reader = reader_of_slot(slot);
+        struct node_id reader = checks_reader(slot);
         others += slot->number != number && !id_none(reader) && installed(world, reader, base);
     }
     return others >= counted - (counted / 2 + 1) + 1;
@@ -280,9 +280,9 @@ static void check_present(struct world *world, uint32_t speaker, const struct ra
     for (uint32_t i = 0; i < record->slots_count; i++) {
         const struct slot *slot = &record->slots[i];
         const struct slot *before = base == NULL ? NULL : slot_numbered(base, slot->number);
-        struct node_id reader = reader_of_slot(slot);
+        struct node_id reader = checks_reader(slot);
         int host = world_host_of(world, reader);
-        bool read = before != NULL && id_equal(reader_of_slot(before), reader);
+        bool read = before != NULL && id_equal(checks_reader(before), reader);
         if (host >= 0 && !read && world->checks->left[host])
             say(world, "DeparturesForever", speaker, "a slot is given to who has left", record,
                 NULL);

@@ -130,7 +130,7 @@ static bool includes(const struct reading *reading, const struct entry_op *write
 {
     for (uint32_t i = 0; i < reading->object.count; i++) {
         const struct sibling *sibling = &reading->object.siblings[i];
-        if (sibling->dot.actor == write->dot.actor && sibling->dot.counter == write->dot.counter)
+        if (dot_equal(sibling->dot, write->dot))
             return true;
         if (vector_covers(sibling->context, write->dot))
             return true;

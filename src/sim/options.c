@@ -1,8 +1,8 @@
 #include "sim/options.h"
 
-#include "base/prng.h"
 #include "core/core.h"
 #include "core/message.h"
+#include "sim/draw.h"
 #include "sim/rules.h"
 #include "wire/peer.h"
 
@@ -52,21 +52,6 @@ const char *fault_name(enum fault fault)
 /* Of the profiles when a draw began to depend on them: what others draw stays as it is. */
 enum { PROFILES_FIRST = 5, PROFILES_SIX = 6, PROFILES_SEVEN = 7, PROFILES_EIGHT = 8 };
 enum { MS = 1000, SECOND = 1000000, HINTS_ROOM = 1 << 30 };
-
-static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
-{
-    return low + prng_below(prng, high - low + 1);
-}
-
-static uint32_t between32(struct prng *prng, uint32_t low, uint32_t high)
-{
-    return (uint32_t)between(prng, low, high);
-}
-
-static bool chance(struct prng *prng, uint32_t percent)
-{
-    return prng_below(prng, 100) < percent;
-}
 
 static void draw_network(struct prng *prng, struct sim_options *o)
 {

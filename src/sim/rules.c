@@ -4,8 +4,8 @@
  * in turn; those that need the most luck come twice. */
 #include "sim/rules.h"
 
-#include "base/prng.h"
 #include "core/message.h"
+#include "sim/draw.h"
 #include "wire/peer.h"
 
 enum about {
@@ -22,21 +22,6 @@ enum about {
 };
 enum { ABOUT_COUNT = ABOUT_DROPS + 1 };
 enum { MS = 1000, SECOND = 1000000 };
-
-static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
-{
-    return low + prng_below(prng, high - low + 1);
-}
-
-static uint32_t between32(struct prng *prng, uint32_t low, uint32_t high)
-{
-    return (uint32_t)between(prng, low, high);
-}
-
-static bool chance(struct prng *prng, uint32_t percent)
-{
-    return prng_below(prng, 100) < percent;
-}
 
 static void fast_links(struct prng *prng, struct sim_options *o)
 {
