@@ -50,6 +50,7 @@
     X(POSITION_REMEMBERED)                                                                         \
     X(BOTH_WRITERS_ACK)                                                                            \
     X(ACKS_OF_ONE_EPOCH)                                                                           \
+    X(NEEDED_NOW)                                                                                  \
     X(READS_OF_ONE_EPOCH)                                                                          \
     X(OLD_EPOCHS_REFUSED)                                                                          \
     X(REPLICA_ACKS_SYNCED)                                                                         \

@@ -70,9 +70,8 @@ static uint64_t settled_us(const struct core *core, uint32_t range)
 void edit_start(struct core *core, struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
-    uint8_t quorum = (uint8_t)record_quorum(record);
     uint64_t settled = settled_us(core, op->range);
-    op->needed = MAX(op_needed(op->request.w, op->bucket.w, record_counted(record)), quorum);
+    op->needed = put_needed(core, op);
     if (!put_enough(core, op))
         return;
     if (core->now.us < settled) {
@@ -299,8 +298,6 @@ static void applied(struct core *core, struct coord_op *op, const struct store_d
     buf_append(&op->earlier, done->earlier);
     memset(op->acked, 0, sizeof(op->acked));
     op_rename(op); /* Who still answers what was asked has not acknowledged what is written. */
-    if (!op->made && !RULE(EDIT_WRITES_WHAT_IT_SAW))
-        op->needed = 0;
     if (!nothing && may_go_on(core, op))
         put_write(core, op, done->position);
     else if (op->made)

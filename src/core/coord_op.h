@@ -164,6 +164,9 @@ struct store_op *op_store(struct core *core, const struct coord_op *op, enum sto
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
                         struct node_id node, uint8_t slot);
 
+/* How many slots of the range, as its record is now, have to acknowledge OP: it may have got more
+ * of them since the request came. */
+uint8_t put_needed(const struct core *core, const struct coord_op *op);
 /* Have OP's object, in the own log at POSITION, acknowledged by all writers. */
 void put_write(struct core *core, struct coord_op *op, uint64_t position);
 /* Do acknowledgements wait for the sync? */

@@ -87,7 +87,7 @@ static void coordinate(struct core *core, struct coord_op *op)
         op->needed = op_needed(op->request.r, op->bucket.r, slots);
         get_start(core, op);
     } else {
-        op->needed = op_needed(op->request.w, op->bucket.w, slots);
+        op->needed = put_needed(core, op);
         core->counters.fallback_puts += op->fallback;
         put_start(core, op);
     }

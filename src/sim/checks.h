@@ -24,6 +24,8 @@
  *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves;
  *                       until it is told, it may take writes beside the owner that fills it
  *   OneEpochCount       the answer to a put, or a get, rests on answers of one epoch
+ *   QuorumCounts        a write that asked for a quorum was acknowledged by one of the epoch that
+ *                       its answer names, unless the answer is what an earlier try had come to
  *   TransferIdMatch     who says that it has so much of a transfer was sent so much of it
  *   NoOwnershipByDetector
  *                       a slot sets out only for where an operator's plan has it go
@@ -75,6 +77,9 @@ void checks_halt(struct world *world, uint32_t host, int error);
 /* A client was told what a get found, or that its write, this version, is stored. */
 void checks_answered(struct world *world, const struct answer *answer, enum method method,
                      bool strict, struct slice bucket, struct slice key, struct dot dot);
+
+/* The answer to a write that asked for a quorum, and was asked for once. */
+void checks_quorum(struct world *world, const struct answer *answer);
 
 /* Was the version collected, or covered by one that was? Then nobody needs to have it. No dot: was
  * any of the key? */

@@ -213,6 +213,17 @@ static void look_at_healed(struct world *world, const struct range_record *recor
     }
 }
 
+void checks_quorum(struct world *world, const struct answer *answer)
+{
+    struct range_epoch range = {answer->range, 0, 0, answer->epoch};
+    const struct range_record *record = checks_find(world->checks, &range);
+    if (record != NULL && answer->got < record_counted(record) / 2 + 1)
+        world_violate(world, "QuorumCounts",
+                      "%s counts %u slots for a quorum under epoch %llu of range %u",
+                      world_name(world, answer->coordinator), answer->got,
+                      (unsigned long long)answer->epoch, answer->range);
+}
+
 void checks_put_answered(struct world *world, const struct answer *answer, bool strict,
                          struct slice bucket, struct slice key, struct dot dot)
 {

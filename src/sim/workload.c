@@ -212,6 +212,8 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
         turn_page(client, op, answer);
     } else if (op->state == ENTRY_DONE) {
         remember(world, client, op, answer);
+        if (op->method != METHOD_GET && op->strong && !op->retried)
+            checks_quorum(world, answer);
         if (op->method == METHOD_GET || op->dot.counter > 0)
             checks_answered(world, answer, op->method, op->strict, ledger_bucket(op->policy),
                             workload_key(world, op->policy, op->key), op->dot);
