@@ -20,6 +20,7 @@ struct rotten {
     bool told;         /* since it rotted last. */
     uint32_t asked_in; /* The life of the process that was last asked for it; */
     bool asked;        /* it has not answered yet. */
+    bool hidden;       /* It reads well, by what its store has in memory. */
     uint64_t read_at;  /* Its key reads well, and the log was that long then; 0: it does not. */
 };
 
@@ -54,22 +55,27 @@ static struct slice key_of(const struct rotten *item)
     return slice_of(item->path.data + before, item->path.size - before);
 }
 
-bool rots_over(const struct world *world)
+static bool any(const struct rots *rots, bool hidden)
 {
     for (uint32_t i = 0; i < ROTTEN_MAX; i++)
-        if (in_use(&world->rots->items[i]))
-            return false;
-    return true;
+        if (in_use(&rots->items[i]) && (hidden || !rots->items[i].hidden))
+            return true;
+    return false;
+}
+
+bool rots_over(const struct world *world)
+{
+    return !any(world->rots, false);
 }
 
 bool rots_sick(const struct world *world, uint32_t host)
 {
-    return world->rots->host == host && !rots_over(world);
+    return world->rots->host == host && any(world->rots, true);
 }
 
 bool rots_spare_others(const struct world *world, uint32_t host)
 {
-    return world->rots->host == host || rots_over(world);
+    return world->rots->host == host || !any(world->rots, true);
 }
 
 static struct rotten *find(struct rots *rots, uint32_t host, uint64_t hash)
@@ -152,6 +158,7 @@ static void rot_one(struct world *world)
     else
         item->known = false;
     item->told = false;
+    item->hidden = false;
     item->read_at = 0;
     buf_clear(&item->path);
     buf_append(&item->path, key);
@@ -168,7 +175,7 @@ static void on_next(struct world *world, struct world_event *event)
     if (world->calm || rots->left == 0)
         return;
     world_at(world, event, world->now_us + world_pause(world, world->options.rot_us));
-    if (rots_over(world))
+    if (!any(rots, true))
         rots->host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
     struct host *host = world->hosts[rots->host];
     if (!losses_over(world) || host_lives(host) == 0 || host_retired(host) ||
@@ -190,7 +197,8 @@ static void end(struct world *world, struct rotten *item)
 
 /* What the store answers to whoever reads the key. It is whole once what made it so is on disk: the
  * end of its mark may be later in the log than the object, and a power loss before that brings the
- * mark back. */
+ * mark back. A store that was never told may answer by what it has in memory, of which the bad
+ * record was a copy: whether it is met once that copy is gone, or written over, is to be seen. */
 static void on_read(struct world *world, struct host_probe *probe, const struct store_done *done)
 {
     struct rots *rots = world->rots;
@@ -200,11 +208,13 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     if (host_restored(world->hosts[rots->host]))
         return;
     store_stats(host_store(world->hosts[rots->host]), &stats);
-    if (done->error != 0)
+    bool hidden = !item->told && host_rotten(world->hosts[rots->host], buf_slice(&item->path));
+    item->hidden = done->error == 0 && hidden;
+    if (done->error != 0 || hidden)
         item->read_at = 0;
     else if (item->read_at == 0)
         item->read_at = MAX(stats.position, (uint64_t)1);
-    if (done->error == 0 && item->read_at <= stats.synced) {
+    if (item->read_at != 0 && item->read_at <= stats.synced) {
         uint32_t range = item->range;
         world->coverage.rot_healed += item->known;
         world->coverage.rot_replaced += !item->known;

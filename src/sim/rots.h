@@ -19,7 +19,7 @@
 struct rots *rots_new(struct world *world);
 void rots_free(struct rots *rots);
 void rots_start(struct world *world);
-/* Every record that rotted is whole again, or gone. */
+/* Every record that rotted is whole again, or gone, or nobody can tell that it is not. */
 bool rots_over(const struct world *world);
 /* Has HOST a record that is not; and is it that of a key of HASH? */
 bool rots_sick(const struct world *world, uint32_t host);
