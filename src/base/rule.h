@@ -47,6 +47,7 @@
     X(RECORDS_RISE)                                                                                \
     X(READY_BY_MAJORITY)                                                                           \
     X(READERS_WERE_FILLED)                                                                         \
+    X(SOLE_VOTER_ASKS)                                                                             \
     X(POSITION_REMEMBERED)                                                                         \
     X(BOTH_WRITERS_ACK)                                                                            \
     X(ACKS_OF_ONE_EPOCH)                                                                           \

@@ -265,9 +265,23 @@ uint64_t core_hlc_now(struct core *core)
     return core->hlc;
 }
 
-void core_note_lead(struct core *core, const struct range_record *record)
+static void note_ready(struct core *core, struct holding *holding,
+                       const struct range_record *record)
+{
+    bool reads = record_slot_read_by(record, core->self) != NULL;
+    /* Who was no member has no past to have forgotten. But nobody reads before it was filled: who
+     * does not know of that runs on an old disk, as others will tell. */
+    if (!record_has_member(&holding->record, core->self))
+        holding->ready = !reads || record->epoch == 1 || !RULE(READERS_WERE_FILLED);
+    /* The only voter of a range has asked nobody whether its disk is an old one. */
+    else if (reads && record_quorum(&holding->record) == 1 && RULE(SOLE_VOTER_ASKS))
+        holding->ready = holding->ready && core_is_welcome(core, record);
+}
+
+void core_note_install(struct core *core, const struct range_record *record)
 {
     struct holding *holding = &core->holdings[record->range];
+    note_ready(core, holding, record);
     const struct range_record *before = &holding->record;
     bool led = before->epoch + 1 == record->epoch && before->fork == record->fork &&
                id_equal(record_driver(before), core->self);
@@ -289,6 +303,17 @@ int core_edit_stamp(struct core *core, uint64_t stamp)
 bool core_is_ahead(const struct core *core, uint64_t hlc)
 {
     return hlc_ms(hlc) > core->now.wall_ms + core->timing.clock_skew_ms;
+}
+
+bool core_is_welcome(const struct core *core, const struct range_record *record)
+{
+    struct node_id voters[SLOTS_MAX];
+    uint32_t count = record_voters(record, voters);
+    uint32_t welcomed = 0;
+    for (uint32_t i = 0; i < count; i++)
+        welcomed += id_equal(voters[i], core->self) || core->peer_welcomed == NULL ||
+                    core->peer_welcomed(core, voters[i]);
+    return welcomed >= record_quorum(record) || !RULE(READY_BY_MAJORITY);
 }
 
 bool core_hlc_seen(struct core *core, uint64_t hlc)

@@ -213,6 +213,9 @@ uint64_t core_left_ms(const struct core *core, uint64_t deadline, bool writes);
  * is within clock_skew_ms or cannot be told. */
 int64_t core_skew_ms(const struct core *core);
 
+/* Has a majority of RECORD's voters, this node among them, welcomed this life of ours? */
+bool core_is_welcome(const struct core *core, const struct range_record *record);
+
 /* Are ENTRIES, which a peer sent, all of keys of RANGE, each with its key's hash? */
 bool core_entries_of(const struct core *core, uint32_t range, const struct entry *entries,
                      uint32_t count);
@@ -228,8 +231,8 @@ bool core_is_ahead(const struct core *core, uint64_t hlc);
  */
 bool core_hlc_seen(struct core *core, uint64_t hlc);
 
-/* RECORD is about to be installed here: keep `leads_us` of its holding. */
-void core_note_lead(struct core *core, const struct range_record *record);
+/* RECORD is about to be installed here: keep `ready` and `leads_us` of its holding. */
+void core_note_install(struct core *core, const struct range_record *record);
 /* How long stamps of the past may lie ahead of the clock of a node that has just taken over, or has
  * forgotten what it saw: two clocks may differ by clock_skew_ms, and a stamp is taken so far ahead.
  */

@@ -280,18 +280,13 @@ enum handshake_news handshake_message(struct handshake *handshake, struct core *
     return HANDSHAKE_NOTHING;
 }
 
-void handshake_judge(const struct handshake *handshake, struct core *core)
+void handshake_judge(struct core *core)
 {
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         struct holding *holding = &core->holdings[range];
         if (holding->record.epoch == 0 || holding->ready)
             continue;
-        struct node_id voters[SLOTS_MAX];
-        uint32_t count = record_voters(&holding->record, voters);
-        uint32_t welcomed = 0;
-        for (uint32_t i = 0; i < count; i++)
-            welcomed += id_equal(voters[i], core->self) || handshake_welcomed(handshake, voters[i]);
-        if (RULE(READY_BY_MAJORITY) && welcomed < record_quorum(&holding->record))
+        if (!core_is_welcome(core, &holding->record))
             continue;
         holding->ready = true;
         core_signal(core, SIGNAL_RANGE_READY)->range = range;

@@ -40,6 +40,6 @@ enum handshake_news handshake_message(struct handshake *handshake, struct core *
 
 bool handshake_welcomed(const struct handshake *handshake, struct node_id node);
 /* Which ranges may be served and voted on from now on: marks them and signals each. */
-void handshake_judge(const struct handshake *handshake, struct core *core);
+void handshake_judge(struct core *core);
 
 #endif

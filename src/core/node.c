@@ -73,7 +73,7 @@ static void on_signal(struct node *node, const struct signal *signal)
         transfers_range(&node->transfers, core, signal->range);
         break;
     case SIGNAL_INSTALLED:
-        handshake_judge(&node->handshake, core);
+        handshake_judge(core);
         transfers_range(&node->transfers, core, signal->range);
         break;
     case SIGNAL_PEER_INSTALLED:
@@ -164,7 +164,7 @@ static void on_handshake(struct node *node, struct node_id from, const struct me
                 core_signal(core, SIGNAL_RECORD)->range = record->range;
         }
         node_deliver(node); /* Readiness is judged by the records just taken in. */
-        handshake_judge(&node->handshake, core);
+        handshake_judge(core);
         break;
     }
 }

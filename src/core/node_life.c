@@ -279,7 +279,7 @@ static void enter_cluster(struct node *node)
     gossip_start(&node->gossip, core);
     detector_start(&node->detector, core);
     handshake_start(&node->handshake, core);
-    handshake_judge(&node->handshake, core);
+    handshake_judge(core);
     adopt_records(node);
     transfers_start(&node->transfers, core);
     repairs_start(&node->repairs, core);

@@ -209,11 +209,7 @@ static void install(struct registers *registers, struct core *core,
         holding->tenure = tenure_draw(core, &registers->tenures_next);
     else if (RULE(TENURE_AS_READER) && !reads)
         holding->tenure = 0;
-    /* Who was no member has no past to have forgotten. But nobody reads before it was filled: who
-     * does not know of that runs on an old disk, as others will tell. */
-    if (!record_has_member(&holding->record, core->self))
-        holding->ready = !reads || record->epoch == 1 || !RULE(READERS_WERE_FILLED);
-    core_note_lead(core, record);
+    core_note_install(core, record);
     holding->record = *record;
     holding->durable = !RULE(INSTALLED_SYNCED);
     holding->fresh = true;
