@@ -30,9 +30,9 @@ static const struct slot *target_slot(const struct core *core, const struct rang
 /* How many slots SLOT is to be filled from. */
 static uint32_t sources_needed(const struct range_record *record, const struct slot *slot)
 {
-    if (slot->stage == STAGE_REBUILD)
-        return record_rebuild_sources(record);
-    return slot->stage == STAGE_LEARN && RULE(LEARN_SOURCES) ? record_fence_quorum(record) : 1;
+    bool rebuilt = slot->stage == STAGE_REBUILD && RULE(REBUILD_SOURCES);
+    bool learns = slot->stage == STAGE_LEARN && RULE(LEARN_SOURCES);
+    return rebuilt || learns ? record_sources(record) : 1;
 }
 
 /* The node that sends what slot NUMBER has, NODE_NONE if that slot is no source of SLOT. */

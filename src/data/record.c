@@ -96,9 +96,9 @@ uint32_t record_fence_quorum(const struct range_record *record)
     return record_counted(record) - record_quorum(record) + 1;
 }
 
-uint32_t record_rebuild_sources(const struct range_record *record)
+uint32_t record_sources(const struct range_record *record)
 {
-    return RULE(REBUILD_SOURCES) ? record_counted(record) / 2 + 1 : 1;
+    return record_counted(record) / 2 + 1;
 }
 
 const struct slot *record_slot(const struct range_record *record, uint32_t number)

@@ -54,9 +54,9 @@ uint32_t record_counted(const struct range_record *record);
 /* q = s/2 + 1, and K = s - q + 1. */
 uint32_t record_quorum(const struct range_record *record);
 uint32_t record_fence_quorum(const struct range_record *record);
-/* From how many other slots a slot is rebuilt: s/2 + 1, which meets every quorum that ever wrote
- * (docs/decisions/0010). */
-uint32_t record_rebuild_sources(const struct range_record *record);
+/* From how many other slots a new slot is filled, or one is rebuilt: s/2 + 1, which meet whatever
+ * a quorum read meets (docs/decisions/0010, 0018). */
+uint32_t record_sources(const struct range_record *record);
 /* The slot with that number, or NULL. */
 const struct slot *record_slot(const struct range_record *record, uint32_t number);
 /* The slot that NODE reads, or NULL. */

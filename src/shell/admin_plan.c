@@ -147,7 +147,7 @@ static void outline_cost(struct admin_call *call, const struct outline_nodes *no
         uint64_t bytes = id_none(move->to) ? 0 : weights != NULL ? weights[move->range] : mean;
         struct node_id source = move->from;
         if (is_lost(core, nodes, source))
-            bytes *= record_rebuild_sources(record);
+            bytes *= record_sources(record);
         if (id_none(source) || is_lost(core, nodes, source))
             source = record_driver(record);
         out[place_of(&core->members, source)] += bytes;

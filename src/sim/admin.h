@@ -22,7 +22,8 @@ void admin_describe(struct world *world, struct buf *out);
 
 /* Ask NODE to set NAME to VALUE; tried again until it is taken. */
 void admin_set(struct world *world, uint32_t host, struct slice name, struct slice value);
-/* A plan of one move: slot NUMBER of RANGE from host FROM (-1: a new slot) to host TO. */
+/* A plan of one move: slot NUMBER of RANGE from host FROM (-1: a new slot) to host TO (-1: it is
+ * given up). */
 void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t number, int from,
                 int to);
 /* HOST is to leave the cluster once it owns nothing. */

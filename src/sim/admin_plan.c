@@ -69,7 +69,7 @@ void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t numb
         .range = range,
         .slot = number,
         .from = from < 0 ? NODE_NONE : host_id(world->hosts[from]),
-        .to = host_id(world->hosts[to]),
+        .to = to < 0 ? NODE_NONE : host_id(world->hosts[to]),
     };
     admin_order_moves(world, host, PLAN_RUNNING);
 }

@@ -21,7 +21,7 @@
  *   get NODE KEY             strict, quorum; shows what is found
  *   begin put|delete|get|add ... the same without waiting
  *   sloppy put|delete|get ... the same, not strict
- *   move SLOT FROM TO        a plan of one move; does not wait
+ *   move SLOT FROM TO        a plan of one move; does not wait. TO nobody: the slot is given up
  *   cancel                   cancel the plan
  *   leave NODE               it is to leave the cluster, once it owns nothing
  *   remove NODE              it is no member any more, whether it runs or not

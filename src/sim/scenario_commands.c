@@ -218,7 +218,8 @@ static bool move(struct story *story, char **words)
     struct world *world = &story->world;
     uint32_t slot = number_in(story, words[0], SLOTS_MAX - 1);
     int from = node_of(story, words[0] == NULL ? NULL : words[1]);
-    int to = node_of(story, from < 0 ? NULL : words[2]);
+    bool given_up = from >= 0 && words[2] != NULL && strcmp(words[2], "nobody") == 0;
+    int to = given_up ? -1 : node_of(story, from < 0 ? NULL : words[2]);
     if (story->error != NULL)
         return false;
     admin_move(world, 0, workload_range(world, 0), (uint8_t)slot, from, to);
