@@ -180,17 +180,6 @@ void put_write(struct core *core, struct coord_op *op, uint64_t position)
     put_restart(core, op);
 }
 
-uint8_t put_needed(const struct core *core, const struct coord_op *op)
-{
-    const struct range_record *record = op_record(core, op);
-    uint8_t level = op_needed(op->request.w, op->bucket.w, record_counted(record));
-    if (op->request.method != METHOD_EDIT)
-        return level;
-    if (op->state == OP_WRITING && !op->made && !RULE(EDIT_WRITES_WHAT_IT_SAW))
-        return 0;
-    return MAX(level, (uint8_t)record_quorum(record));
-}
-
 void put_restart(struct core *core, struct coord_op *op)
 {
     op->epoch = range_epoch_of(op_record(core, op));

@@ -62,6 +62,17 @@ uint32_t put_got(const struct core *core, const struct coord_op *op, uint32_t *r
     return got;
 }
 
+uint8_t put_needed(const struct core *core, const struct coord_op *op)
+{
+    const struct range_record *record = op_record(core, op);
+    uint8_t level = op_needed(op->request.w, op->bucket.w, record_counted(record));
+    if (op->request.method != METHOD_EDIT)
+        return level;
+    if (op->state == OP_WRITING && !op->made && !RULE(EDIT_WRITES_WHAT_IT_SAW))
+        return 0;
+    return MAX(level, (uint8_t)record_quorum(record));
+}
+
 uint32_t put_first_missing(const struct core *core, const struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
