@@ -269,10 +269,12 @@ static void note_ready(struct core *core, struct holding *holding,
                        const struct range_record *record)
 {
     bool reads = record_slot_read_by(record, core->self) != NULL;
+    bool read_before = record_slot_read_by(&holding->record, core->self) != NULL;
     /* Who was no member has no past to have forgotten. But nobody reads before it was filled: who
-     * does not know of that runs on an old disk, as others will tell. */
-    if (!record_has_member(&holding->record, core->self))
-        holding->ready = !reads || record->epoch == 1 || !RULE(READERS_WERE_FILLED);
+     * was so in a life that its old disk does not know of is not welcome, as others will tell. */
+    if ((reads && !read_before) || !record_has_member(&holding->record, core->self))
+        holding->ready = !reads || record->epoch == 1 || core_is_welcome(core, record) ||
+                         !RULE(READERS_WERE_FILLED);
     /* The only voter of a range has asked nobody whether its disk is an old one. */
     else if (reads && record_quorum(&holding->record) == 1 && RULE(SOLE_VOTER_ASKS))
         holding->ready = holding->ready && core_is_welcome(core, record);
