@@ -32,7 +32,6 @@
     X(CLEANUP_HANDS_OVER)                                                                          \
     X(HANDED_SYNCED)                                                                               \
     X(CLEANUP_ONE_EPOCH)                                                                           \
-    X(OFFER_HOLDS_CLEANUP)                                                                         \
     X(DROP_ENDS_ITS_OWN)                                                                           \
     X(QUORUM_GROWS)                                                                                \
     X(PROMISES_RISE)                                                                               \

@@ -119,13 +119,6 @@ void cleanup_range(struct transfers *transfers, struct core *core, uint32_t rang
     begin_grace(core, cleanup);
 }
 
-void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range)
-{
-    struct cleanup *cleanup = map_get(&transfers->cleanups, (uint64_t)range + 1);
-    if (cleanup != NULL && RULE(OFFER_HOLDS_CLEANUP))
-        begin_grace(core, cleanup);
-}
-
 void cleanup_scanned(struct transfers *transfers, struct core *core,
                      const struct transfer_wait *wait, const struct store_done *done)
 {
@@ -199,9 +192,8 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
     op->batch.entries_count = message->chunk.entries_count;
 }
 
-/* On a slow disk a deletion may end when an offer has been accepted since, or this node was a
- * member once more and is none again: then there may be another copy, and another deletion of it.
- */
+/* On a slow disk a deletion may end when this node was a member once more and is none again: then
+ * there may be another copy, and another deletion of it. */
 static bool is_its_end(const struct cleanup *cleanup, const struct transfer_wait *wait)
 {
     return (cleanup->state == CLEANUP_DROPPING && cleanup->drop == wait->sequence) ||

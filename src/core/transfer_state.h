@@ -198,8 +198,6 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
                     const struct message *message);
 void cleanup_durable(struct transfers *transfers, struct core *core,
                      const struct transfer_wait *wait);
-/* The range may come back: begin the grace period anew. */
-void cleanup_hold(struct transfers *transfers, struct core *core, uint32_t range);
 void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup);
 
 #endif

@@ -136,7 +136,6 @@ void target_offer(struct transfers *transfers, struct core *core, struct node_id
     }
     reservation->transfer = message->offer.transfer;
     reservation->expires_us = core->now.us + RESERVATION_US;
-    cleanup_hold(transfers, core, message->offer.range.range);
 }
 
 /* ------------------------------------------------------------------------------------- Chunks. */
