@@ -131,6 +131,18 @@ static uint64_t ack_name(uint32_t range, uint64_t epoch, uint8_t slot, struct do
     return mix(mix(3, range, epoch), slot, mix(4, dot.actor, dot.counter));
 }
 
+/* A record that one node alone votes on is told to nobody: only that node can say who writes. */
+static const struct range_record *record_by(const struct world *world, uint32_t host,
+                                            const struct range_epoch *range)
+{
+    const struct range_record *record = checks_find(world->checks, range);
+    const struct node *node = host_node(world->hosts[host]);
+    if (record != NULL || node == NULL || node_core(node)->holdings == NULL)
+        return record;
+    record = &node_core(node)->holdings[range->range].record;
+    return range_epoch_compare(range, record) == 0 ? record : NULL;
+}
+
 static void acknowledge(struct world *world, uint32_t host, const struct range_epoch *range,
                         uint8_t slot, struct slice bucket, struct slice key, struct dot dot)
 {
@@ -153,7 +165,7 @@ static void acknowledge(struct world *world, uint32_t host, const struct range_e
         map_put(&checks->acks, name, ack);
     }
     ack->hosts |= 1u << host;
-    const struct range_record *record = checks_find(checks, range);
+    const struct range_record *record = record_by(world, host, range);
     if (slot == QUORUM_OF_SLOTS || (record != NULL && writes(record, slot, world, ack->hosts)))
         ack->complete = true;
 }
