@@ -41,6 +41,8 @@ void admin_repair(struct world *world, uint32_t host, struct slice bucket);
 bool admin_removed(const struct world *world, uint32_t host);
 /* A plan that rebuilds the hot ranges' slots of removed nodes elsewhere. */
 void admin_plan_rebuilds(struct world *world);
+/* A plan that moves a slot of each hot range to HOST, where it has none. */
+void admin_plan_to(struct world *world, uint32_t host);
 /* All commands given were taken. */
 bool admin_idle(const struct world *world);
 

@@ -175,6 +175,22 @@ void admin_plan_leaves(struct world *world)
         admin_order_moves(world, admin_any_host(world), PLAN_RUNNING);
 }
 
+void admin_plan_to(struct world *world, uint32_t host)
+{
+    struct node_id to = host_id(world->hosts[host]);
+    world->admin->moves_count = 0;
+    for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
+        const struct range_record *record = checks_newest(world, workload_range(world, i));
+        if (record == NULL || record_has_member(record, to))
+            continue;
+        const struct slot *slot = &record->slots[world_draw(world, 0, record->slots_count - 1)];
+        if (slot->stage == STAGE_STABLE)
+            add_move(world->admin, record->range, slot->number, slot->owner, to);
+    }
+    if (world->admin->moves_count > 0)
+        admin_order_moves(world, admin_any_host(world), PLAN_RUNNING);
+}
+
 void admin_let_leave(struct world *world, uint32_t through, uint32_t host)
 {
     world->admin->leaving[host] = true;

@@ -21,8 +21,9 @@
  *                       slot ever acknowledged; of a slot that was rebuilt, and of a key that was
  *                       healed, what a quorum had acknowledged before
  *   OnlyReadersVote     who votes reads a slot, which nobody does in LEARN, FENCE and REBUILD
- *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves;
- *                       until it is told, it may take writes beside the owner that fills it
+ *   AmnesiacSilent      a node whose disk is older than what it had said neither votes nor serves,
+ *                       nor keeps hints, nor counts as filled by who knows; until it is told, it
+ *                       may take writes beside the reader of a slot that moves
  *   OneEpochCount       the answer to a put, or a get, rests on answers of one epoch
  *   QuorumCounts        a write that asked for a quorum was acknowledged by one of the epoch that
  *                       its answer names, unless the answer is what an earlier try had come to

@@ -2,6 +2,7 @@
 #include "sim/checks_own.h"
 #include "sim/describe.h"
 #include "sim/host.h"
+#include "sim/losses.h"
 
 static const struct slot *filled_slot(const struct range_record *record)
 {
@@ -100,14 +101,30 @@ void checks_voter(struct world *world, uint32_t from, const struct range_epoch *
                       world_host_name(from), (unsigned long long)range->epoch, range->range);
 }
 
-/* The target of a move takes writes before it is welcome: they count only with the owner's. */
+/* Who writes beside the reader of a slot that moves takes writes before it is welcome: they count
+ * only with the reader's. Who answers for a slot that it does not write keeps a hint. */
 static bool serves(const struct world *world, uint32_t from, const struct message *message)
 {
     const struct range_record *record = checks_find(world->checks, &message->reply.range);
-    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++)
-        if (record->slots[i].number == message->reply.slot)
-            return id_equal(checks_reader(&record->slots[i]), host_id(world->hosts[from]));
+    struct node_id id = host_id(world->hosts[from]);
+    for (uint32_t i = 0; record != NULL && i < record->slots_count; i++) {
+        const struct slot *slot = &record->slots[i];
+        if (slot->number == message->reply.slot)
+            return id_equal(checks_reader(slot), id) ||
+                   !(id_equal(slot->owner, id) || id_equal(slot->target, id));
+    }
     return true;
+}
+
+/* A target that says so counts as filled. Whoever fills it may have heard of its disk. */
+static bool is_filled(const struct world *world, const struct message *message)
+{
+    uint32_t range = message->chunk.range.range;
+    if (message->chunk.transfer == 0 || range >= world->checks->ranges)
+        return false;
+    const struct slot *slot = filled_slot(record_of(world->checks, range, message->chunk.transfer));
+    int source = slot == NULL ? -1 : world_host_of(world, slot->owner);
+    return source >= 0 && slot->stage == STAGE_JOINT && losses_known_to(world, (uint32_t)source);
 }
 
 void checks_amnesiac(struct world *world, uint32_t from, const struct message *message)
@@ -121,11 +138,15 @@ void checks_amnesiac(struct world *world, uint32_t from, const struct message *m
     case MESSAGE_REPLY:
         speaks = message->reply.error == 0 && serves(world, from, message);
         break;
-    case MESSAGE_ANSWER:
-        speaks = message->answer.answer.error == 0;
+    case MESSAGE_ANSWER: /* Unless it only passes on what another answered. */
+        speaks = message->answer.answer.error == 0 &&
+                 id_equal(message->answer.answer.coordinator, host_id(world->hosts[from]));
         break;
     case MESSAGE_CHUNK: /* What a former member hands over is kept in order by others' horizons. */
         speaks = message->chunk.transfer != 0;
+        break;
+    case MESSAGE_COMPLETE:
+        speaks = is_filled(world, message);
         break;
     default:
         break;

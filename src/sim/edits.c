@@ -38,6 +38,9 @@ struct subject {
     uint32_t gives_open; /* Of them: asked for, and not answered. */
     bool seen;           /* Since the last of them somebody was told that it is taken. */
     bool given_up;       /* The outcome of one is unknown. */
+    uint64_t given;      /* When the last one that was answered began, by count of events, */
+    uint64_t given_over; /* and ended. */
+    uint64_t held_over;  /* When somebody was last told that he has it. */
 };
 
 /* DEED_READ: by a get, or with an odd number by an edit that changes nothing. */
@@ -53,6 +56,8 @@ struct edit_client {
     uint64_t floor; /* Of a counter: what was acknowledged before this began. */
     uint32_t gives; /* Of a lock, as of then; */
     bool seen;      /* likewise. */
+    bool plain;     /* DEED_GIVE: by a plain delete. */
+    uint64_t begun; /* By count of events. */
     struct subject *subject;
 };
 
@@ -141,6 +146,29 @@ static void note_give(struct subject *subject, bool begins)
     subject->seen = false;
 }
 
+static bool others_take(const struct world *world, const struct edit_client *client)
+{
+    for (int i = 0; i < EDIT_CLIENTS_MAX; i++) {
+        const struct edit_client *other = &world->edits->clients[i];
+        if (other != client && other->open && other->deed == DEED_TAKE &&
+            other->subject == client->subject)
+            return true;
+    }
+    return false;
+}
+
+/* A delete was acknowledged, plain or not, before this edit began, and nobody can have taken the
+ * lock since the delete began. */
+static void judge_not_held(struct world *world, const struct edit_client *client)
+{
+    const struct subject *subject = client->subject;
+    if (!subject->unknown && subject->given_over > 0 && client->begun > subject->given_over &&
+        subject->held_over < subject->given && !others_take(world, client))
+        world_violate(world, "EditSeesWrites",
+                      "%s: edit %u found it taken, and it was given back before", subject->key,
+                      client->number);
+}
+
 static void judge_take(struct world *world, const struct edit_client *client, bool held)
 {
     struct subject *subject = client->subject;
@@ -151,8 +179,11 @@ static void judge_take(struct world *world, const struct edit_client *client, bo
                           subject->key, client->number);
         subject->seen = true;
     }
+    if (!held)
+        judge_not_held(world, client);
     if (!held || subject->unknown)
         return;
+    subject->held_over = world->coverage.events;
     if (subject->holder != NOBODY)
         world_violate(world, "OneWinner", "%s: edit %u of client %d put it while client %d has it",
                       subject->key, client->number, client->index, subject->holder);
@@ -190,7 +221,8 @@ static void judge_done(struct world *world, struct edit_client *client, const st
     bool unknown = client->subject->unknown;
     bool siblings = client->deed == DEED_ADD && outcome == EDIT_SIBLINGS && unknown &&
                     client->subject->policy == POLICY_SIBLINGS;
-    bool decided = outcome == EDIT_HELD || siblings || (client->deed == DEED_GIVE && unknown) ||
+    bool decided = outcome == EDIT_HELD || siblings || client->plain ||
+                   (client->deed == DEED_GIVE && unknown) ||
                    (client->deed == DEED_TAKE && outcome == EDIT_NOT_HELD);
     if (siblings) {
         judge_refused(world, client);
@@ -213,6 +245,8 @@ static void judge_done(struct world *world, struct edit_client *client, const st
         break;
     case DEED_GIVE:
         note_give(client->subject, false);
+        client->subject->given = client->begun;
+        client->subject->given_over = world->coverage.events;
         break;
     }
 }
@@ -259,7 +293,9 @@ static struct request request_of(const struct world *world, const struct edit_cl
     const struct subject *subject = client->subject;
     bool edits = client->deed != DEED_READ || client->number % 2 == 1;
     struct request request = {
-        .method = edits ? METHOD_EDIT : METHOD_GET,
+        .method = client->plain ? METHOD_DELETE
+                  : edits       ? METHOD_EDIT
+                                : METHOD_GET,
         .bucket = ledger_bucket(subject->policy),
         .key = key_of(subject),
         .r = CONSISTENCY_QUORUM,
@@ -273,9 +309,9 @@ static struct request request_of(const struct world *world, const struct edit_cl
         snprintf(value, 16, "%u", client->number);
         request.value = slice_string(value);
         request.edit = (struct edit){.kind = EDIT_PUT, .conditions = EDIT_IF_ABSENT};
-    } else if (client->deed == DEED_GIVE) {
+    } else if (client->deed == DEED_GIVE && !client->plain) {
         request.edit = (struct edit){.kind = EDIT_DELETE};
-    } else if (edits) {
+    } else if (edits && !client->plain) {
         /* Reads as well, for no counter expires: of one that was never added to, nothing. */
         request.edit = (struct edit){
             .kind = EDIT_EXPIRE, .conditions = EDIT_IF_EXPIRES, .expiry = EDIT_EXPIRY_NEVER};
@@ -295,6 +331,9 @@ static void ask(struct world *world, struct edit_client *client)
     }
     client->subject = &edits->subjects[world_draw(world, 0, edits->subjects_count - 1)];
     client->deed = draw_deed(world, client);
+    client->plain = client->deed == DEED_GIVE && client->subject->policy != POLICY_SIBLINGS &&
+                    world_chance(world, world->options.plain_ppm);
+    client->begun = world->coverage.events;
     client->number = ++edits->issued;
     client->floor = client->subject->highest;
     client->subject->attempted += client->deed == DEED_ADD;
@@ -305,9 +344,10 @@ static void ask(struct world *world, struct edit_client *client)
     client->gives = client->subject->gives;
     client->seen = client->subject->seen;
     if (world->trace.text)
-        trace_line(&world->trace, world->now_us, "edit %u of client %d -> %s: %s %s/%s",
+        trace_line(&world->trace, world->now_us, "edit %u of client %d -> %s: %s %s/%s%s",
                    client->number, client->index, world_host_name(host), deeds[client->deed],
-                   (const char *)ledger_bucket(client->subject->policy).data, client->subject->key);
+                   (const char *)ledger_bucket(client->subject->policy).data, client->subject->key,
+                   client->plain ? " by a plain delete" : "");
     const struct request request = request_of(world, client, value);
     client->open = true;
     client->call.done = on_answer;

@@ -9,6 +9,8 @@
  *               on until he deletes it
  *   SeenStays   what somebody was told is there stays until a delete of it was asked for, although
  *               nobody may have been told that it was put
+ *   EditSeesWrites  a lock that was deleted, by an edit or by a plain delete, is not found taken by
+ *               who asks for it after that was acknowledged, unless somebody has taken it again
  *   EditsDecide an edit that was answered without an error has an outcome that it can have */
 #ifndef SIM_EDITS_H
 #define SIM_EDITS_H

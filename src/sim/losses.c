@@ -22,7 +22,8 @@ struct losses {
     uint32_t copied;      /* The host that was backed up last, */
     uint64_t copied_mark; /* and a position that the copy is not past; 0: not known yet. */
     uint64_t copied_generation;
-    bool ran; /* Removed, it ran at the last look. */
+    uint32_t know; /* Hosts that knew more of the log than the copy has as it came back, as bits. */
+    bool ran;      /* Removed, it ran at the last look. */
     uint64_t last;
     bool acknowledges; /* The last victim may still run, and tell clients that it stored a write. */
 };
@@ -112,6 +113,16 @@ static bool shared(const struct world *world, struct node_id victim, struct node
     return false;
 }
 
+/* Has HOST heard of more of the victim's log than the copy has? */
+static bool remembers(const struct world *world, const struct host *host)
+{
+    const struct losses *losses = world->losses;
+    struct node_id victim = host_id(world->hosts[losses->copied]);
+    const struct core *core = host_node(host) == NULL ? NULL : node_core(host_node(host));
+    return core != NULL && core->peer_position != NULL &&
+           core->peer_position(core, victim, UINT64_MAX, 0) > losses->copied_mark;
+}
+
 /* Would whoever the old copy asks know that it is old? */
 static bool all_remember(const struct world *world)
 {
@@ -127,13 +138,12 @@ static bool all_remember(const struct world *world)
         return false;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         const struct host *host = world->hosts[i];
-        if (i == losses->copied || host_retired(host) || host_lives(host) == 0 ||
-            !shared(world, victim, host_id(host)))
+        /* Where nodes are lost in no other way, moves may bring it together with any. */
+        bool asked =
+            world->options.losses_of == LOSSES_OF_COPIES || shared(world, victim, host_id(host));
+        if (i == losses->copied || host_retired(host) || host_lives(host) == 0 || !asked)
             continue;
-        if (host_state(host) != HOST_UP || node_core(host_node(host))->peer_position == NULL)
-            return false;
-        const struct core *core = node_core(host_node(host));
-        if (core->peer_position(core, victim, UINT64_MAX, 0) <= losses->copied_mark)
+        if (host_state(host) != HOST_UP || !remembers(world, host))
             return false;
         remember++;
     }
@@ -227,10 +237,15 @@ static void strike(struct world *world, enum fault fault, uint32_t victim)
     if (fault == FAULT_LOST_DISK) {
         host_lose_disk(world->hosts[victim]);
     } else if (fault == FAULT_RESTORED) {
+        losses->know = 0;
+        for (uint32_t i = 0; i < world->hosts_count; i++)
+            losses->know |= (uint32_t)(i != victim && remembers(world, world->hosts[i])) << i;
         host_crash(world->hosts[victim], false);
         host_restore(world->hosts[victim]);
         host_start(world->hosts[victim]);
         losses->state = LOSS_RESTORED;
+        if (world->options.to_old_copies)
+            admin_plan_to(world, victim);
     } else {
         remove_victim(world);
     }
@@ -324,6 +339,11 @@ bool losses_over(const struct world *world)
 bool losses_quiet(const struct world *world)
 {
     return world->losses->state == LOSS_RESTORED;
+}
+
+bool losses_known_to(const struct world *world, uint32_t host)
+{
+    return losses_quiet(world) && (world->losses->know >> host & 1) != 0;
 }
 
 uint64_t losses_last(const struct world *world)

@@ -416,6 +416,8 @@ void options_format(const struct sim_options *o, struct buf *out)
         rules_format(o, out);
     buf_printf(out, " clients=%u keys=%u ops=%u edits=%u think=%lluus", o->clients, o->keys,
                o->operations, o->edits, (unsigned long long)o->think_us);
+    if (o->plain_ppm > 0)
+        buf_printf(out, " plain=%u%%", o->plain_ppm / 10000);
     buf_printf(out, " value=%u put=%u%% delete=%u%% context=%u%% weak=%u%% retries=%u",
                o->value_size_max, o->put_ppm / 10000, o->delete_ppm / 10000, o->context_ppm / 10000,
                o->weak_ppm / 10000, o->retries);
@@ -450,7 +452,7 @@ void options_format(const struct sim_options *o, struct buf *out)
         if (o->faults[i] > 0)
             buf_printf(out, "%c%s:%u", i == 0 ? '=' : ',', fault_name((enum fault)i), o->faults[i]);
     if (o->losses > 0)
-        buf_printf(out, " losses=%u", o->losses);
+        buf_printf(out, " losses=%u%s", o->losses, o->to_old_copies ? ",to-old-copies" : "");
     if (o->rots > 0)
         buf_printf(out, " rots=%u,%llums", o->rots, (unsigned long long)o->rot_us / MS);
     if (o->crash_step_ppm > 0)

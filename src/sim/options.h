@@ -89,6 +89,7 @@ struct sim_options {
     uint32_t operations;
     uint32_t edits;            /* Atomic requests, on keys of their own; 0 none. */
     uint32_t edit_deadline_ms; /* Of these. */
+    uint32_t plain_ppm;        /* Of locks given back, those by a plain delete. */
     uint64_t think_us;         /* Mean pause of a client between requests. */
     uint32_t value_size_max;
     uint32_t put_ppm, delete_ppm; /* The rest are gets. */
@@ -127,6 +128,7 @@ struct sim_options {
     uint32_t rot_crash_ppm; /* Of writes to a bad record, those at which power is lost. */
     enum losses_of losses_of;
     uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
+    bool to_old_copies;             /* A slot is moved to an old copy as it comes back. */
     uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
     uint64_t rot_us;                /* Mean, between two of them. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */

@@ -19,8 +19,13 @@ enum about {
     ABOUT_HEALING,  /* Records rot under writes that come late to some of many copies. */
     ABOUT_ALONE,    /* The only reader dies as it becomes that. */
     ABOUT_DROPS,    /* Slots move back while their former owners delete on slow disks. */
+    ABOUT_PLAIN,    /* Who runs the edits does not hear of plain deletes. */
+    ABOUT_LATE,     /* A move is taken back and begun again, and messages of the first come late. */
+    ABOUT_TAKERS,   /* An old copy of a disk comes back, and is given a slot at once. */
+    ABOUT_KEEPERS,  /* An old copy of a disk comes back, and is asked to keep hints. */
+    ABOUT_STANDING, /* Nodes that have just joined stand in for the owners. */
 };
-enum { ABOUT_COUNT = ABOUT_DROPS + 1 };
+enum { ABOUT_COUNT = ABOUT_STANDING + 1 };
 enum { MS = 1000, SECOND = 1000000 };
 
 static void fast_links(struct prng *prng, struct sim_options *o)
@@ -104,12 +109,12 @@ static void draw_order(struct prng *prng, struct sim_options *o)
 {
     o->keys = 1;
     o->clients = between32(prng, 4, 6);
-    o->operations = between32(prng, 80, 150);
+    o->operations = between32(prng, 150, 300);
     o->edits = 0;
     o->think_us = between(prng, 2 * MS, 30 * MS);
     o->put_ppm = between32(prng, 600000, 850000);
     o->delete_ppm = 0;
-    o->context_ppm = between32(prng, 0, 300000);
+    o->context_ppm = between32(prng, 0, 200000);
     o->ttl_ppm = 0;
     o->scan_ppm = 0;
     o->weak_ppm = 0;
@@ -118,17 +123,18 @@ static void draw_order(struct prng *prng, struct sim_options *o)
     o->policies[POLICY_SIBLINGS] = false;
     o->policies[POLICY_NEWEST] = true;
     o->policies[POLICY_LWW] = false;
-    o->skew_ms_max = (int64_t)between(prng, 100, 490);
-    o->loss_ppm = between32(prng, 0, 300000);
+    o->skew_ms_max = (int64_t)between(prng, 200, 490);
+    o->loss_ppm = between32(prng, 0, 200000);
     o->held_type = chance(prng, 50) ? MESSAGE_WRITE : MESSAGE_REPLY;
-    o->held_ppm = between32(prng, 100000, 600000);
-    o->held_us_max = between(prng, 10 * MS, 300 * MS);
+    o->held_ppm = between32(prng, 200000, 600000);
+    o->held_us_max = between(prng, 20 * MS, 300 * MS);
     o->trips[0] =
         (struct trip){.type = MESSAGE_ANSWER, .deeds = TRIP_DIE, .ppm = between32(prng, 0, 100000)};
 }
 
 /* A driver that has started again prepares; its own disk is slower than the others', and it dies as
- * it proposes. Its next life may take the same number for another proposal. */
+ * it proposes. Its next life may take the same number for another proposal. Or it dies before it
+ * tells what was chosen, and others, whose plan was taken back, would choose something else. */
 static void draw_ballots(struct prng *prng, struct sim_options *o)
 {
     fast_links(prng, o);
@@ -148,6 +154,9 @@ static void draw_ballots(struct prng *prng, struct sim_options *o)
                                 .of = TRIP_OF_BALLOT,
                                 .deeds = TRIP_DIE,
                                 .ppm = between32(prng, 100000, 500000)};
+    o->trips[1] =
+        (struct trip){.type = MESSAGE_CHOSEN, .deeds = TRIP_DIE, .ppm = between32(prng, 0, 300000)};
+    o->cancel_ppm = between32(prng, 0, 500000);
 }
 
 /* Ranges of several drivers move to one node, which starts again while they do. */
@@ -274,12 +283,143 @@ static void draw_drops(struct prng *prng, struct sim_options *o)
     o->fault_us_max = between(prng, 1 * SECOND, 8 * SECOND);
 }
 
+/* Locks are given back by plain deletes, which reach a quorum without the reader of the lowest
+ * slot, and are taken again before it hears of that. */
+static void draw_plain(struct prng *prng, struct sim_options *o)
+{
+    edits_of_three(prng, o);
+    o->disk_us_min = between(prng, 100, 1 * MS);
+    o->disk_us_max = o->disk_us_min + between(prng, 0, 2 * MS);
+    o->think_us = between(prng, 5 * MS, 60 * MS);
+    o->deadline_ms = o->edit_deadline_ms = between32(prng, 1500, 3000);
+    o->plain_ppm = between32(prng, 500000, 1000000);
+    o->held_type = MESSAGE_WRITE;
+    o->held_ppm = between32(prng, 200000, 700000);
+    o->held_us_max = between(prng, 100 * MS, 1 * SECOND);
+}
+
+/* Of one slot to one node, again and again. Either a chunk that holds all is late, or the word that
+ * all has come, while the next attempt is slow: many chunks, each through a slow disk. */
+static void draw_late(struct prng *prng, struct sim_options *o)
+{
+    bool chunk = chance(prng, 50);
+    fast_links(prng, o);
+    o->copies = 3;
+    o->nodes = 4;
+    o->spares = 0;
+    o->losses = 0;
+    o->grows_late = false;
+    o->keys = chunk ? between32(prng, 1, 3) : between32(prng, 8, 16);
+    o->chunk_objects = chunk ? 64 : 1;
+    o->clients = 4;
+    o->operations = between32(prng, 100, 200);
+    o->edits = 0;
+    o->think_us = between(prng, 2 * MS, 40 * MS);
+    o->put_ppm = 800000;
+    o->delete_ppm = 0;
+    o->weak_ppm = 0;
+    o->horizon_us = 0;
+    o->repair_us = 60 * SECOND;
+    o->lowest_ppm = 900000;
+    o->cancel_ppm = between32(prng, 200000, 500000);
+    o->admin_interval_us = between(prng, 50 * MS, 300 * MS);
+    o->abort_us = between(prng, 1 * SECOND, 5 * SECOND);
+    o->fault_interval_us = 0;
+    o->crash_step_ppm = 0;
+    o->held_type = chunk ? MESSAGE_CHUNK : MESSAGE_COMPLETE;
+    o->held_ppm = chunk ? between32(prng, 600000, 950000) : 1000000;
+    o->held_us_max = between(prng, 200 * MS, 3 * SECOND);
+    if (!chunk) {
+        o->disk_us_min = between(prng, 5 * MS, 20 * MS);
+        o->disk_us_max = o->disk_us_min + between(prng, 0, 20 * MS);
+    }
+}
+
+static void of_old_copies(struct prng *prng, struct sim_options *o)
+{
+    o->losses = between32(prng, 1, 2);
+    o->losses_of = LOSSES_OF_COPIES;
+    o->nodes = 5;
+    o->spares = 0;
+    o->copies = 3; /* Always: who was the only reader serves without asking anybody. */
+    o->grows_late = false;
+    o->horizon_us = 0;
+    o->operations = between32(prng, 100, 200);
+    o->crash_step_ppm = 0;
+    o->fault_interval_us = 0;
+    o->held_type = MESSAGE_WELCOME;
+    o->held_ppm = 1000000;
+    o->held_us_max = between(prng, 2 * SECOND, 8 * SECOND);
+}
+
+static void draw_takers(struct prng *prng, struct sim_options *o)
+{
+    fast_links(prng, o);
+    of_old_copies(prng, o);
+    o->keys = between32(prng, 1, 2);
+    o->gossip_us = between(prng, 200 * MS, 500 * MS);
+    o->admin_interval_us = between(prng, 200 * MS, 600 * MS);
+    o->to_old_copies = true;
+}
+
+/* Replies are slower than the patience of who waits for them, so that others stand in. */
+static void draw_keepers(struct prng *prng, struct sim_options *o)
+{
+    of_old_copies(prng, o);
+    o->sloppy_ppm = 1000000;
+    o->delay_us_min = between(prng, 10 * MS, 30 * MS);
+    o->delay_us_max = o->delay_us_min + between(prng, 0, 20 * MS);
+    o->think_us = between(prng, 5 * MS, 50 * MS);
+    o->admin_interval_us = between(prng, 100 * MS, 500 * MS);
+    o->deadline_ms = between32(prng, 500, 2000);
+}
+
+/* Nodes join while the only owners are down, and are to stand in for them before they have heard of
+ * the range's record. */
+static void draw_standing(struct prng *prng, struct sim_options *o)
+{
+    fast_links(prng, o);
+    o->copies = 1;
+    o->grows_late = false;
+    o->nodes = between32(prng, 2, 3);
+    o->spares = 8;
+    o->losses = 0;
+    o->keys = between32(prng, 1, 2);
+    o->clients = 6;
+    o->operations = between32(prng, 150, 250);
+    o->edits = 0;
+    o->think_us = between(prng, 10 * MS, 60 * MS);
+    o->put_ppm = between32(prng, 600000, 800000);
+    o->sloppy_ppm = between32(prng, 700000, 1000000);
+    o->deadline_ms = between32(prng, 500, 2000);
+    o->gossip_us = SECOND;
+    o->horizon_us = 0;
+    o->skew_ms_max = 0; /* What a fallback makes is not written once more. */
+    o->admin_interval_us = between(prng, 20 * MS, 100 * MS);
+    for (uint32_t i = 0; i < FAULT_COUNT; i++)
+        o->faults[i] = 0;
+    o->faults[FAULT_CRASH] = 10;
+    o->fault_interval_us = between(prng, 50 * MS, 300 * MS);
+    o->fault_us_max = between(prng, 3 * SECOND, 10 * SECOND);
+    o->crash_step_ppm = 0;
+    o->held_type = MESSAGE_WELCOME;
+    o->held_ppm = between32(prng, 0, 800000);
+    o->held_us_max = between(prng, 500 * MS, 3 * SECOND);
+    o->trips[0] = (struct trip){.type = MESSAGE_BULK,
+                                .deeds = TRIP_LOSE,
+                                .ppm = between32(prng, 300000, 900000),
+                                .us_max = between(prng, 500 * MS, 3 * SECOND)};
+    o->trips[1] = (struct trip){
+        .type = MESSAGE_ANSWER, .deeds = TRIP_DIE, .ppm = between32(prng, 50000, 300000)};
+}
+
 static enum about about_of(const struct sim_options *o)
 {
-    static const enum about turns[] = {ABOUT_CUT_OFF, ABOUT_UNHEARD, ABOUT_ORDER,    ABOUT_BALLOTS,
-                                       ABOUT_CROWD,   ABOUT_CUT_OFF, ABOUT_LEAVING,  ABOUT_UNHEARD,
-                                       ABOUT_ORDER,   ABOUT_HEALING, ABOUT_RESTORED, ABOUT_ALONE,
-                                       ABOUT_DROPS};
+    static const enum about turns[] = {
+        ABOUT_CUT_OFF, ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_BALLOTS, ABOUT_CROWD,    ABOUT_CUT_OFF,
+        ABOUT_LEAVING, ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_HEALING, ABOUT_RESTORED, ABOUT_ALONE,
+        ABOUT_DROPS,   ABOUT_PLAIN,   ABOUT_LATE,    ABOUT_TAKERS,  ABOUT_KEEPERS,  ABOUT_STANDING,
+        ABOUT_HEALING, ABOUT_CUT_OFF, ABOUT_UNHEARD, ABOUT_LATE,    ABOUT_STANDING};
     return turns[o->seed % ARRAY_SIZE(turns)];
 }
 
@@ -289,7 +429,8 @@ void rules_format(const struct sim_options *o, struct buf *out)
         [ABOUT_CUT_OFF] = "cut-off", [ABOUT_UNHEARD] = "unheard",   [ABOUT_DROPS] = "drops",
         [ABOUT_ORDER] = "order",     [ABOUT_BALLOTS] = "ballots",   [ABOUT_CROWD] = "crowd",
         [ABOUT_LEAVING] = "leaving", [ABOUT_RESTORED] = "restored", [ABOUT_HEALING] = "healing",
-        [ABOUT_ALONE] = "alone",
+        [ABOUT_ALONE] = "alone",     [ABOUT_PLAIN] = "plain",       [ABOUT_LATE] = "late",
+        [ABOUT_TAKERS] = "takers",   [ABOUT_KEEPERS] = "keepers",   [ABOUT_STANDING] = "standing",
     };
     buf_printf(out, " about=%s", names[about_of(o)]);
     for (uint32_t i = 0; i < TRIPS_MAX; i++) {
@@ -303,11 +444,14 @@ void rules_format(const struct sim_options *o, struct buf *out)
 void rules_draw(struct sim_options *o)
 {
     static void (*const draws[ABOUT_COUNT])(struct prng *, struct sim_options *) = {
-        [ABOUT_CUT_OFF] = draw_cut_off, [ABOUT_UNHEARD] = draw_unheard,
-        [ABOUT_DROPS] = draw_drops,     [ABOUT_ORDER] = draw_order,
-        [ABOUT_BALLOTS] = draw_ballots, [ABOUT_CROWD] = draw_crowd,
-        [ABOUT_LEAVING] = draw_leaving, [ABOUT_RESTORED] = draw_restored,
-        [ABOUT_HEALING] = draw_healing, [ABOUT_ALONE] = draw_alone,
+        [ABOUT_CUT_OFF] = draw_cut_off,   [ABOUT_UNHEARD] = draw_unheard,
+        [ABOUT_DROPS] = draw_drops,       [ABOUT_ORDER] = draw_order,
+        [ABOUT_BALLOTS] = draw_ballots,   [ABOUT_CROWD] = draw_crowd,
+        [ABOUT_LEAVING] = draw_leaving,   [ABOUT_RESTORED] = draw_restored,
+        [ABOUT_HEALING] = draw_healing,   [ABOUT_ALONE] = draw_alone,
+        [ABOUT_PLAIN] = draw_plain,       [ABOUT_LATE] = draw_late,
+        [ABOUT_TAKERS] = draw_takers,     [ABOUT_KEEPERS] = draw_keepers,
+        [ABOUT_STANDING] = draw_standing,
     };
     struct prng prng;
     prng_init(&prng, o->seed ^ 0x72756c6573000000u);
