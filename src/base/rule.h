@@ -58,6 +58,7 @@
     X(MERGED_OBJECT_SENT)                                                                          \
     X(FORWARD_ONCE)                                                                                \
     X(RETRY_ONCE)                                                                                  \
+    X(REVIVED_STORED)                                                                              \
     X(HOPS_BOUNDED)                                                                                \
     X(REWRITE_WHEN_LATER)                                                                          \
     X(REWRITE_RENAMES)                                                                             \

@@ -6,7 +6,7 @@ enum { DEADLINE_DEFAULT_MS = 5000 };
 void op_deadline_passed(struct core *core, struct coord_op *op)
 {
     const char *method = op->request.method == METHOD_GET ? "answers" : "acknowledgements";
-    if (op->busy && !op->rewritten) {
+    if (op->busy && !op->rewritten && !op->revived) {
         op_refused(core, op, ERR_BUSY);
         return;
     }

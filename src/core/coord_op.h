@@ -79,6 +79,7 @@ struct coord_op {
     struct dot first;  /* PUT: while it is written once more, and since: of the one before. */
     bool local;        /* PUT: durable here. GET: our own object is merged. */
     bool left;         /* PUT: this node was no writer since, and may have dropped its copy. */
+    bool revived;      /* PUT: given up once, asked for again, and stored once more. */
     bool rewritten;    /* PUT: written once more to read as the latest. */
     struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */
     uint8_t acked[SLOTS_MAX]; /* PUT, EDIT: bits by writer; index as in the record. */
@@ -169,6 +170,8 @@ struct message *op_send(struct core *core, struct coord_op *op, enum message_typ
 uint8_t put_needed(const struct core *core, const struct coord_op *op);
 /* Have OP's object, in the own log at POSITION, acknowledged by all writers. */
 void put_write(struct core *core, struct coord_op *op, uint64_t position);
+/* Merge OBJECT into what the own store has, under the record that is installed. */
+void put_merge(struct core *core, struct coord_op *op, struct slice object);
 /* Do acknowledgements wait for the sync? */
 bool put_synced(const struct coord_op *op);
 /* What the request and the bucket say of the expiry: 0 never. */

@@ -3,6 +3,20 @@
 
 #include "base/rule.h"
 
+/* OP, which a client gave up and asks for again. What had been acknowledged may have been lost
+ * since, and healed from others that had nothing of it (docs/decisions/0019): the own log takes it
+ * once more, and everybody is asked anew. */
+static void revive(struct core *core, struct coord_op *op)
+{
+    if (op->state == OP_WRITING && op_serves(core, op->range) && RULE(REVIVED_STORED)) {
+        op->revived = true;
+        put_merge(core, op, buf_slice(&op->object));
+        return;
+    }
+    op->left = op->left || RULE(REVIVED_STORED); /* The own copy counts no more. */
+    put_restart(core, op);
+}
+
 /* A retry of a put that this node coordinates, or coordinated: answers it and returns true. Who
  * asked first hears that the retry took over. */
 bool put_is_retry(struct core *core, struct coord_op *op)
@@ -40,6 +54,6 @@ bool put_is_retry(struct core *core, struct coord_op *op)
     first->deadline = op->deadline;
     first->deadline_us = op->deadline_us;
     op_free(core, op);
-    put_restart(core, first);
+    revive(core, first);
     return true;
 }
