@@ -190,7 +190,8 @@ void get_stored(struct core *core, struct coord_op *op, const struct store_done 
         return;
     const struct range_record *record = op_record(core, op);
     const struct slot *slot = record_slot_read_by(record, core->self);
-    if (done->error == 0 && slot != NULL) {
+    /* A newer record may have come meanwhile, for which this node is not ready yet. */
+    if (done->error == 0 && slot != NULL && op_serves(core, op->range)) {
         /* A retry may have asked others meanwhile, and one of them have answered. */
         uint8_t bit = (uint8_t)(1u << (slot - record->slots));
         take_object(op, bit, done->object);

@@ -182,6 +182,8 @@ struct dot put_dot(struct core *core, struct coord_op *op);
 /* Is OP a retry of a put that this node coordinates, or coordinated? Then it is answered for that
  * one, and OP is over. Before routing: the range may have moved since. */
 bool put_is_retry(struct core *core, struct coord_op *op);
+/* Its version was stored once more. */
+void put_revived(struct core *core, struct coord_op *op, const struct store_done *done);
 void put_start(struct core *core, struct coord_op *op);
 void put_stored(struct core *core, struct coord_op *op, const struct store_done *done);
 void put_durable(struct core *core, struct coord_op *op);

@@ -108,7 +108,6 @@ void put_start(struct core *core, struct coord_op *op)
     update(core, op, op->request.context);
 }
 
-static void revived_merged(struct core *core, struct coord_op *op, const struct store_done *done);
 static void rewrite_merged(struct core *core, struct coord_op *op, const struct store_done *done);
 static void rewrite_refused(struct core *core, struct coord_op *op, int error);
 
@@ -143,7 +142,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         return;
     }
     if (op->revived) {
-        revived_merged(core, op, done);
+        put_revived(core, op, done);
         return;
     }
     if (op->rewritten && done->error < 0) {
@@ -282,28 +281,6 @@ static bool still_hidden(struct core *core, const struct coord_op *op, struct sl
     return !vector_covers(shown->context, op->dot) && object_sibling(&later, shown->dot) != NULL;
 }
 
-void put_merge(struct core *core, struct coord_op *op, struct slice object)
-{
-    struct range_epoch installed = range_epoch_of(&core->holdings[op->range].record);
-    struct store_op *merge = op_store(core, op, STORE_MERGE, &installed);
-    merge->sync = put_synced(op);
-    merge->object = object;
-    op->state = OP_STORING;
-}
-
-/* Without our own copy where it was not taken: others may have it. */
-static void revived_merged(struct core *core, struct coord_op *op, const struct store_done *done)
-{
-    op->revived = false;
-    if (done->error == 0) {
-        put_write(core, op, done->position);
-        return;
-    }
-    op->left = true;
-    op->state = OP_WRITING;
-    put_restart(core, op);
-}
-
 /* A later version than ours was seen: write once more, so that every put that begins from now on,
  * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). First
  * what was seen is merged here: our own copy may know meanwhile that ours was overwritten. */
@@ -360,7 +337,7 @@ void put_again(struct core *core, struct coord_op *op)
     if (op->revived && serves)
         put_merge(core, op, buf_slice(&op->object));
     else if (op->revived)
-        revived_merged(core, op, &(struct store_done){.error = ERR_WRONG_EPOCH});
+        put_revived(core, op, &(struct store_done){.error = ERR_WRONG_EPOCH});
     else if (op->rewritten && serves)
         rewrite(core, op);
     else if (op->rewritten)

@@ -3,17 +3,42 @@
 
 #include "base/rule.h"
 
+void put_merge(struct core *core, struct coord_op *op, struct slice object)
+{
+    struct range_epoch installed = range_epoch_of(&core->holdings[op->range].record);
+    struct store_op *merge = op_store(core, op, STORE_MERGE, &installed);
+    merge->sync = put_synced(op);
+    merge->object = object;
+    op->state = OP_STORING;
+}
+
 /* OP, which a client gave up and asks for again. What had been acknowledged may have been lost
  * since, and healed from others that had nothing of it (docs/decisions/0019): the own log takes it
  * once more, and everybody is asked anew. */
 static void revive(struct core *core, struct coord_op *op)
 {
-    if (op->state == OP_WRITING && op_serves(core, op->range) && RULE(REVIVED_STORED)) {
+    op_schedule(core, op);
+    if (op->state != OP_WRITING)
+        return; /* Nothing was acknowledged yet. */
+    if (op_serves(core, op->range) && RULE(REVIVED_STORED)) {
         op->revived = true;
         put_merge(core, op, buf_slice(&op->object));
         return;
     }
     op->left = op->left || RULE(REVIVED_STORED); /* The own copy counts no more. */
+    put_restart(core, op);
+}
+
+/* Without our own copy where it was not taken: others may have it. */
+void put_revived(struct core *core, struct coord_op *op, const struct store_done *done)
+{
+    op->revived = false;
+    if (done->error == 0) {
+        put_write(core, op, done->position);
+        return;
+    }
+    op->left = true;
+    op->state = OP_WRITING;
     put_restart(core, op);
 }
 

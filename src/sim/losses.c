@@ -113,14 +113,16 @@ static bool shared(const struct world *world, struct node_id victim, struct node
     return false;
 }
 
-/* Has HOST heard of more of the victim's log than the copy has? */
+/* Has HOST heard of more of the victim's log than the copy has, in what it does not take for the
+ * very life that the copy would begin? */
 static bool remembers(const struct world *world, const struct host *host)
 {
     const struct losses *losses = world->losses;
     struct node_id victim = host_id(world->hosts[losses->copied]);
     const struct core *core = host_node(host) == NULL ? NULL : node_core(host_node(host));
     return core != NULL && core->peer_position != NULL &&
-           core->peer_position(core, victim, UINT64_MAX, 0) > losses->copied_mark;
+           core->peer_position(core, victim, losses->copied_generation + 1, 0) >
+               losses->copied_mark;
 }
 
 /* Would whoever the old copy asks know that it is old? */
