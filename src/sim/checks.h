@@ -91,6 +91,10 @@ bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, s
  * DOT (docs/decisions/0032-who-overwrites-need-not-stay.md). */
 bool checks_covered(const struct world *world, uint32_t range, uint64_t key_hash,
                     const struct object *object, struct dot dot);
+/* Is the version DOT in OBJECT left over though it was overwritten so, by one that is not there any
+ * more? */
+bool checks_left_over(const struct world *world, uint32_t range, uint64_t key_hash,
+                      const struct object *object, struct dot dot);
 /* Was one with the value of put NUMBER? */
 bool checks_gone_value(const struct world *world, uint32_t range, uint64_t key_hash,
                        uint32_t number);

@@ -84,6 +84,15 @@ bool checks_covered(const struct world *world, uint32_t range, uint64_t key_hash
            ask_overwriters(world, range, key_hash, object, dot);
 }
 
+bool checks_left_over(const struct world *world, uint32_t range, uint64_t key_hash,
+                      const struct object *object, struct dot dot)
+{
+    for (uint32_t i = 0; i < object->count; i++)
+        if (checks_overwrites(world, range, &object->siblings[i], dot))
+            return false;
+    return ask_overwriters(world, range, key_hash, object, dot);
+}
+
 bool checks_gone(const struct world *world, uint32_t range, uint64_t key_hash, struct dot dot)
 {
     return checks_gone_itself(world, range, key_hash, dot) ||

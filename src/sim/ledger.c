@@ -234,6 +234,23 @@ static const char *missing_of(const struct entry_op *op)
     return op->final ? "NoAckedWriteLost" : "AckedVisible";
 }
 
+/* Is the value of put NUMBER there? Not counted is one that was written once more and is hidden by
+ * what came of a version that overwrote it (docs/decisions/0032). */
+static bool returns_value(const struct reading *reading, uint32_t number)
+{
+    uint64_t hash = hash_of(reading);
+    uint32_t range = range_of(hash, reading->world->options.range_bits);
+    const struct sibling *read = shown(reading);
+    for (uint32_t i = 0; i < reading->object.count; i++) {
+        const struct sibling *one = &reading->object.siblings[i];
+        bool hidden = one != read && one->policy != POLICY_SIBLINGS &&
+                      checks_left_over(reading->world, range, hash, &reading->object, one->dot);
+        if (!one->tombstone && !hidden && ledger_number(reading->ledger, one->value) == number)
+            return true;
+    }
+    return false;
+}
+
 /* WRITE was acknowledged before what was read began. */
 static void check_included(const struct reading *reading, const struct entry_op *write)
 {
@@ -251,7 +268,7 @@ static void check_included(const struct reading *reading, const struct entry_op 
         /* The first attempt of one that was retried may take effect later, elsewhere. */
         bool settled =
             !gone->retried && (write->policy == POLICY_SIBLINGS || gone->ended < write->begun);
-        if (settled && has_value_of(reading, write->seen[i]))
+        if (settled && returns_value(reading, write->seen[i]))
             say(reading, "NoDeletedReturns", gone, "overwritten was");
     }
 }
