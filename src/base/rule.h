@@ -31,6 +31,7 @@
     X(LEAVING_TAKES_NOTHING)                                                                       \
     X(CLEANUP_HANDS_OVER)                                                                          \
     X(HANDED_SYNCED)                                                                               \
+    X(DEPARTED_HAND_NOTHING)                                                                       \
     X(CLEANUP_ONE_EPOCH)                                                                           \
     X(DROP_ENDS_ITS_OWN)                                                                           \
     X(QUORUM_GROWS)                                                                                \
