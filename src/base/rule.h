@@ -78,6 +78,12 @@
     X(HEALED_BY_K)                                                                                 \
     X(HEALED_COLLECTS)                                                                             \
     X(BAD_NOT_SERVED)                                                                              \
+    X(HOLE_NOTICED)                                                                                \
+    X(HOLE_HIDES)                                                                                  \
+    X(HOLE_ENDS_SCANS)                                                                             \
+    X(HOLE_BY_K)                                                                                   \
+    X(HOLE_MARKED)                                                                                 \
+    X(HOLE_SUMS)                                                                                   \
     X(DAMAGE_RESTS)                                                                                \
     X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \

@@ -304,7 +304,10 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
         get_retry(core, op);
         break;
     case OP_SCANNING:
-        scan_retry(core, op);
+        if (op->heals)
+            hole_retry(core, op);
+        else
+            scan_retry(core, op);
         break;
     case OP_ASKING:
         edit_retry(core, op);
@@ -448,6 +451,8 @@ static void on_reply(struct coord *coord, struct core *core, struct node_id from
         put_reply(core, op, from, message);
     else if (op->state == OP_READING)
         get_reply(core, op, from, message);
+    else if (op->state == OP_SCANNING && op->heals)
+        hole_reply(core, op, from, message);
     else if (op->state == OP_SCANNING)
         scan_reply(core, op, from, message);
     else if (op->state == OP_ASKING)
@@ -470,7 +475,9 @@ void coord_stored(struct coord *coord, struct core *core, const struct store_don
     struct coord_op *op = map_get(&coord->ops, token_value(done->token));
     if (op == NULL)
         return; /* Its deadline passed first. */
-    if (op->request.method == METHOD_EDIT)
+    if (op->request.method == METHOD_SCAN)
+        hole_stored(core, op, done);
+    else if (op->request.method == METHOD_EDIT)
         edit_stored(core, op, done);
     else if (done->type == STORE_READ)
         get_stored(core, op, done);

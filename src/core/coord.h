@@ -52,6 +52,10 @@ void coord_record(struct coord *coord, struct core *core, uint32_t range);
  * other slots. */
 void coord_damaged(struct coord *coord, struct core *core, struct slice bucket, struct slice key,
                    uint64_t number);
+/* This node does not know what it has between hashes FROM and TO of one range, since the loss of
+ * that NUMBER: fetch it from the other slots. */
+void coord_hole(struct coord *coord, struct core *core, uint64_t from, uint64_t to,
+                uint64_t number);
 /* This node's hint of a key is damaged: once all owners of the key have the same, forget it. */
 void coord_hint_damaged(struct coord *coord, struct core *core, struct slice bucket,
                         struct slice key);

@@ -31,7 +31,10 @@ void coord_record(struct coord *coord, struct core *core, uint32_t range)
                 get_start(core, op);
             break;
         case OP_SCANNING:
-            scan_range(core, op);
+            if (op->heals)
+                hole_portion(core, op);
+            else
+                scan_range(core, op);
             break;
         case OP_FORWARDED: /* The target knows better, and will say so. */
         case OP_MERGING:   /* Looked at once merged. */

@@ -109,6 +109,10 @@ struct coord_op {
     uint32_t result_count;
     uint64_t cursor;
     struct buf cursor_key; /* Owned. */
+
+    uint64_t hole_to;    /* SCAN with `heals`: of a hole (coord_hole.c) its last hash, */
+    uint64_t portion_to; /* and that of the portion that is being merged: */
+    size_t merged;       /* so many bytes of the result are in the store. */
 };
 
 static inline const struct range_record *op_record(const struct core *core,
@@ -277,5 +281,19 @@ void scan_range(struct core *core, struct coord_op *op);
 /* Answer with what there is. */
 void scan_finish(struct core *core, struct coord_op *op, bool more);
 void scan_free(struct coord_op *op);
+/* Entries as in a part. Reading is false at the end; what is read borrows. */
+void scan_entry_write(struct buf *out, const struct entry *entry);
+bool scan_entry_read(struct reader *reader, struct entry *ret_entry);
+/* In the order of a scan. */
+int scan_entry_compare(const struct entry *a, const struct entry *b);
+/* The last entry of PART, false if it has none. */
+bool scan_last(const struct scan_part *part, struct entry *ret_entry);
+
+/* coord_hole.c. Ask for what comes at the cursor, under the newest record. */
+void hole_portion(struct core *core, struct coord_op *op);
+void hole_retry(struct core *core, struct coord_op *op);
+void hole_reply(struct core *core, struct coord_op *op, struct node_id from,
+                const struct message *message);
+void hole_stored(struct core *core, struct coord_op *op, const struct store_done *done);
 
 #endif

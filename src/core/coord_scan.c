@@ -17,7 +17,7 @@ void scan_free(struct coord_op *op)
     buf_done(&op->cursor_key);
 }
 
-static void write_entry(struct buf *out, const struct entry *entry)
+void scan_entry_write(struct buf *out, const struct entry *entry)
 {
     write_u64(out, entry->hash);
     write_string(out, entry->bucket);
@@ -25,7 +25,7 @@ static void write_entry(struct buf *out, const struct entry *entry)
     write_string(out, entry->object);
 }
 
-static bool read_entry(struct reader *reader, struct entry *ret_entry)
+bool scan_entry_read(struct reader *reader, struct entry *ret_entry)
 {
     if (reader_left(reader) == 0)
         return false;
@@ -37,12 +37,21 @@ static bool read_entry(struct reader *reader, struct entry *ret_entry)
     return true;
 }
 
-static int entry_compare(const struct entry *a, const struct entry *b)
+int scan_entry_compare(const struct entry *a, const struct entry *b)
 {
     if (a->hash != b->hash)
         return a->hash < b->hash ? -1 : 1;
     int order = slice_compare(a->bucket, b->bucket);
     return order != 0 ? order : slice_compare(a->key, b->key);
+}
+
+bool scan_last(const struct scan_part *part, struct entry *ret_entry)
+{
+    struct reader reader = reader_of(buf_slice(&part->bytes));
+    bool any = false;
+    while (scan_entry_read(&reader, ret_entry))
+        any = true;
+    return any;
 }
 
 static uint32_t limit_of(const struct coord_op *op)
@@ -124,7 +133,7 @@ void scan_finish(struct core *core, struct coord_op *op, bool more)
     out->got = op->needed;
     out->entries = core_alloc(core, (op->result_count + 1) * sizeof(*out->entries));
     struct reader reader = reader_of(buf_slice(&op->result));
-    while (read_entry(&reader, &out->entries[out->entries_count]))
+    while (scan_entry_read(&reader, &out->entries[out->entries_count]))
         out->entries_count++;
     out->more = more;
     out->cursor = op->cursor;
@@ -149,7 +158,7 @@ static bool merge_next(struct merge *merge, const struct coord_op *op, struct en
         if (!merge->has[i] && op->parts[i].answered && op->parts[i].more)
             return false;
         if (merge->has[i] &&
-            (first < 0 || entry_compare(&merge->heads[i], &merge->heads[first]) < 0))
+            (first < 0 || scan_entry_compare(&merge->heads[i], &merge->heads[first]) < 0))
             first = i;
     }
     if (first < 0)
@@ -157,13 +166,13 @@ static bool merge_next(struct merge *merge, const struct coord_op *op, struct en
     *ret_entry = merge->heads[first];
     buf_clear(object);
     for (int i = 0; i < SLOTS_MAX; i++) {
-        if (!merge->has[i] || entry_compare(&merge->heads[i], ret_entry) != 0)
+        if (!merge->has[i] || scan_entry_compare(&merge->heads[i], ret_entry) != 0)
             continue;
         struct buf merged = {0};
         object_merge(buf_slice(object), merge->heads[i].object, &merged);
         buf_done(object);
         *object = merged;
-        merge->has[i] = read_entry(&merge->readers[i], &merge->heads[i]);
+        merge->has[i] = scan_entry_read(&merge->readers[i], &merge->heads[i]);
     }
     ret_entry->object = buf_slice(object);
     return true;
@@ -175,13 +184,13 @@ static bool take_range(struct coord_op *op)
     struct merge merge;
     for (uint32_t i = 0; i < SLOTS_MAX; i++) {
         merge.readers[i] = reader_of(buf_slice(&op->parts[i].bytes));
-        merge.has[i] = op->parts[i].answered && read_entry(&merge.readers[i], &merge.heads[i]);
+        merge.has[i] = op->parts[i].answered && scan_entry_read(&merge.readers[i], &merge.heads[i]);
     }
     struct entry entry;
     struct buf object = {0};
     bool full = false;
     while (!full && merge_next(&merge, op, &entry, &object)) {
-        write_entry(&op->result, &entry);
+        scan_entry_write(&op->result, &entry);
         op->result_count++;
         op->cursor = entry.hash;
         buf_clear(&op->cursor_key);
@@ -218,7 +227,7 @@ static void range_answered(struct core *core, struct coord_op *op)
 static bool is_ahead(const struct coord_op *op, const struct entry *entry)
 {
     struct entry cursor = {op->cursor, op->request.bucket, buf_slice(&op->cursor_key), SLICE_NONE};
-    return op->cursor_key.size == 0 || entry_compare(entry, &cursor) > 0;
+    return op->cursor_key.size == 0 || scan_entry_compare(entry, &cursor) > 0;
 }
 
 void scan_reply(struct core *core, struct coord_op *op, struct node_id from,
@@ -243,7 +252,7 @@ void scan_reply(struct core *core, struct coord_op *op, struct node_id from,
     part->more = message->reply.more;
     for (uint32_t i = 0; i < message->reply.entries_count; i++) {
         if (is_ahead(op, &message->reply.entries[i]))
-            write_entry(&part->bytes, &message->reply.entries[i]);
+            scan_entry_write(&part->bytes, &message->reply.entries[i]);
     }
     uint32_t got = 0;
     for (uint32_t i = 0; i < SLOTS_MAX; i++)

@@ -247,6 +247,7 @@ struct message {
             struct slice from_bucket;
             struct slice from_key;
             uint32_t limit;
+            uint64_t to; /* Last hash; 0: all of the range. */
         } scan;
         struct {
             uint64_t id;

@@ -373,7 +373,11 @@ static void on_damaged(struct node *node, const struct event *event)
     uint32_t range = range_of(event->damaged.hash, core->ring.bits);
     if (event->damaged.fresh)
         tenure_renew(core, range, &node->registers.tenures_next);
-    if (node->state >= NODE_SYNCING && (event->damaged.rested || !RULE(DAMAGE_RESTS)))
+    bool rested = event->damaged.rested || !RULE(DAMAGE_RESTS);
+    if (node->state >= NODE_SYNCING && rested && event->damaged.hole)
+        coord_hole(&node->coord, core, event->damaged.hash, event->damaged.to,
+                   event->damaged.number);
+    else if (node->state >= NODE_SYNCING && rested)
         coord_damaged(&node->coord, core, event->damaged.bucket, event->damaged.key,
                       event->damaged.number);
 }

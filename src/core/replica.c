@@ -17,6 +17,7 @@ struct replica_pending {
     bool taking; /* WRITE: a new version, counted on `side` until it is in the store. */
     uint8_t side;
     enum message_type type;
+    uint64_t cursor;   /* SCAN: where it begins. */
     struct buf object; /* Owned. WRITE: the merged object where it says more than the one sent. */
     struct buf name;   /* Owned. READ: bucket + key, for the digest. */
     size_t bucket_size;
@@ -231,6 +232,23 @@ static void on_read(struct replica *replica, struct core *core, struct node_id f
 
 enum { SCAN_BYTES_MAX = 1024 * 1024 };
 
+/* What was asked before, and is asked once more since the other side was not that patient, is
+ * answered once: there would be more and more scans otherwise, where the disk is slow. */
+static bool is_scanning(const struct replica *replica, struct node_id from,
+                        const struct message *message)
+{
+    const struct replica_pending *pending;
+    size_t cursor = 0;
+    uint64_t value;
+    while ((pending = map_next(&replica->pendings, &cursor, &value)) != NULL)
+        if (pending->type == MESSAGE_SCAN && pending->id == message->scan.id &&
+            id_equal(pending->from, from) && pending->cursor == message->scan.from &&
+            pending->range.range == message->scan.range.range &&
+            pending->range.epoch == message->scan.range.epoch)
+            return true;
+    return false;
+}
+
 static void on_scan(struct replica *replica, struct core *core, struct node_id from,
                     const struct message *message)
 {
@@ -245,15 +263,20 @@ static void on_scan(struct replica *replica, struct core *core, struct node_id f
         refuse(core, from, message->scan.id, range, 0, error, show);
         return;
     }
+    if (is_scanning(replica, from, message))
+        return;
     uint64_t token;
     struct replica_pending *pending =
         pending_add(replica, from, message->scan.id, range, MESSAGE_SCAN, &token);
     pending->slot = slot->number;
+    pending->cursor = message->scan.from;
     struct store_op *op = core_store(core, STORE_SCAN, token);
     op->range = range->range;
     op->scan.scan_bucket = message->scan.bucket;
     op->scan.from = message->scan.from;
     op->scan.to = range_last(range->range, core->ring.bits);
+    if (message->scan.to != 0)
+        op->scan.to = MIN(op->scan.to, message->scan.to);
     op->bucket = message->scan.from_bucket;
     op->key = message->scan.from_key;
     op->scan.count_max = message->scan.limit;

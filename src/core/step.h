@@ -47,6 +47,9 @@ enum store_op_type {
     STORE_COLLECT,     /* Take dead versions from some keys of a range. Done: `earliest`, `more` and
                         * `next`, position; for each key that changed two entries, what it was and
                         * what is left of it. */
+    STORE_WHOLE,       /* What enough other slots have between hashes scan.from and scan.to was
+                        * merged, for the loss of that number: no key there is missing any more.
+                        * Done: position. ERR_UNREADABLE: for there was another loss; ERR_BUSY. */
 };
 
 /* A bucket whose versions of a lower drop count are dead from a stamp on. */
@@ -228,7 +231,9 @@ struct event {
             uint64_t synced;  /* and up to here on the disk. */
         } durable;
         struct {
-            uint64_t hash;
+            bool hole;     /* There is no key, but all between two hashes: */
+            uint64_t hash; /* the key's, or the first; */
+            uint64_t to;   /* and the last. */
             struct slice bucket;
             struct slice key;
             uint64_t number; /* Of the loss: a record that was written since may be lost too. */

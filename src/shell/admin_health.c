@@ -1,4 +1,7 @@
 /* What `status` shows of the node that is asked: its store, and how it compares replicas. */
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "shell/admin_methods.h"
 
 /* What this node's store has found out about itself. */
@@ -8,8 +11,9 @@ static void store_write(struct admin_call *call)
     struct store_stats stats;
     store_stats(call->admin->store, &stats);
     mp_write_text(out, "store");
-    mp_write_map(out, 7);
+    mp_write_map(out, 8);
     put_uint(out, "damaged", stats.bad_now);
+    put_uint(out, "holes", stats.holes_now);
     put_uint(out, "found", stats.bad_records);
     put_uint(out, "healed", stats.bad_healed);
     put_uint(out, "lost", stats.bad_lost);
@@ -36,4 +40,62 @@ void health_write(struct admin_call *call)
 {
     store_write(call);
     repair_write(call);
+}
+
+void admin_say(struct buf *list, uint32_t *count, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    mp_write_text(list, text);
+    (*count)++;
+}
+
+/* Of the holes of this node's store: those that are filled in once enough others are up, and those
+ * for which there are no others. */
+static void count_holes(const struct admin_call *call, uint32_t *ret_waiting, uint32_t *ret_alone)
+{
+    uint64_t from, to;
+    *ret_waiting = *ret_alone = 0;
+    for (uint32_t i = 0; store_hole(call->admin->store, i, &from, &to); i++) {
+        uint32_t range = range_of(from, call->core->ring.bits);
+        const struct range_record *record = ring_get(&call->core->ring, range);
+        bool own = record_slot_read_by(record, call->core->self) != NULL;
+        bool alone = record->epoch > 0 && own && record_counted(record) == 1;
+        *ret_waiting += !alone;
+        *ret_alone += alone;
+    }
+}
+
+void health_judge(const struct admin_call *call, struct buf *reasons, uint32_t *reasons_count,
+                  struct buf *advice, uint32_t *advice_count)
+{
+    struct store_stats stats;
+    uint32_t waiting, alone;
+    store_stats(call->admin->store, &stats);
+    count_holes(call, &waiting, &alone);
+    if (stats.full) {
+        admin_say(reasons, reasons_count, "the disk of this node is full: writes are refused");
+        admin_say(advice, advice_count, "free or add disk space on this node");
+    }
+    if (stats.bad_now > 0)
+        admin_say(reasons, reasons_count, "%llu damaged records on this node",
+                  (unsigned long long)stats.bad_now);
+    if (waiting > 0)
+        admin_say(reasons, reasons_count,
+                  "%u intervals of keys are unreadable on this node: keys of records are damaged",
+                  waiting);
+    if (stats.bad_now > 0 || waiting > 0)
+        admin_say(advice, advice_count,
+                  "see that the nodes that hold the other copies are up: they heal this one");
+    if (alone > 0) {
+        admin_say(reasons, reasons_count,
+                  "%u intervals of keys are unreadable for good: keys of records are damaged, and "
+                  "there is no other copy",
+                  alone);
+        admin_say(advice, advice_count,
+                  "restore what is missing there from a backup: keys can be put, and read then");
+    }
 }

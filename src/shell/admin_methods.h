@@ -117,6 +117,11 @@ void moves_write(struct buf *out, const struct plan_move *moves, uint32_t count)
 void horizon_write(struct admin_call *call);
 /* Write `store: {...}` and `repair: {...}`. */
 void health_write(struct admin_call *call);
+/* What is to be said of this node's store, and what is to be done about it. */
+void health_judge(const struct admin_call *call, struct buf *reasons, uint32_t *reasons_count,
+                  struct buf *advice, uint32_t *advice_count);
+/* Append a string to LIST, which has *COUNT. */
+void admin_say(struct buf *list, uint32_t *count, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Writes the map, without a key. */
 void plan_progress_write(struct buf *out, const struct plan_progress *progress);
 

@@ -191,20 +191,8 @@ static void ring_take(const struct core *core, struct picture *picture)
 
 /* ----------------------------------------------------------------------------- Judging. */
 
-PRINTF_LIKE(3, 4)
-static void say(struct buf *list, uint32_t *count, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    mp_write_text(list, text);
-    (*count)++;
-}
-
-#define REASON(picture, ...) say(&(picture)->reasons, &(picture)->reasons_count, __VA_ARGS__)
-#define ADVISE(picture, ...) say(&(picture)->advice, &(picture)->advice_count, __VA_ARGS__)
+#define REASON(picture, ...) admin_say(&(picture)->reasons, &(picture)->reasons_count, __VA_ARGS__)
+#define ADVISE(picture, ...) admin_say(&(picture)->advice, &(picture)->advice_count, __VA_ARGS__)
 
 static void duration_text(uint64_t us, char *text, size_t size)
 {
@@ -270,20 +258,6 @@ static void judge_members(const struct admin *admin, struct picture *picture)
     }
 }
 
-static void judge_store(const struct admin *admin, struct picture *picture)
-{
-    struct store_stats stats;
-    store_stats(admin->store, &stats);
-    if (stats.full) {
-        REASON(picture, "the disk of this node is full: writes are refused");
-        ADVISE(picture, "free or add disk space on this node");
-    }
-    if (stats.bad_now > 0) {
-        REASON(picture, "%llu damaged records on this node", (unsigned long long)stats.bad_now);
-        ADVISE(picture, "see that the nodes that hold the other copies are up: they heal this one");
-    }
-}
-
 /* What the plan, or the lack of one, asks of the administrator. */
 static void advise_plan(const struct core *core, struct picture *picture)
 {
@@ -338,7 +312,8 @@ static void judge(struct admin_call *call, struct picture *picture)
     }
     judge_ranges(core, picture);
     judge_members(call->admin, picture);
-    judge_store(call->admin, picture);
+    health_judge(call, &picture->reasons, &picture->reasons_count, &picture->advice,
+                 &picture->advice_count);
     advise_plan(core, picture);
 }
 

@@ -128,7 +128,7 @@ static int check_directory(struct checker *checker, const char *directory)
     }
     bool joined = result == 0 && !id_none(cluster.id);
     if (joined)
-        store_set_ranges(checker->store, cluster.range_bits);
+        store_set_ranges(checker->store, cluster.range_bits, cluster.hash_seed);
     check_ranges(checker, joined ? 1u << cluster.range_bits : 0);
     return report(checker, directory);
 }

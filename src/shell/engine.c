@@ -144,6 +144,8 @@ void engine_damaged(void *arg, const struct store_damage *damage)
     struct engine_batch *batch = batch_take(engine);
     struct engine_task *task = task_add(engine);
     task->event.type = EVENT_DAMAGED;
+    task->event.damaged.hole = damage->hole;
+    task->event.damaged.to = damage->to;
     task->event.damaged.hash = damage->hash;
     task->event.damaged.bucket = arena_copy(&batch->effects.arena, damage->bucket);
     task->event.damaged.key = arena_copy(&batch->effects.arena, damage->key);
@@ -202,7 +204,7 @@ static void set_ranges(struct engine *engine)
     const struct core *core = node_core(engine->node);
     if (id_none(core->cluster.id))
         return;
-    store_set_ranges(engine->store, core->cluster.range_bits);
+    store_set_ranges(engine->store, core->cluster.range_bits, core->cluster.hash_seed);
     engine->ranges_set = true;
 }
 

@@ -68,7 +68,11 @@ static void on_store_durable(void *arg, uint64_t written, uint64_t synced)
 static void on_store_damaged(void *arg, const struct store_damage *damage)
 {
     struct host *host = arg;
-    if (damage->fresh)
+    if (damage->fresh && damage->hole)
+        log_warning("the key of a stored record is damaged; what lies between its neighbours is "
+                    "fetched from the other copies",
+                    LOG(log_number("from", damage->hash), log_number("to", damage->to)));
+    else if (damage->fresh)
         log_warning("a stored record is damaged; it is fetched from the other copies",
                     LOG(log_slice("bucket", damage->bucket), log_slice("key", damage->key)));
     engine_damaged(&host->engine, damage);

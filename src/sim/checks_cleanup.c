@@ -81,7 +81,7 @@ static void on_kept(struct world *world, struct host_probe *probe, const struct 
     buf_done(&merged);
     has = has || (done->error == 0 && lacks_collected_only(world, mine, done->object));
     /* What a reader lost since is healed with what a quorum has. */
-    if (!has && !rots_has(world, mine->reader, mine->hash) &&
+    if (!has && !rots_hides(world, mine->reader, mine->hash) &&
         !checks_lost(world->checks, mine->reader, mine->hash))
         world_violate(world, "CleanupSafe",
                       "%s drops range %u, but %s lacks a version of %.*s/%.*s",

@@ -219,7 +219,7 @@ static void look_at_healed(struct world *world, const struct range_record *recor
     for (uint32_t i = 0; i < record->slots_count; i++) {
         int host = world_host_of(world, checks_reader(&record->slots[i]));
         if (host >= 0 && checks_lost(world->checks, (uint32_t)host, hash) &&
-            !rots_has(world, (uint32_t)host, hash) && host_state(world->hosts[host]) == HOST_UP &&
+            !rots_hides(world, (uint32_t)host, hash) && host_state(world->hosts[host]) == HOST_UP &&
             !host_restored(world->hosts[host]))
             checks_key_healed(world, (uint32_t)host, record->range);
     }
@@ -301,7 +301,7 @@ static void on_probed(struct world *world, struct host_probe *probe, const struc
     struct complete_probe *mine = (struct complete_probe *)probe;
     const struct slot_ack *ack = mine->owed->ack;
     struct object object;
-    if (done->error == ERR_UNREADABLE && rots_has(world, mine->host, ack->key_hash))
+    if (done->error == ERR_UNREADABLE && rots_hides(world, mine->host, ack->key_hash))
         return;
     if (done->error < 0 || object_decode(done->object, &world->checks->arena, &object) < 0) {
         world_violate(world, "ReadImpliesComplete", "%s cannot read %.*s/%.*s: %s",

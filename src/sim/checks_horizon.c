@@ -316,7 +316,7 @@ static void compare(struct world *world, const struct whole *one, const struct w
 {
     for (uint32_t i = 0; i < one->entries_count; i++) {
         const struct entry *entry = &one->entries[i];
-        if (entry->hash <= other->to && !rots_has(world, other->host, entry->hash) &&
+        if (entry->hash <= other->to && !rots_hides(world, other->host, entry->hash) &&
             !object_has_all(find_object(other, entry), entry->object, one->horizon))
             world_violate(world, "HorizonSafe",
                           "a horizon of range %u is spoken of as proven, but %s lacks a version of "

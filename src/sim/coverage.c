@@ -122,7 +122,8 @@ static const char *name_of_edit(uint32_t index)
 
 static const char *name_of_rot(uint32_t index)
 {
-    static const char *const names[] = {"found", "healed", "replaced", "tails"};
+    static const char *const names[] = {"found", "healed",     "replaced",
+                                        "tails", "keys-found", "keys-healed"};
     return names[index];
 }
 
@@ -173,7 +174,7 @@ static const struct kind {
     {"slots", offsetof(struct coverage, moves_done), 8, name_of_change},
     {"outcomes", offsetof(struct coverage, operations), 4, name_of_outcome},
     {"edits", offsetof(struct coverage, edits), 3, name_of_edit},
-    {"rot", offsetof(struct coverage, rot_found), 4, name_of_rot},
+    {"rot", offsetof(struct coverage, rot_found), 6, name_of_rot},
     {"cold", offsetof(struct coverage, cold_reads), 4, name_of_cold},
 };
 
@@ -264,6 +265,9 @@ static const struct exemption {
     {"rot", "found", GOSSIP, "hardly any data"},
     {"rot", "healed", GOSSIP, "hardly any data"},
     {"rot", "replaced", GOSSIP, "hardly any data"},
+    {"rot", "keys-found", GOSSIP, "hardly any data"},
+    {"rot", "keys-healed", GOSSIP, "hardly any data"},
+    {"store", "WHOLE", GOSSIP, "hardly any data"},
     {"rot", "tails", GOSSIP | CAUSAL, "few lose power while they write"},
 };
 

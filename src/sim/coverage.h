@@ -10,7 +10,7 @@
 #include "core/step.h"
 #include "sim/options.h"
 
-enum { STORE_OPS = STORE_COLLECT + 1, METHODS = METHOD_SCAN + 1, META_LETTERS = 26 };
+enum { STORE_OPS = STORE_WHOLE + 1, METHODS = METHOD_SCAN + 1, META_LETTERS = 26 };
 
 /* Counters only: they are added up as one array. */
 struct coverage {
@@ -36,6 +36,7 @@ struct coverage {
     uint64_t edits, edits_held, edits_unknown;                 /* Atomic requests: edits.h. */
     uint64_t rot_found, rot_healed, rot_replaced;              /* Records that rotted: rots.h. */
     uint64_t rotten_tails;                                     /* Of logs. */
+    uint64_t holes_found, holes_healed;                        /* Of records, whose key rotted. */
     uint64_t cold_reads, cold_waited, cold_refused, cold_lost; /* The last: waited when a process
                                                                 * died. */
     uint64_t trips;                                            /* Faults by messages: trips.h. */

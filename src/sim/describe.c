@@ -17,6 +17,7 @@ static const char *const store_op_names[] = {
     [STORE_HINT_SCAN] = "HINT_SCAN",
     [STORE_HINT_SETTLE] = "HINT_SETTLE",
     [STORE_COLLECT] = "COLLECT",
+    [STORE_WHOLE] = "WHOLE",
     [STORE_TREE] = "TREE",
 };
 

@@ -294,22 +294,32 @@ void host_back_up(struct host *host)
     host->backup = disk_mem_copy(host->disk);
 }
 
-bool host_rot(struct host *host, struct slice *ret_key)
+bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *ret_is)
 {
     struct world *world = host->world;
     uint32_t count = disk_mem_count(host->disk, DISK_OBJECTS);
     uint32_t index = count == 0 ? 0 : (uint32_t)world_draw(world, 0, count - 1);
     if (count == 0)
         return false;
-    *ret_key = disk_mem_key(host->disk, DISK_OBJECTS, index);
-    if (disk_mem_rotten(host->disk, DISK_OBJECTS, *ret_key))
+    struct slice key = disk_mem_key(host->disk, DISK_OBJECTS, index);
+    if (disk_mem_rotten(host->disk, DISK_OBJECTS, key))
         return false;
-    return disk_mem_flip(host->disk, DISK_OBJECTS, index, prng_next(&world->prng));
+    buf_append(ret_was, key);
+    uint64_t bit = prng_next(&world->prng);
+    bool flipped = in_key ? disk_mem_flip_key(host->disk, DISK_OBJECTS, index, bit)
+                          : disk_mem_flip(host->disk, DISK_OBJECTS, index, bit);
+    buf_append(ret_is, disk_mem_key(host->disk, DISK_OBJECTS, index));
+    return flipped;
 }
 
 bool host_rotten(const struct host *host, struct slice key)
 {
     return disk_mem_rotten(host->disk, DISK_OBJECTS, key);
+}
+
+bool host_lost(const struct host *host, struct slice key)
+{
+    return store_lost(host->store, key);
 }
 
 void host_restore(struct host *host)

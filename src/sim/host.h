@@ -75,11 +75,13 @@ void host_lose_disk(struct host *host);
 /* Copy the disk as it is now, as a backup does; the copy before is forgotten. */
 void host_back_up(struct host *host);
 bool host_backed_up(const struct host *host);
-/* Bit rot: a bit of one record of its database flips, both drawn. RET_KEY is the record's key,
- * valid until the next transaction. False if it has none that is whole. */
-bool host_rot(struct host *host, struct slice *ret_key);
+/* Bit rot: a bit of one record of its database flips, both drawn: of its value, or IN_KEY. RET_WAS
+ * is the key that the record had, RET_IS what it is now. False if the record drawn is not whole. */
+bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *ret_is);
 /* Has the record of KEY not been written anew since? */
 bool host_rotten(const struct host *host, struct slice key);
+/* Does its store, which runs, not know what it has under KEY of its database? */
+bool host_lost(const struct host *host, struct slice key);
 /* While it is down: the copy takes the place of the disk. */
 void host_restore(struct host *host);
 /* Has it run on a restored disk since? */

@@ -164,7 +164,7 @@ void host_set_ranges(struct host *host)
     if (host->ranges_set || id_none(core->cluster.id))
         return;
     host->ranges_set = true;
-    store_set_ranges(host->store, core->cluster.range_bits);
+    store_set_ranges(host->store, core->cluster.range_bits, core->cluster.hash_seed);
 }
 
 static void watch_state(struct host *host)

@@ -318,6 +318,8 @@ static void take(struct host *host, struct item *item)
         break;
     case ITEM_DAMAGED:
         event.type = EVENT_DAMAGED;
+        event.damaged.hole = item->damage.hole;
+        event.damaged.to = item->damage.to;
         event.damaged.hash = item->damage.hash;
         event.damaged.bucket = item->damage.bucket;
         event.damaged.key = item->damage.key;

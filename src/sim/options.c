@@ -315,6 +315,16 @@ static void draw_rots(uint64_t seed, struct sim_options *o)
     o->memory_max = MIN(o->memory_max, between(&prng, 1, 8) << 10);
 }
 
+/* In half of those worlds keys rot as well. From a stream of its own, so that the others stay what
+ * they were. */
+static void draw_rot_keys(uint64_t seed, struct sim_options *o)
+{
+    struct prng prng;
+    prng_init(&prng, (seed * PROFILES_SEVEN + o->profile) ^ 0x6b657973u);
+    if (o->rots > 0 && chance(&prng, 50))
+        o->rot_key_ppm = between32(&prng, 200000, 1000000);
+}
+
 static void draw_edits(struct prng *prng, struct sim_options *o)
 {
     bool any = o->profile != PROFILE_GOSSIP && chance(prng, 50);
@@ -396,6 +406,7 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
         draw_short(&prng, ret_options);
     if (profile == PROFILE_RULES)
         rules_draw(ret_options);
+    draw_rot_keys(seed, ret_options);
 }
 
 static void format_policies(const struct sim_options *o, struct buf *out)
@@ -454,7 +465,8 @@ void options_format(const struct sim_options *o, struct buf *out)
     if (o->losses > 0)
         buf_printf(out, " losses=%u%s", o->losses, o->to_old_copies ? ",to-old-copies" : "");
     if (o->rots > 0)
-        buf_printf(out, " rots=%u,%llums", o->rots, (unsigned long long)o->rot_us / MS);
+        buf_printf(out, " rots=%u,%llums keys=%u%%", o->rots, (unsigned long long)o->rot_us / MS,
+                   o->rot_key_ppm / 10000);
     if (o->crash_step_ppm > 0)
         buf_printf(out, " crash-step=%.2f%%", o->crash_step_ppm / 1e4);
 }

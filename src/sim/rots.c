@@ -14,7 +14,9 @@ enum { SCRUBBED_US = 30 * SECOND };
 /* A record that rotted; in use while its key is not empty. */
 struct rotten {
     struct host_probe probe;
-    struct buf path; /* Owned. Its key in the database: hash, bucket, key. */
+    struct buf path; /* Owned. The key that it had in the database: hash, bucket, key. */
+    struct buf is;   /* Owned. The key that it has: */
+    bool in_key;     /* that rotted. */
     uint32_t range;
     bool known;        /* Its store found out, */
     bool told;         /* since it rotted last. */
@@ -91,6 +93,13 @@ bool rots_has(const struct world *world, uint32_t host, uint64_t hash)
     return find(world->rots, host, hash) != NULL;
 }
 
+bool rots_hides(const struct world *world, uint32_t host, uint64_t hash)
+{
+    const struct store *store = host_store(world->hosts[host]);
+    return rots_has(world, host, hash) ||
+           (rots_sick(world, host) && store != NULL && store_hides(store, hash));
+}
+
 uint64_t rots_last(const struct world *world)
 {
     return world->rots->last;
@@ -147,26 +156,35 @@ static struct rotten *unused(struct rots *rots)
 static void rot_one(struct world *world)
 {
     struct rots *rots = world->rots;
-    struct slice key;
+    struct buf was = {0};
+    struct buf is = {0};
     struct rotten *item = unused(rots);
-    if (item == NULL || !host_rot(world->hosts[rots->host], &key))
+    bool in_key = world->options.rot_key_ppm > 0 && world_chance(world, world->options.rot_key_ppm);
+    if (item == NULL || !host_rot(world->hosts[rots->host], in_key, &was, &is)) {
+        buf_done(&was);
+        buf_done(&is);
         return;
-    /* What was written over a bad record may rot as well, before the key is whole again. */
-    struct rotten *again = find(rots, rots->host, load_u64_be(key.data));
-    if (again != NULL)
+    }
+    /* What was written over a bad record may rot as well, before the key is whole again. What lies
+     * about with a damaged key is a record of its own. */
+    struct rotten *again = find(rots, rots->host, load_u64_be(was.data));
+    if (again != NULL && !again->in_key && !in_key)
         item = again;
     else
         item->known = false;
     item->told = false;
     item->hidden = false;
     item->read_at = 0;
-    buf_clear(&item->path);
-    buf_append(&item->path, key);
+    item->in_key = in_key;
+    buf_done(&item->path);
+    buf_done(&item->is);
+    item->path = was;
+    item->is = is;
     item->range = range_of(hash_of(item), world->options.range_bits);
     rots->left--;
     rots->last = world->coverage.events;
     world->coverage.faults[FAULT_ROT]++;
-    trace_item(world, item, "fault: rot at");
+    trace_item(world, item, in_key ? "fault: rot of a key at" : "fault: rot at");
 }
 
 static void on_next(struct world *world, struct world_event *event)
@@ -192,6 +210,7 @@ static void end(struct world *world, struct rotten *item)
 {
     trace_item(world, item, "whole again at");
     buf_clear(&item->path);
+    buf_clear(&item->is);
     item->read_at = 0;
 }
 
@@ -208,15 +227,19 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     if (host_restored(world->hosts[rots->host]))
         return;
     store_stats(host_store(world->hosts[rots->host]), &stats);
-    bool hidden = !item->told && host_rotten(world->hosts[rots->host], buf_slice(&item->path));
-    item->hidden = done->error == 0 && hidden;
-    if (done->error != 0 || hidden)
+    bool lies_there = host_rotten(world->hosts[rots->host], buf_slice(&item->is));
+    bool hidden = !item->told && lies_there;
+    /* Where a key rotted others beside it may be unreadable. */
+    bool hides = item->in_key && (stats.holes_now > 0 || stats.bad_now > 0 || lies_there);
+    item->hidden = done->error == 0 && hidden && !item->in_key;
+    if (done->error != 0 || hidden || hides)
         item->read_at = 0;
     else if (item->read_at == 0)
         item->read_at = MAX(stats.position, (uint64_t)1);
     if (item->read_at != 0 && item->read_at <= stats.synced) {
         uint32_t range = item->range;
         world->coverage.rot_healed += item->known;
+        world->coverage.holes_healed += item->known && item->in_key;
         world->coverage.rot_replaced += !item->known;
         end(world, item);
         checks_key_healed(world, rots->host, range);
@@ -224,11 +247,27 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
         world_violate(world, "DamageFound", "%s has a bad record of %.*s, and does not know",
                       world_host_name(rots->host), (int)key_of(item).size,
                       (const char *)key_of(item).data);
-    } else if (done->error == ERR_UNREADABLE && stats.bad_now == 0) {
+    } else if (done->error == ERR_UNREADABLE && stats.bad_now == 0 && stats.holes_now == 0) {
         world_violate(world, "DamageFound", "%s does not count the bad record of %.*s",
                       world_host_name(rots->host), (int)key_of(item).size,
                       (const char *)key_of(item).data);
     }
+}
+
+/* Nobody need come past a record whose key rotted, where the key was written anew. */
+static void on_walked(struct world *world, struct host_probe *probe, const struct store_done *done)
+{
+    (void)world, (void)done;
+    ((struct rotten *)probe)->asked = false;
+}
+
+static void walk_past(struct world *world, struct rotten *item)
+{
+    struct host *host = world->hosts[world->rots->host];
+    struct store_op op = {.type = STORE_VERIFY, .range = item->range};
+    item->probe.done = on_walked;
+    item->asked_in = host_lives(host);
+    item->asked = host_probe(host, &item->probe, &op);
 }
 
 static void read_it(struct world *world, struct rotten *item)
@@ -261,9 +300,11 @@ static void look_at(struct world *world, struct rotten *item)
                (!world->options.scrub || world->now_us >= world->rots->calm_us + SCRUBBED_US);
     if (host_retired(host) || host_restored(host)) { /* It was on another disk. */
         end(world, item);
-    } else if (!item->known && !host_rotten(host, buf_slice(&item->path))) {
+    } else if (!item->known && !host_rotten(host, buf_slice(&item->is))) {
         world->coverage.rot_replaced++;
         end(world, item);
+    } else if (due && !item->known && item->in_key) {
+        walk_past(world, item);
     } else if (item->known || due) {
         read_it(world, item);
     }
@@ -281,13 +322,21 @@ static void on_look(struct world *world, struct world_event *event)
 
 void rots_told(struct world *world, uint32_t host, const struct store_damage *damage)
 {
-    struct rotten *item = find(world->rots, host, damage->hash);
-    if (item == NULL || item->told)
-        return;
-    item->told = item->known = true;
-    trace_item(world, item, "damage found at");
-    world->coverage.rot_found++;
-    checks_key_lost(world, host, item->range, damage->hash);
+    struct rots *rots = world->rots;
+    for (uint32_t i = 0; i < ROTTEN_MAX && rots->host == host; i++) {
+        struct rotten *item = &rots->items[i];
+        if (!in_use(item) || item->told || item->in_key != damage->hole)
+            continue;
+        uint64_t hash = hash_of(item);
+        if (hash < damage->hash || hash > (damage->hole ? damage->to : damage->hash))
+            continue;
+        item->told = item->known = true;
+        trace_item(world, item, damage->hole ? "hole found at" : "damage found at");
+        world->coverage.rot_found++;
+        world->coverage.holes_found += damage->hole;
+        if (!damage->hole || host_lost(world->hosts[host], buf_slice(&item->path)))
+            checks_key_lost(world, host, item->range, hash);
+    }
 }
 
 void rots_start(struct world *world)
@@ -311,7 +360,9 @@ struct rots *rots_new(struct world *world)
 
 void rots_free(struct rots *rots)
 {
-    for (uint32_t i = 0; i < ROTTEN_MAX; i++)
+    for (uint32_t i = 0; i < ROTTEN_MAX; i++) {
         buf_done(&rots->items[i].path);
+        buf_done(&rots->items[i].is);
+    }
     mem_free(rots);
 }

@@ -24,6 +24,9 @@ bool rots_over(const struct world *world);
 /* Has HOST a record that is not; and is it that of a key of HASH? */
 bool rots_sick(const struct world *world, uint32_t host);
 bool rots_has(const struct world *world, uint32_t host, uint64_t hash);
+/* May HOST answer UNREADABLE for a key of HASH, and lack it? It has such a record, or knows itself
+ * that a record beside it has lost its key. */
+bool rots_hides(const struct world *world, uint32_t host, uint64_t hash);
 /* Is every node but HOST whole? */
 bool rots_spare_others(const struct world *world, uint32_t host);
 /* The last one happened after so many events of the world; 0: none yet. */

@@ -49,6 +49,7 @@ static const struct field {
     FIELD("spares", spares, 0),
     FIELD("losses", losses, 0),
     FIELD("rots", rots, 0),
+    FIELD("rot-keys", rot_key_ppm, 0),
     FIELD("trips", trips[0].ppm, 0),
     FIELD("clients", clients, 1),
     FIELD("keys", keys, 1),

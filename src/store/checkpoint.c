@@ -20,6 +20,7 @@ enum {
     MEMORY_PER_ENTRY = 16 << 10, /* A store with little memory takes smaller transactions. */
     PAUSE_US_MAX = 100 * 1000,
     RETRY_US = 500 * 1000,
+    DISORDER_US = 1000,
     DELAY_US_MAX = 100 * 1000,
     LOG_SEGMENTS_START = 4, /* Of the log, at which a checkpoint begins, */
     LOG_SEGMENTS_MAX = 16,  /* and at which writes are refused. */
@@ -360,7 +361,7 @@ void checkpoint_run(struct store *store)
         (store->log.synced >= checkpoint->mark.freeze.position || !RULE(LOG_BEFORE_ENGINE)))
         checkpoint->state = CHECKPOINT_DROPS;
     if (checkpoint->state < CHECKPOINT_DROPS || checkpoint->applying || checkpoint->warming ||
-        store->now_us < checkpoint->next_us)
+        store->now_us < checkpoint->next_us || holes_hold(&store->holes))
         return;
     int error = checkpoint->retry ? 0 : build(store);
     disk_release(store->disk);
@@ -409,6 +410,14 @@ void checkpoint_take(struct store *store, const struct disk_event *event)
     struct checkpoint *checkpoint = &store->checkpoint;
     ASSERT(checkpoint->applying);
     checkpoint->applying = false;
+    if (event->error == ERR_CORRUPT) {
+        checkpoint->retry = true;
+        checkpoint->next_us = store->now_us + DISORDER_US;
+        if (holes_look(store, checkpoint->items[event->item].key) != 0)
+            store_fail(store, "keys of the database are out of order");
+        disk_release(store->disk);
+        return;
+    }
     if (event->error == ERR_DISK_FULL) {
         checkpoint->retry = true;
         checkpoint->next_us = store->now_us + RETRY_US;

@@ -17,21 +17,21 @@ enum {
 static bool drop_range(struct store *store, uint32_t range, int *ret_error)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    struct slice key;
-    struct slice value;
+    struct engine_record record;
     uint64_t last = range_last(range, store->range_bits);
     uint8_t first[8];
     store_u64_be(first, range_first(range, store->range_bits));
-    int error = disk_seek(store->disk, DISK_OBJECTS, slice_of(first, sizeof(first)), &key, &value);
-    while (error == 0 && load_u64_be(key.data) <= last &&
+    int error = holes_seek(store, slice_of(first, sizeof(first)), &record);
+    while (error == 0 && load_u64_be(record.key.data) <= last &&
            checkpoint->items_count < checkpoint_deletes_max(store)) {
-        checkpoint_item(checkpoint, (struct disk_item){.table = DISK_OBJECTS,
-                                                       .remove = true,
-                                                       .key = arena_copy(&checkpoint->arena, key)});
-        error = disk_next(store->disk, &key, &value);
+        checkpoint_item(checkpoint,
+                        (struct disk_item){.table = DISK_OBJECTS,
+                                           .remove = true,
+                                           .key = arena_copy(&checkpoint->arena, record.key)});
+        error = holes_next(store, &record);
     }
     *ret_error = error == ERR_NOT_FOUND ? 0 : error;
-    return error == ERR_NOT_FOUND || (error == 0 && load_u64_be(key.data) > last);
+    return error == ERR_NOT_FOUND || (error == 0 && load_u64_be(record.key.data) > last);
 }
 
 /* Have in memory what drop_range is going to look at. */
@@ -105,6 +105,9 @@ int checkpoint_drops(struct store *store)
     if (error)
         return error;
     checkpoint->warm_tries = 0;
+    if (holes_hold(&store->holes))
+        return DISK_COLD; /* What is lost goes first: nobody can tell that it is of another range.
+                           */
     checkpoint->range = end;
     drop_figures(store, first, end);
     if (end == store_ranges_count(store))

@@ -191,6 +191,7 @@ void damage_tell(struct store *store)
         else
             damage->tell_us = store->now_us + TELL_PAUSE_US;
     }
+    holes_tell(store, TELL_MAX);
 }
 
 uint64_t damage_wake_us(const struct store *store)
@@ -198,6 +199,7 @@ uint64_t damage_wake_us(const struct store *store)
     uint64_t wake = UINT64_MAX;
     if (!store->options.damaged || store->range_bits == 0 || store->stopping)
         return wake;
+    wake = holes_tell_us(store);
     for (uint32_t i = 0; i < store->damages.count; i++)
         wake = MIN(wake, store->damages.items[i]->tell_us);
     return wake;

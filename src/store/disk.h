@@ -5,8 +5,8 @@
  *
  * What takes time is handed over and comes back by disk_poll, log work in the order it was handed
  * over. Memory given to log_write and apply stays the caller's and must not change until then.
- * An event with an error of the log, or any but ERR_DISK_FULL of the engine, is the end: what is on
- * the disk is no longer known. */
+ * An event with an error of the log, or any of the engine but ERR_DISK_FULL and ERR_CORRUPT, is the
+ * end: what is on the disk is no longer known. */
 #ifndef DISK_H
 #define DISK_H
 
@@ -26,15 +26,29 @@ enum { DISK_KEY_SIZE_MAX = 511 };
 struct disk_item {
     enum disk_table table;
     bool remove; /* The key, if it is there; `value` is unused. */
+    bool rotten; /* Remove the record whose key has these very bytes, in whatever order it lies: not
+                  * far from where the key `value` lies or would lie (empty: the first). Such items
+                  * have a transaction of their own. */
     struct slice key;
     struct slice value;
+};
+
+/* The records between which a key lies or would lie, as far as they are in its page of the engine;
+ * without a key: none. A look-up in records of which some are out of order ends beside one of
+ * those, however many there are: for it has been compared with the key and turned it away. So where
+ * both are good, what was not found is not there. */
+struct disk_around {
+    struct slice before_key, before_value;
+    struct slice after_key, after_value;
 };
 
 enum disk_event_type {
     DISK_LOG_WRITTEN = 1, /* The oldest log_write that was still open. */
     DISK_LOG_SYNCED,      /* The oldest log_sync that was still open. */
     DISK_SLOT_READY,      /* The slot can be written; ERR_DISK_FULL: it was not made. */
-    DISK_APPLIED,         /* Committed and synced, or ERR_DISK_FULL: nothing of it happened. */
+    DISK_APPLIED,         /* Committed and synced, or nothing of it happened: ERR_DISK_FULL;
+                           * ERR_CORRUPT: near the key of item number `item` objects lie out of
+                           * order, and what is written there might never be found. */
     DISK_WARMED,          /* Whatever the disk_warm with this tag named is in memory. */
 };
 
@@ -43,6 +57,7 @@ struct disk_event {
     int error;
     const char *text; /* With an error: what failed; valid until the disk is closed. */
     uint64_t tag;     /* WARMED */
+    uint32_t item;    /* APPLIED */
 };
 
 struct disk_space {
@@ -64,6 +79,8 @@ struct disk_operations {
     int (*seek)(struct disk *disk, enum disk_table table, struct slice key, struct slice *ret_key,
                 struct slice *ret_value);
     int (*next)(struct disk *disk, struct slice *ret_key, struct slice *ret_value);
+    int (*prev)(struct disk *disk, struct slice *ret_key, struct slice *ret_value);
+    int (*around)(struct disk *disk, struct disk_around *ret_around);
     void (*release)(struct disk *disk);
     void (*warm)(struct disk *disk, uint64_t tag, enum disk_table table, const struct slice *keys,
                  uint32_t count, uint32_t records_max, uint64_t bytes_max);
@@ -133,6 +150,21 @@ CHECK_RESULT static inline int disk_next(struct disk *disk, struct slice *ret_ke
     return disk->operations->next(disk, ret_key, ret_value);
 }
 
+/* The record before the one that disk_seek, disk_next or disk_prev gave last (after the end: the
+ * last one), and from there disk_next or disk_prev: as disk_next. */
+CHECK_RESULT static inline int disk_prev(struct disk *disk, struct slice *ret_key,
+                                         struct slice *ret_value)
+{
+    return disk->operations->prev(disk, ret_key, ret_value);
+}
+
+/* What lies around the key of the last disk_get that found nothing, or disk_seek: 0, DISK_COLD,
+ * ERR_IO. Slices are valid as those of disk_get. */
+CHECK_RESULT static inline int disk_around(struct disk *disk, struct disk_around *ret_around)
+{
+    return disk->operations->around(disk, ret_around);
+}
+
 /* Forget what was read. A snapshot held for long makes the engine's file grow: end of a tick. */
 static inline void disk_release(struct disk *disk)
 {
@@ -150,8 +182,8 @@ static inline void disk_warm(struct disk *disk, uint64_t tag, enum disk_table ta
     disk->operations->warm(disk, tag, table, keys, count, records_max, bytes_max);
 }
 
-/* One transaction: all of the items, durably, or none. Sorted by table, then key, no key twice;
- * at most a few thousand. One at a time. */
+/* One transaction: all of the items, durably, or none (rotten ones that are gone are passed over).
+ * Sorted by table, then key, no key twice; at most a few thousand. One at a time. */
 static inline void disk_apply(struct disk *disk, const struct disk_item *items, uint32_t count)
 {
     disk->operations->apply(disk, items, count);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/disk_lmdb_size.h"
 #include "store/disk_pages.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
     COUNT_FREE_EVERY = 64,
     FREE_DBI = 0,
     RESERVE_PAGES = 64,
+    ROTTEN_NEAR = 1024, /* Records, on either side: more than four pages have room for. */
     RESERVE_AHEAD_MAX = 64 << 20,
 };
 
@@ -54,70 +56,6 @@ static bool is_full(int code)
 }
 
 /* ---------------------------------------------------------------------------------- Opening. */
-
-/* Strike from MISSING the pages that the free list names. */
-static int strike_free(MDB_txn *txn, uint64_t first, uint64_t count, uint8_t *missing)
-{
-    MDB_cursor *cursor;
-    MDB_val key;
-    MDB_val value;
-    int code = mdb_cursor_open(txn, FREE_DBI, &cursor);
-    if (code)
-        return code;
-    while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        const size_t *pages = value.mv_data;
-        for (size_t i = 1; i <= pages[0] && i < value.mv_size / sizeof(size_t); i++)
-            if (pages[i] >= first && pages[i] < first + count)
-                missing[pages[i] - first] = 0;
-    }
-    mdb_cursor_close(cursor);
-    return code == MDB_NOTFOUND ? 0 : code;
-}
-
-static bool tail_is_free(struct lmdb *lmdb, uint64_t first, uint64_t count)
-{
-    MDB_txn *txn;
-    uint8_t *missing = mem_alloc(count);
-    memset(missing, 1, count);
-    bool all = false;
-    if (mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) == 0) {
-        all = strike_free(txn, first, count, missing) == 0;
-        mdb_txn_abort(txn);
-    }
-    for (uint64_t i = 0; i < count; i++)
-        all = all && missing[i] == 0;
-    mem_free(missing);
-    return all;
-}
-
-/* A file cut short opens without complaint and kills the process later (SIGBUS). It may end before
- * the last page that was ever used, but only by pages that are free. */
-static int check_size(struct lmdb *lmdb, const char *path, struct buf *error_text)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    int fd;
-    struct stat file;
-    if (mdb_env_info(lmdb->env, &info) != 0 || mdb_env_stat(lmdb->env, &stat) != 0 ||
-        mdb_env_get_fd(lmdb->env, &fd) != 0 || fstat(fd, &file) != 0)
-        return ERR_IO;
-    lmdb->page_size = stat.ms_psize;
-    uint64_t wanted = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
-    uint64_t size = (uint64_t)file.st_size;
-    if (size >= wanted)
-        return 0;
-    uint64_t first = size / stat.ms_psize;
-    if (first >= 2 && ftruncate(fd, (off_t)wanted) == 0 &&
-        tail_is_free(lmdb, first, wanted / stat.ms_psize - first))
-        return 0;
-    if (ftruncate(fd, (off_t)size) != 0)
-        buf_printf(error_text, "(and cannot be put back) ");
-    buf_printf(error_text,
-               "%s/data.mdb is truncated: it has %llu bytes but uses %llu; restore it from a "
-               "backup, or replace this node by one with an empty directory",
-               path, (unsigned long long)size, (unsigned long long)wanted);
-    return ERR_CORRUPT;
-}
 
 /* The largest map that is to be had: reserving it costs nothing. */
 static int env_open(struct lmdb *lmdb, const char *path, uint64_t map_size)
@@ -200,7 +138,8 @@ int lmdb_open(const char *directory, uint64_t map_size, struct lmdb **ret_lmdb,
         return say(errno, path, error_text);
     struct lmdb *lmdb = mem_zero(sizeof(*lmdb));
     int code = env_open(lmdb, path, map_size);
-    int error = code ? say(code, path, error_text) : check_size(lmdb, path, error_text);
+    int error = code ? say(code, path, error_text)
+                     : lmdb_check_size(lmdb->env, path, &lmdb->page_size, error_text);
     if (error == 0) {
         code = tables_open(lmdb);
         if (code == 0)
@@ -247,7 +186,7 @@ int lmdb_get(struct lmdb *lmdb, enum disk_table table, struct slice key, bool pa
 {
     if (read_begin(lmdb) != 0)
         return ERR_IO;
-    return disk_pages_get(&lmdb->pages, table, key, patient, ret_value);
+    return disk_pages_get(&lmdb->pages, table, key, patient, &lmdb->cursor, ret_value);
 }
 
 int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, bool patient,
@@ -262,6 +201,18 @@ int lmdb_next(struct lmdb *lmdb, bool patient, struct slice *ret_key, struct sli
 {
     ASSERT(lmdb->reading);
     return disk_pages_next(&lmdb->pages, &lmdb->cursor, patient, ret_key, ret_value);
+}
+
+int lmdb_prev(struct lmdb *lmdb, bool patient, struct slice *ret_key, struct slice *ret_value)
+{
+    ASSERT(lmdb->reading);
+    return disk_pages_prev(&lmdb->pages, &lmdb->cursor, patient, ret_key, ret_value);
+}
+
+int lmdb_around(struct lmdb *lmdb, bool patient, struct disk_around *ret_around)
+{
+    ASSERT(lmdb->reading);
+    return disk_pages_around(&lmdb->pages, &lmdb->cursor, patient, ret_around);
 }
 
 void lmdb_release(struct lmdb *lmdb)
@@ -300,6 +251,46 @@ void lmdb_warm(struct lmdb *lmdb, enum disk_table table, const struct slice *key
 
 /* --------------------------------------------------------------------------------- Applying. */
 
+/* Move CURSOR by OP, at most so many times, to the record that has the very key BYTES. */
+static bool find_bytes(MDB_cursor *cursor, MDB_cursor_op op, struct slice bytes)
+{
+    MDB_val key;
+    MDB_val value;
+    for (uint32_t i = 0; i < ROTTEN_NEAR; i++) {
+        if (mdb_cursor_get(cursor, &key, &value, op) != 0)
+            return false;
+        if (slice_equal(slice_of(key.mv_data, key.mv_size), bytes))
+            return true;
+    }
+    return false;
+}
+
+/* Its key was put out of order, and may hide others: no look-up finds it for sure. */
+static int remove_rotten(struct lmdb *lmdb, MDB_txn *txn, const struct disk_item *item)
+{
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn, lmdb->tables[item->table], &cursor);
+    if (code)
+        return code;
+    bool found = false;
+    for (int way = 0; way < 2 && !found; way++) {
+        MDB_val near = val_of(item->value);
+        MDB_val value;
+        MDB_cursor_op op = item->value.size == 0 ? MDB_FIRST : MDB_SET_RANGE;
+        code = mdb_cursor_get(cursor, &near, &value, op);
+        if (code == MDB_NOTFOUND)
+            code = mdb_cursor_get(cursor, &near, &value, MDB_LAST);
+        if (code)
+            break;
+        found = slice_equal(slice_of(near.mv_data, near.mv_size), item->key) ||
+                find_bytes(cursor, way == 0 ? MDB_NEXT : MDB_PREV, item->key);
+    }
+    if (found)
+        code = mdb_cursor_del(cursor, 0);
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
 static int apply_items(struct lmdb *lmdb, MDB_txn *txn, const struct disk_item *items,
                        uint32_t count)
 {
@@ -310,6 +301,10 @@ static int apply_items(struct lmdb *lmdb, MDB_txn *txn, const struct disk_item *
         const struct disk_item *item = &items[i];
         MDB_val key = val_of(item->key);
         MDB_val value = val_of(item->value);
+        if (item->rotten) {
+            code = remove_rotten(lmdb, txn, item);
+            continue;
+        }
         if (item->remove) {
             code = mdb_del(txn, lmdb->tables[item->table], &key, NULL);
             code = code == MDB_NOTFOUND ? 0 : code;
@@ -344,6 +339,24 @@ static void prepare_items(struct lmdb *lmdb, const struct disk_item *items, uint
         disk_pages_prepare(&pages, items[i].table, items[i].key);
     mdb_txn_abort(txn);
     atomic_store(&lmdb->short_of_memory, pages.missed != 0);
+}
+
+/* The number of the first item whose leaf has keys out of order; COUNT: of none. */
+static uint32_t find_disorder(struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
+{
+    MDB_txn *txn;
+    const uint8_t *leaf = NULL;
+    if (mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn) != 0)
+        return count;
+    struct disk_pages pages = disk_pages_twin(&lmdb->pages);
+    pages.blind = true; /* They are written to in a moment. */
+    disk_pages_begin(&pages, txn);
+    uint32_t i = 0;
+    while (i < count && (items[i].table != DISK_OBJECTS || items[i].rotten ||
+                         disk_pages_ordered(&pages, DISK_OBJECTS, items[i].key, &leaf)))
+        i++;
+    mdb_txn_abort(txn);
+    return i;
 }
 
 static int apply_once(struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
@@ -417,10 +430,13 @@ static void count_free(struct lmdb *lmdb)
     atomic_store(&lmdb->free_bytes, pages * lmdb->page_size);
 }
 
-int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,
+int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count, uint32_t *ret_item,
                const char **ret_text)
 {
     prepare_items(lmdb, items, count);
+    *ret_item = find_disorder(lmdb, items, count);
+    if (*ret_item < count)
+        return ERR_CORRUPT;
     int code = reserve(lmdb, bytes_needed(lmdb, items, count));
     if (code == 0)
         code = apply_once(lmdb, items, count);

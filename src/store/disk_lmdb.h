@@ -24,15 +24,19 @@ int lmdb_seek(struct lmdb *lmdb, enum disk_table table, struct slice key, bool p
               struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
 int lmdb_next(struct lmdb *lmdb, bool patient, struct slice *ret_key,
               struct slice *ret_value) CHECK_RESULT;
+/* As disk_prev and disk_around. */
+int lmdb_prev(struct lmdb *lmdb, bool patient, struct slice *ret_key,
+              struct slice *ret_value) CHECK_RESULT;
+int lmdb_around(struct lmdb *lmdb, bool patient, struct disk_around *ret_around) CHECK_RESULT;
 void lmdb_release(struct lmdb *lmdb);
 
 /* Touch what disk_warm names, on any thread, in a snapshot of its own. */
 void lmdb_warm(struct lmdb *lmdb, enum disk_table table, const struct slice *keys, uint32_t count,
                uint32_t records_max, uint64_t bytes_max);
 
-/* One transaction, on the engine's thread. 0; ERR_DISK_FULL: nothing happened; ERR_IO: the end,
- * RET_TEXT says what failed. */
-int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count,
+/* One transaction, on the engine's thread. 0; nothing happened: ERR_DISK_FULL, ERR_CORRUPT (near
+ * item RET_ITEM objects lie out of order); ERR_IO: the end, RET_TEXT says what failed. */
+int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count, uint32_t *ret_item,
                const char **ret_text) CHECK_RESULT;
 
 /* Bytes of the file, and of these in free pages (counted now and then, on the engine's thread). */

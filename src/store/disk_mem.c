@@ -102,6 +102,8 @@ static int mem_get(struct disk *disk, enum disk_table name, struct slice key,
     if (is_cold(mem_of(disk), name, key))
         return DISK_COLD;
     uint32_t index = mem_table_find(table, key);
+    mem_of(disk)->walk_table = name;
+    mem_of(disk)->walk_place = index;
     if (index == table->count || !slice_equal(record_key(table->records[index]), key))
         return ERR_NOT_FOUND;
     *ret_value = record_value(table->records[index]);
@@ -112,13 +114,47 @@ static int mem_next(struct disk *disk, struct slice *ret_key, struct slice *ret_
 {
     struct disk_mem *mem = mem_of(disk);
     const struct table *table = &mem->tables[mem->walk_table];
-    if (mem->walk_index >= table->count)
+    if (mem->walk_index >= table->count) {
+        mem->walk_at = table->count;
         return ERR_NOT_FOUND;
+    }
     if (is_cold(mem, mem->walk_table, record_key(table->records[mem->walk_index])))
         return DISK_COLD;
     *ret_key = record_key(table->records[mem->walk_index]);
     *ret_value = record_value(table->records[mem->walk_index]);
-    mem->walk_index++;
+    mem->walk_at = mem->walk_index++;
+    return 0;
+}
+
+static int mem_prev(struct disk *disk, struct slice *ret_key, struct slice *ret_value)
+{
+    struct disk_mem *mem = mem_of(disk);
+    const struct table *table = &mem->tables[mem->walk_table];
+    if (mem->walk_at == 0)
+        return ERR_NOT_FOUND;
+    if (is_cold(mem, mem->walk_table, record_key(table->records[mem->walk_at - 1])))
+        return DISK_COLD;
+    mem->walk_index = mem->walk_at--;
+    *ret_key = record_key(table->records[mem->walk_at]);
+    *ret_value = record_value(table->records[mem->walk_at]);
+    return 0;
+}
+
+/* All of a table is one page. */
+static int mem_around(struct disk *disk, struct disk_around *ret_around)
+{
+    struct disk_mem *mem = mem_of(disk);
+    const struct table *table = &mem->tables[mem->walk_table];
+    uint32_t place = mem->walk_place;
+    *ret_around = (struct disk_around){0};
+    if (place > 0) {
+        ret_around->before_key = record_key(table->records[place - 1]);
+        ret_around->before_value = record_value(table->records[place - 1]);
+    }
+    if (place < table->count) {
+        ret_around->after_key = record_key(table->records[place]);
+        ret_around->after_value = record_value(table->records[place]);
+    }
     return 0;
 }
 
@@ -128,6 +164,7 @@ static int mem_seek(struct disk *disk, enum disk_table table, struct slice key,
     struct disk_mem *mem = mem_of(disk);
     mem->walk_table = table;
     mem->walk_index = mem_table_find(&mem->tables[table], key);
+    mem->walk_at = mem->walk_place = mem->walk_index;
     return mem_next(disk, ret_key, ret_value);
 }
 
@@ -249,6 +286,8 @@ static const struct disk_operations operations = {
     .get = mem_get,
     .seek = mem_seek,
     .next = mem_next,
+    .prev = mem_prev,
+    .around = mem_around,
     .release = mem_release,
     .warm = mem_warm,
     .apply = mem_apply,

@@ -55,6 +55,8 @@ void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int
 void disk_mem_set_total(struct disk *disk, uint64_t total_bytes);
 /* Flip one bit in the value of the record number INDEX (in key order); false if there is none. */
 bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit);
+/* The same in its key: it stays where it is, and may lie out of order then. */
+bool disk_mem_flip_key(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit);
 /* The key of that record; valid until the engine's next transaction. */
 struct slice disk_mem_key(const struct disk *disk, enum disk_table table, uint32_t index);
 /* Was a bit of the record of KEY flipped since it was written? */

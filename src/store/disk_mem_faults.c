@@ -79,7 +79,7 @@ void disk_mem_crash(struct disk *disk, struct prng *prng)
     crash_log(mem, prng);
     struct work *work = mem->queues[DISK_MEM_ENGINE].first;
     if (work && work->type == WORK_APPLY && prng && prng_below(prng, 2) == 0)
-        mem_engine_apply(mem, work);
+        mem_engine_try(mem, work);
     disk_drain(disk);
 }
 
@@ -158,6 +158,17 @@ bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uin
     return true;
 }
 
+bool disk_mem_flip_key(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit)
+{
+    if (index >= mem_of(disk)->tables[table].count)
+        return false;
+    struct record *record = mem_of(disk)->tables[table].records[index];
+    bit %= record->key_size * 8;
+    record->bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    record->rotten = true;
+    return true;
+}
+
 struct slice disk_mem_key(const struct disk *disk, enum disk_table table, uint32_t index)
 {
     const struct table *records = &mem_of_const(disk)->tables[table];
@@ -168,9 +179,10 @@ struct slice disk_mem_key(const struct disk *disk, enum disk_table table, uint32
 bool disk_mem_rotten(const struct disk *disk, enum disk_table table, struct slice key)
 {
     const struct table *records = &mem_of_const(disk)->tables[table];
-    uint32_t index = mem_table_find(records, key);
-    return index < records->count && records->records[index]->rotten &&
-           slice_equal(record_key(records->records[index]), key);
+    for (uint32_t i = 0; i < records->count; i++)
+        if (slice_equal(record_key(records->records[i]), key))
+            return records->records[i]->rotten;
+    return false;
 }
 
 void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit)

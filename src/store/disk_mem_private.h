@@ -76,7 +76,9 @@ struct disk_mem {
     uint32_t cache_next;
     uint64_t cached[DISK_MEM_CACHE_MAX]; /* Names of tables and keys. */
     enum disk_table walk_table;
-    uint32_t walk_index;
+    uint32_t walk_index; /* Of the record that mem_next gives, */
+    uint32_t walk_at;    /* of the one that was given last, */
+    uint32_t walk_place; /* and where the key lies or would lie that was looked for. */
     uint32_t fail_nth[DISK_MEM_CALLS];
     int fail_error[DISK_MEM_CALLS];
 };
@@ -112,7 +114,8 @@ void mem_work_do(struct disk_mem *mem, const struct work *work);
 struct work *mem_queue_take(struct work_queue *queue);
 /* The kernel takes BYTES. */
 void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes);
-void mem_engine_apply(struct disk_mem *mem, const struct work *work);
+/* Carry a transaction out, unless it would write among what lies out of order. */
+void mem_engine_try(struct disk_mem *mem, const struct work *work);
 void mem_unsynced_forget(struct disk_mem *mem);
 void mem_work_free(struct disk_mem *mem, struct work *work);
 

@@ -87,6 +87,39 @@ void mem_slot_add(struct disk_mem *mem)
     mem->slots[mem->disk.slots++] = mem_zero(mem->disk.segment_size);
 }
 
+/* Take the record out whose key has these bytes, wherever it lies. */
+static void table_remove(struct disk_mem *mem, struct table *table, struct slice key)
+{
+    uint32_t at = 0;
+    while (at < table->count && !slice_equal(record_key(table->records[at]), key))
+        at++;
+    if (at == table->count)
+        return;
+    mem->engine_bytes -= table->records[at]->key_size + table->records[at]->value_size;
+    mem_free(table->records[at]);
+    table->count--;
+    memmove(&table->records[at], &table->records[at + 1],
+            (table->count - at) * sizeof(struct record *));
+}
+
+/* As an engine would find it that looks into the pages that it writes to: all is one page here. */
+static bool is_ordered(const struct table *table)
+{
+    for (uint32_t i = 1; i < table->count; i++)
+        if (slice_compare(record_key(table->records[i - 1]), record_key(table->records[i])) >= 0)
+            return false;
+    return true;
+}
+
+/* The first item that writes objects among others that lie out of order; COUNT: none. */
+static uint32_t find_disorder(const struct disk_mem *mem, const struct work *work)
+{
+    uint32_t i = 0;
+    while (i < work->count && (work->items[i].table != DISK_OBJECTS || work->items[i].rotten))
+        i++;
+    return i < work->count && is_ordered(&mem->tables[DISK_OBJECTS]) ? work->count : i;
+}
+
 /* Merge the items from FIRST up to END, all of one table, into it. */
 static void table_apply(struct disk_mem *mem, struct table *table, const struct disk_item *first,
                         const struct disk_item *end)
@@ -116,7 +149,7 @@ static void table_apply(struct disk_mem *mem, struct table *table, const struct 
     table->count = count;
 }
 
-void mem_engine_apply(struct disk_mem *mem, const struct work *work)
+static void engine_apply(struct disk_mem *mem, const struct work *work)
 {
     uint32_t at = 0;
     while (at < work->count) {
@@ -124,22 +157,38 @@ void mem_engine_apply(struct disk_mem *mem, const struct work *work)
         while (end < work->count && work->items[end].table == work->items[at].table)
             end++;
         ASSERT(end == work->count || work->items[end].table > work->items[at].table);
-        table_apply(mem, &mem->tables[work->items[at].table], &work->items[at], &work->items[end]);
+        struct table *table = &mem->tables[work->items[at].table];
+        if (work->items[at].rotten)
+            for (uint32_t i = at; i < end; i++)
+                table_remove(mem, table, work->items[i].key);
+        else
+            table_apply(mem, table, &work->items[at], &work->items[end]);
         at = end;
     }
 }
 
-static int work_apply(struct disk_mem *mem, const struct work *work)
+static int work_apply(struct disk_mem *mem, const struct work *work, uint32_t *ret_item)
 {
     uint64_t more = 0;
+    *ret_item = find_disorder(mem, work);
+    if (*ret_item < work->count)
+        return ERR_CORRUPT;
     for (uint32_t i = 0; i < work->count; i++)
-        more += work->items[i].remove ? 0 : work->items[i].key.size + work->items[i].value.size;
+        more += work->items[i].remove || work->items[i].rotten
+                    ? 0
+                    : work->items[i].key.size + work->items[i].value.size;
     int error = failure(mem, DISK_MEM_APPLY);
     if (error == 0 && !has_room(mem, more))
         error = ERR_DISK_FULL;
     if (error == 0)
-        mem_engine_apply(mem, work);
+        engine_apply(mem, work);
     return error;
+}
+
+void mem_engine_try(struct disk_mem *mem, const struct work *work)
+{
+    if (find_disorder(mem, work) == work->count)
+        engine_apply(mem, work);
 }
 
 static int work_write(struct disk_mem *mem, const struct work *work)
@@ -163,6 +212,7 @@ static int work_write(struct disk_mem *mem, const struct work *work)
 void mem_work_do(struct disk_mem *mem, const struct work *work)
 {
     int error = 0;
+    uint32_t item = 0;
     switch (work->type) {
     case WORK_WRITE:
         event_add(mem, DISK_LOG_WRITTEN, work_write(mem, work));
@@ -182,7 +232,8 @@ void mem_work_do(struct disk_mem *mem, const struct work *work)
         event_add(mem, DISK_SLOT_READY, error);
         return;
     case WORK_APPLY:
-        event_add(mem, DISK_APPLIED, work_apply(mem, work));
+        error = work_apply(mem, work, &item);
+        event_add(mem, DISK_APPLIED, error)->item = item;
         return;
     case WORK_WARM:
         mem_work_warm(mem, work);

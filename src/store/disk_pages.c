@@ -5,27 +5,8 @@
 #include <unistd.h>
 
 #include "store/disk_lmdb.h"
+#include "store/disk_pages_own.h"
 
-/* LMDB 0.9 in the file. A page: its number u64, padding u16, flags u16, end of the offsets u16,
- * start of the nodes u16 (of an overflow page these two are the number of its pages), then the
- * offsets of its nodes, u16 each, by key. A node: two halves of a u32 in the order of the machine,
- * flags u16, size of the key u16, key, data. In a branch the u32 and the flags are the number of
- * the page below, in a leaf the u32 is the size of the data. The record of a table in the table of
- * names ends with the number of its root. */
-enum {
-    PAGE_HEADER = 16,
-    PAGE_FLAGS = 10,
-    PAGE_LOWER = 12,
-    PAGE_BRANCH = 1,
-    PAGE_LEAF = 2,
-    NODE_HEADER = 8,
-    NODE_BIG = 1, /* The data is the number of the first of its own pages. */
-    TABLE_SIZE = 48,
-    TABLE_ROOT = 40,
-    META_MAGIC = 16,
-    META_VERSION = 20,
-    META_PAGES = 2,
-};
 enum {
     SEEN_STEP_MS = 512,  /* Of `now`. A page that was seen in this or the last step is there, */
     MISSED_STEPS = 4,    /* unless some page was missed in as many. */
@@ -36,27 +17,6 @@ enum {
 static const uint32_t magic = 0xBEEFC0DE;
 static const uint32_t version = 1;
 static const uint64_t no_page = UINT64_MAX;
-
-static uint16_t native_u16(const uint8_t *at)
-{
-    uint16_t value;
-    memcpy(&value, at, sizeof(value));
-    return value;
-}
-
-static uint32_t native_u32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof(value));
-    return value;
-}
-
-static uint64_t native_u64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof(value));
-    return value;
-}
 
 /* ------------------------------------------------------------------------------- Snapshots. */
 
@@ -195,7 +155,7 @@ static int page_at(struct disk_pages *pages, uint64_t first, uint64_t count, boo
 {
     if (first < META_PAGES || first >= pages->end || count > pages->end - first)
         return ERR_IO;
-    if (!is_there(pages, first, count)) {
+    if (!pages->blind && !is_there(pages, first, count)) {
         if (!patient)
             return DISK_COLD;
         fetch(pages, first, count);
@@ -207,42 +167,6 @@ static int page_at(struct disk_pages *pages, uint64_t first, uint64_t count, boo
 }
 
 /* ------------------------------------------------------------------------------------ Nodes. */
-
-struct node {
-    struct slice key;
-    uint32_t word;
-    uint16_t flags;
-    const uint8_t *data;
-    size_t room; /* Of the page, from `data` on. */
-};
-
-static bool page_is(const uint8_t *page, uint16_t flag)
-{
-    return (native_u16(page + PAGE_FLAGS) & (PAGE_BRANCH | PAGE_LEAF)) == flag;
-}
-
-static uint32_t nodes_count(const struct disk_pages *pages, const uint8_t *page)
-{
-    uint16_t lower = native_u16(page + PAGE_LOWER);
-    return lower < PAGE_HEADER || lower > pages->page_size ? 0 : (lower - PAGE_HEADER) / 2u;
-}
-
-static bool node_at(const struct disk_pages *pages, const uint8_t *page, uint32_t index,
-                    struct node *ret_node)
-{
-    size_t offset = native_u16(page + PAGE_HEADER + (size_t)index * 2);
-    if (offset < PAGE_HEADER || offset + NODE_HEADER > pages->page_size)
-        return false;
-    const uint8_t *node = page + offset;
-    size_t key_size = native_u16(node + 6);
-    size_t room = pages->page_size - offset - NODE_HEADER;
-    *ret_node = (struct node){.key = slice_of(node + NODE_HEADER, key_size),
-                              .word = native_u32(node),
-                              .flags = native_u16(node + 4),
-                              .data = node + NODE_HEADER + key_size,
-                              .room = room - key_size};
-    return key_size <= room;
-}
 
 /* The index of the first node of PAGE from LOW on whose key is at or after KEY. */
 static int search(const struct disk_pages *pages, const uint8_t *page, uint32_t low,
@@ -269,10 +193,13 @@ static int search(const struct disk_pages *pages, const uint8_t *page, uint32_t 
     return 0;
 }
 
+/* Where to go in a page, if not to a key. */
+enum end { END_FIRST, END_LAST };
+
 /* Go down to a leaf from page NUMBER on, which is below the cursor's last level: to where KEY is or
- * would be; without a key to the first. */
+ * would be; without a key to that END. */
 static int descend(struct disk_pages *pages, struct disk_pages_cursor *cursor, uint64_t number,
-                   const struct slice *key, bool patient, bool *ret_equal)
+                   const struct slice *key, enum end end, bool patient, bool *ret_equal)
 {
     for (;;) {
         const uint8_t *page;
@@ -285,6 +212,8 @@ static int descend(struct disk_pages *pages, struct disk_pages_cursor *cursor, u
             return ERR_IO;
         if (key && search(pages, page, branch, *key, &index, ret_equal) != 0)
             return ERR_IO;
+        if (!key && end == END_LAST && nodes_count(pages, page) > 0)
+            index = nodes_count(pages, page) - 1;
         /* The first key of a branch stands for all below the second. */
         if (branch && key && !*ret_equal)
             index--;
@@ -320,32 +249,62 @@ static int value_of(struct disk_pages *pages, const struct node *node, bool pati
 
 /* ---------------------------------------------------------------------------------- Reading. */
 
-static int go_to(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
-                 struct disk_pages_cursor *ret_cursor, bool *ret_equal)
+int disk_pages_go_to(struct disk_pages *pages, enum disk_table table, struct slice key,
+                     bool patient, struct disk_pages_cursor *ret_cursor, bool *ret_equal)
 {
     uint64_t root;
     *ret_equal = false;
     ret_cursor->table = table;
     ret_cursor->depth = 0;
+    ret_cursor->place = NULL;
     int error = find_root(pages, table, &root);
     if (error || root == no_page)
         return error ? error : ERR_NOT_FOUND;
-    return descend(pages, ret_cursor, root, &key, patient, ret_equal);
+    error = descend(pages, ret_cursor, root, &key, END_FIRST, patient, ret_equal);
+    if (error)
+        return error;
+    ret_cursor->place = ret_cursor->levels[ret_cursor->depth - 1].page;
+    ret_cursor->place_index = ret_cursor->levels[ret_cursor->depth - 1].index;
+    return 0;
 }
 
 int disk_pages_get(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
-                   struct slice *ret_value)
+                   struct disk_pages_cursor *ret_cursor, struct slice *ret_value)
 {
-    struct disk_pages_cursor cursor;
     struct node node;
     bool equal;
-    int error = go_to(pages, table, key, patient, &cursor, &equal);
+    int error = disk_pages_go_to(pages, table, key, patient, ret_cursor, &equal);
     if (error || !equal)
         return error ? error : ERR_NOT_FOUND;
-    uint32_t leaf = cursor.depth - 1;
-    if (!node_at(pages, cursor.levels[leaf].page, cursor.levels[leaf].index, &node))
+    if (!node_at(pages, ret_cursor->place, ret_cursor->place_index, &node))
         return ERR_IO;
     return value_of(pages, &node, patient, ret_value);
+}
+
+static int record_at(struct disk_pages *pages, const uint8_t *page, uint32_t index, bool patient,
+                     struct slice *ret_key, struct slice *ret_value)
+{
+    struct node node;
+    if (!node_at(pages, page, index, &node))
+        return ERR_IO;
+    *ret_key = node.key;
+    return value_of(pages, &node, patient, ret_value);
+}
+
+int disk_pages_around(struct disk_pages *pages, const struct disk_pages_cursor *cursor,
+                      bool patient, struct disk_around *ret_around)
+{
+    *ret_around = (struct disk_around){0};
+    if (cursor->place == NULL)
+        return 0;
+    int error = 0;
+    if (cursor->place_index > 0)
+        error = record_at(pages, cursor->place, cursor->place_index - 1, patient,
+                          &ret_around->before_key, &ret_around->before_value);
+    if (error == 0 && cursor->place_index < nodes_count(pages, cursor->place))
+        error = record_at(pages, cursor->place, cursor->place_index, patient,
+                          &ret_around->after_key, &ret_around->after_value);
+    return error;
 }
 
 void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct slice key)
@@ -354,7 +313,7 @@ void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct 
     struct node node;
     const uint8_t *page;
     bool equal;
-    if (go_to(pages, table, key, true, &cursor, &equal) != 0 || !equal)
+    if (disk_pages_go_to(pages, table, key, true, &cursor, &equal) != 0 || !equal)
         return;
     uint32_t leaf = cursor.depth - 1;
     if (node_at(pages, cursor.levels[leaf].page, cursor.levels[leaf].index, &node) &&
@@ -362,35 +321,41 @@ void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct 
         (void)page_at(pages, native_u64(node.data), 1, true, &page);
 }
 
+/* From the cursor's level number TOP - 1, whose index was moved, down to that END of its page. */
+static int go_down(struct disk_pages *pages, struct disk_pages_cursor *cursor, uint32_t top,
+                   enum end end, bool patient)
+{
+    struct node node;
+    bool equal;
+    if (!node_at(pages, cursor->levels[top - 1].page, cursor->levels[top - 1].index, &node))
+        return ERR_IO;
+    cursor->depth = top;
+    return descend(pages, cursor, node.word | (uint64_t)node.flags << 32, NULL, end, patient,
+                   &equal);
+}
+
 /* If the cursor is past the last node of its leaf, go on to the first of the next one; then say
- * what is there. */
+ * what is there. At the end of the table it stays. */
 static int settle(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
                   struct slice *ret_key, struct slice *ret_value)
 {
-    struct node node;
     uint32_t top = cursor->depth;
-    while (top > 0 &&
-           cursor->levels[top - 1].index >= nodes_count(pages, cursor->levels[top - 1].page))
-        if (--top > 0)
-            cursor->levels[top - 1].index++;
-    if (top == 0)
-        return ERR_NOT_FOUND;
-    if (top < cursor->depth) {
-        bool equal;
-        if (!node_at(pages, cursor->levels[top - 1].page, cursor->levels[top - 1].index, &node))
-            return ERR_IO;
-        cursor->depth = top;
-        int error =
-            descend(pages, cursor, node.word | (uint64_t)node.flags << 32, NULL, patient, &equal);
+    if (cursor->levels[top - 1].index >= nodes_count(pages, cursor->levels[top - 1].page)) {
+        while (--top > 0 && cursor->levels[top - 1].index + 1 >=
+                                nodes_count(pages, cursor->levels[top - 1].page))
+            continue;
+        if (top == 0)
+            return ERR_NOT_FOUND;
+        cursor->levels[top - 1].index++;
+        int error = go_down(pages, cursor, top, END_FIRST, patient);
         if (error)
             return error;
     }
     const uint8_t *page = cursor->levels[cursor->depth - 1].page;
     uint32_t index = cursor->levels[cursor->depth - 1].index;
-    if (index >= nodes_count(pages, page) || !node_at(pages, page, index, &node))
+    if (index >= nodes_count(pages, page))
         return ERR_IO;
-    *ret_key = node.key;
-    return value_of(pages, &node, patient, ret_value);
+    return record_at(pages, page, index, patient, ret_key, ret_value);
 }
 
 int disk_pages_seek(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
@@ -398,7 +363,7 @@ int disk_pages_seek(struct disk_pages *pages, enum disk_table table, struct slic
                     struct slice *ret_value)
 {
     bool equal;
-    int error = go_to(pages, table, key, patient, ret_cursor, &equal);
+    int error = disk_pages_go_to(pages, table, key, patient, ret_cursor, &equal);
     return error ? error : settle(pages, ret_cursor, patient, ret_key, ret_value);
 }
 
@@ -406,6 +371,26 @@ int disk_pages_next(struct disk_pages *pages, struct disk_pages_cursor *cursor, 
                     struct slice *ret_key, struct slice *ret_value)
 {
     ASSERT(cursor->depth > 0);
-    cursor->levels[cursor->depth - 1].index++;
+    struct disk_pages_cursor *at = cursor;
+    if (at->levels[at->depth - 1].index < nodes_count(pages, at->levels[at->depth - 1].page))
+        at->levels[at->depth - 1].index++;
     return settle(pages, cursor, patient, ret_key, ret_value);
+}
+
+int disk_pages_prev(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
+                    struct slice *ret_key, struct slice *ret_value)
+{
+    uint32_t top = cursor->depth;
+    while (top > 0 && cursor->levels[top - 1].index == 0)
+        top--;
+    if (top == 0)
+        return ERR_NOT_FOUND;
+    cursor->levels[top - 1].index--;
+    if (top < cursor->depth) {
+        int error = go_down(pages, cursor, top, END_LAST, patient);
+        if (error)
+            return error;
+    }
+    return record_at(pages, cursor->levels[cursor->depth - 1].page,
+                     cursor->levels[cursor->depth - 1].index, patient, ret_key, ret_value);
 }

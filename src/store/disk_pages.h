@@ -39,7 +39,8 @@ struct disk_pages {
     bool known[DISK_TABLES]; /* The root, of this snapshot. */
     uint16_t *seen;          /* Owned. By page: when it was last known to be in memory; 0 never. */
     uint64_t seen_count;
-    bool twin; /* Notes nothing as seen: asks for each page. */
+    bool twin;  /* Notes nothing as seen: asks for each page. */
+    bool blind; /* Touches pages without asking for them. */
     uint16_t now;
     uint16_t missed; /* When a page was last found missing; 0 never. */
 };
@@ -47,7 +48,9 @@ struct disk_pages {
 /* A place in a table. Valid as long as the snapshot. */
 struct disk_pages_cursor {
     enum disk_table table;
-    uint32_t depth; /* 0: none, or past the end. */
+    uint32_t depth;       /* 0: none. */
+    const uint8_t *place; /* The leaf that was looked into last, NULL: there is none, */
+    uint32_t place_index; /* and the index at which the key lies or would lie. */
     struct {
         const uint8_t *page;
         uint32_t index;
@@ -65,12 +68,21 @@ void disk_pages_begin(struct disk_pages *pages, MDB_txn *txn);
 
 /* As disk_get, disk_seek and disk_next. Those of a cursor leave it unusable on any error. */
 int disk_pages_get(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
-                   struct slice *ret_value) CHECK_RESULT;
+                   struct disk_pages_cursor *ret_cursor, struct slice *ret_value) CHECK_RESULT;
 int disk_pages_seek(struct disk_pages *pages, enum disk_table table, struct slice key, bool patient,
                     struct disk_pages_cursor *ret_cursor, struct slice *ret_key,
                     struct slice *ret_value) CHECK_RESULT;
 int disk_pages_next(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
                     struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+int disk_pages_prev(struct disk_pages *pages, struct disk_pages_cursor *cursor, bool patient,
+                    struct slice *ret_key, struct slice *ret_value) CHECK_RESULT;
+/* As disk_around, of the place that the cursor last looked for. */
+int disk_pages_around(struct disk_pages *pages, const struct disk_pages_cursor *cursor,
+                      bool patient, struct disk_around *ret_around) CHECK_RESULT;
+/* Do the keys of the leaf of KEY, which is not *LAST_LEAF, lie in order, and where the branches
+ * above say that they lie? A leaf that cannot be read is found by whoever writes to it. */
+bool disk_pages_ordered(struct disk_pages *pages, enum disk_table table, struct slice key,
+                        const uint8_t **last_leaf);
 /* Bring into memory what writing over KEY will touch: of a large value only its first page. */
 void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct slice key);
 

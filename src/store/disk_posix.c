@@ -77,6 +77,16 @@ static int posix_next(struct disk *disk, struct slice *ret_key, struct slice *re
     return lmdb_next(posix_of(disk)->lmdb, disk->patient, ret_key, ret_value);
 }
 
+static int posix_prev(struct disk *disk, struct slice *ret_key, struct slice *ret_value)
+{
+    return lmdb_prev(posix_of(disk)->lmdb, disk->patient, ret_key, ret_value);
+}
+
+static int posix_around(struct disk *disk, struct disk_around *ret_around)
+{
+    return lmdb_around(posix_of(disk)->lmdb, disk->patient, ret_around);
+}
+
 static void posix_release(struct disk *disk)
 {
     lmdb_release(posix_of(disk)->lmdb);
@@ -219,6 +229,8 @@ static const struct disk_operations operations = {
     .get = posix_get,
     .seek = posix_seek,
     .next = posix_next,
+    .prev = posix_prev,
+    .around = posix_around,
     .release = posix_release,
     .warm = posix_warm,
     .apply = posix_apply,

@@ -45,12 +45,17 @@ static void complete(struct posix *posix, struct completion *first, struct compl
         continue;
 }
 
+static void complete_event(struct posix *posix, struct disk_event event)
+{
+    struct completion *completion = mem_zero(sizeof(*completion));
+    completion->event = event;
+    complete(posix, completion, &completion->next, 1);
+}
+
 static void complete_one(struct posix *posix, enum disk_event_type type, int error,
                          const char *text)
 {
-    struct completion *completion = mem_zero(sizeof(*completion));
-    completion->event = (struct disk_event){.type = type, .error = error, .text = text};
-    complete(posix, completion, &completion->next, 1);
+    complete_event(posix, (struct disk_event){.type = type, .error = error, .text = text});
 }
 
 static struct work *take(struct work_queue *queue)
@@ -292,10 +297,13 @@ static void engine_work(struct posix *posix, struct work *list)
             engine_prepare(posix, list->slot);
         } else {
             const char *text = NULL;
-            int error = lmdb_apply(posix->lmdb, list->items, list->count, &text);
+            uint32_t item = 0;
+            int error = lmdb_apply(posix->lmdb, list->items, list->count, &item, &text);
             if (error == ERR_IO)
                 text = failure(posix, "writing the database", text);
-            complete_one(posix, DISK_APPLIED, error, text);
+            complete_event(posix,
+                           (struct disk_event){
+                               .type = DISK_APPLIED, .error = error, .text = text, .item = item});
         }
         mem_free(list);
         list = next;

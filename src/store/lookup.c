@@ -27,8 +27,11 @@ bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
 {
     *ret_path = key;
     *ret_object = SLICE_NONE;
-    if (engine_key_is_digest(key))
-        return body_parse(value, ret_path, ret_object);
+    if (engine_key_is_digest(key)) {
+        uint8_t scratch[ENGINE_KEY_DIGEST];
+        return body_parse(value, ret_path, ret_object) &&
+               slice_equal(engine_key(*ret_path, key.data[ENGINE_KEY_DIGEST - 1], scratch), key);
+    }
     if (value.size < 8)
         return false;
     struct slice object = slice_of(value.data + 8, value.size - 8);
@@ -87,6 +90,24 @@ static void found_cell(struct found *found, struct cell *cell)
                             .position = cell->position};
 }
 
+/* Nothing is there, unless it is not known what was: where the key lies in a hole, or in one that
+ * could not be NOTED for want of room. */
+static int found_nothing(struct store *store, uint64_t hash, struct slice path, bool unnoted,
+                         struct found *found)
+{
+    if (store->holes.count == 0 && !unnoted)
+        return 0;
+    const struct hole *hole = holes_at(store, hash);
+    if ((hole == NULL && !unnoted) || !RULE(HOLE_HIDES))
+        return 0;
+    found->bad = true;
+    found->hole = hole == NULL ? UINT64_MAX : hole->number;
+    found->damage = damage_find(store, hash, path);
+    if (found->damage) /* What was written over an earlier loss is lost as well. */
+        found->damage = damage_note(store, hash, path);
+    return 0;
+}
+
 int store_find(struct store *store, uint64_t hash, struct slice path, struct found *ret_found)
 {
     struct cell *cell = memtable_find(store->active, hash, path);
@@ -104,9 +125,14 @@ int store_find(struct store *store, uint64_t hash, struct slice path, struct fou
     uint8_t scratch[ENGINE_KEY_DIGEST];
     struct slice key;
     struct slice value;
+    uint64_t overflow = store->holes.overflow;
     int error = engine_find(store, DISK_OBJECTS, path, scratch, &key, &value);
+    if (error == ERR_NOT_FOUND)
+        error = holes_missed(store, key, &value);
+    if (error == ERR_NOT_FOUND)
+        return found_nothing(store, hash, path, store->holes.overflow != overflow, ret_found);
     if (error)
-        return error == ERR_NOT_FOUND ? 0 : error;
+        return error;
     struct slice other;
     ret_found->damage = damage_find(store, hash, path);
     if (engine_parse(key, value, &other, &ret_found->object)) {
@@ -185,6 +211,7 @@ void store_forget(struct store *store, uint32_t range, uint64_t position)
     store->bytes -= state->stat.bytes;
     state->dropped = position;
     damage_forget(store, range);
+    holes_forget(store, range);
     dead_clear(&state->dead, &store->dead_entries);
     if (state->horizon != 0)
         store_set_horizon(store, range, 0);

@@ -55,46 +55,50 @@ static void round_end(struct store *store)
     scrub->next_us = scrub->began_us + store->options.scrub_interval_s * 1000000ull;
 }
 
-/* One record. A look-up says whether it is still there, and what it means if it is damaged. */
-static int check(struct store *store, struct slice key, struct slice value)
+/* One record, whose key is whole. A look-up says whether it is still there, and what it means if it
+ * is damaged. */
+static int check(struct store *store, const struct engine_record *record)
 {
-    struct slice path;
-    struct slice object;
     struct found found;
     struct scrub *scrub = &store->scrub;
     scrub->records++;
-    scrub->bytes += key.size + value.size;
-    if (engine_parse(key, value, &path, &object) ||
-        !store_sees_engine(store, load_u64_be(key.data)))
+    scrub->bytes += record->key.size + record->value.size;
+    if (!record->bad || !store_sees_engine(store, load_u64_be(record->key.data)))
         return 0;
     scrub->bad++;
-    if (!engine_path(key, value, &path))
-        return 0; /* Nobody can tell whose it is: found when the key is next used. */
     buf_clear(&store->path);
-    buf_append(&store->path, path);
-    return store_find(store, load_u64_be(path.data), buf_slice(&store->path), &found);
+    buf_append(&store->path, record->path);
+    return store_find(store, load_u64_be(record->path.data), buf_slice(&store->path), &found);
 }
 
 /* Sum up what was warmed. Sets *RET_END at the end of the engine or of the round. */
 static int step(struct store *store, uint64_t *ret_bytes, bool *ret_end)
 {
     struct scrub *scrub = &store->scrub;
-    struct slice key;
-    struct slice value;
+    struct engine_record record;
     uint32_t records = 0;
     store->reading = true;
-    int error = disk_seek(store->disk, DISK_OBJECTS, buf_slice(&scrub->next), &key, &value);
+    uint64_t found = store->holes.found;
+    int error = holes_seek(store, buf_slice(&scrub->next), &record);
     while (error == 0 && records < STEP_RECORDS && *ret_bytes < STEP_BYTES) {
-        if (scrub->wrapped && load_u64_be(key.data) >= scrub->start)
+        if (scrub->wrapped && load_u64_be(record.key.data) >= scrub->start)
             break;
-        *ret_bytes += key.size + value.size;
+        *ret_bytes += record.key.size + record.value.size;
         records++;
-        error = check(store, key, value);
+        if (record.bad) { /* A look-up moves the cursor. */
+            next_is(scrub, record.key);
+            error = check(store, &record);
+            if (error == 0)
+                error = holes_seek(store, buf_slice(&scrub->next), &record);
+        } else {
+            error = check(store, &record);
+        }
         if (error == 0)
-            error = disk_next(store->disk, &key, &value);
+            error = holes_next(store, &record);
     }
+    scrub->bad += store->holes.found - found;
     if (error == 0)
-        next_is(scrub, key);
+        next_is(scrub, record.key);
     *ret_end =
         error == ERR_NOT_FOUND || (scrub->wrapped && load_u64_be(scrub->next.data) >= scrub->start);
     return error == ERR_NOT_FOUND ? 0 : error;

@@ -29,7 +29,7 @@ static uint8_t *item_begin(struct disk_item *item, enum disk_table table, struct
                            size_t size, struct arena *arena)
 {
     uint8_t *value = arena_alloc(arena, 8 + size);
-    *item = (struct disk_item){table, false, key, slice_of(value, 8 + size)};
+    *item = (struct disk_item){.table = table, .key = key, .value = slice_of(value, 8 + size)};
     return value + 8;
 }
 
@@ -183,6 +183,8 @@ int state_own_meta(struct store *store, struct slice key, struct slice value)
     }
     if (key.size > 1 && key.data[1] == META_OWN_DAMAGE)
         return damage_restore(store, key, value);
+    if (key.size > 1 && key.data[1] == META_OWN_HOLE)
+        return holes_restore(store, key, value);
     if (key.size != 6 || (key.data[1] != META_OWN_EPOCH && key.data[1] != META_OWN_HORIZON))
         return ERR_CORRUPT;
     uint32_t range = load_u32(key.data + 2);

@@ -128,13 +128,16 @@ static void draft_end(struct store *store, struct draft *draft, const struct fou
                       struct store_done *ret)
 {
     struct damage *damage = found->damage;
+    bool hole = found->hole != 0;
     uint64_t digest = object_digest(entry->hash, entry->bucket, entry->key, draft_object(draft));
     uint64_t delta = digest ^ found_digest(found, entry->hash, entry->bucket, entry->key);
     if (!log_fits(&store->log))
         ret->error = ERR_TOO_LARGE;
-    else if (found->bad && !damage && !manner->heals)
+    else if (hole && !damage && !manner->heals)
+        damage = damage_note(store, entry->hash, buf_slice(&store->path));
+    if (ret->error == 0 && found->bad && !damage && !manner->heals)
         ret->error = ERR_UNREADABLE; /* Nobody would know what it lacks. */
-    else if (found->bad)
+    else if (ret->error == 0 && found->bad && !hole)
         ret->error = sums_over_bad(store, entry->hash, buf_slice(&store->path), digest, &delta);
     if (ret->error) {
         log_cancel(&store->log);
@@ -156,8 +159,10 @@ static void draft_end(struct store *store, struct draft *draft, const struct fou
 }
 
 /* An actor that may have forgotten what it wrote to the key writes no more to it. */
-static bool may_update(const struct found *found, const struct store_op *op)
+static bool may_update(struct store *store, struct found *found, const struct store_op *op)
 {
+    if (found->hole != 0 && found->damage == NULL && op->renewed)
+        found->damage = damage_note(store, op->hash, buf_slice(&store->path));
     struct damage *damage = found->damage;
     if (damage && op->renewed)
         damage->renewed = true;
@@ -192,7 +197,7 @@ static void do_update(struct store *store, const struct store_op *op)
     struct slice path = path_make(store, op->hash, op->bucket, op->key);
     if (done.error == 0)
         done.error = store_find(store, op->hash, path, &found);
-    if (done.error == 0 && found_unreadable(&found) && !may_update(&found, op))
+    if (done.error == 0 && found_unreadable(&found) && !may_update(store, &found, op))
         done.error = ERR_UNREADABLE;
     if (done.error) {
         store_finish(store, op, &done);
@@ -223,9 +228,18 @@ static void merge_one(struct store *store, const struct entry *entry, struct man
     ret->error = store_find(store, entry->hash, path, &found);
     if (ret->error == 0 && found.damage && manner.loss != 0 && manner.loss != found.damage->number)
         manner.heals = false; /* What was fetched for an earlier loss may lack this one's. */
+    if (ret->error == 0 && found.hole != 0 && !found.damage && manner.loss != found.hole)
+        manner.heals = false; /* The same of a hole. */
     bool gone = ret->error == 0 && found.bad && entry->object.size == 0;
-    if (gone && (!manner.heals || manner.alone))
+    if (gone && (!manner.heals || manner.alone || found.hole != 0))
         ret->error = ERR_UNREADABLE;
+    if (gone && found.hole != 0 && found.damage && manner.heals) {
+        /* Nobody has it: that it may be missing is all there is to know, and the hole says so. */
+        if (damage_marked(found.damage))
+            damage_heal(store, found.damage, manner.more, manner.sync);
+        else
+            damage_dismiss(store, found.damage);
+    }
     if (ret->error)
         return;
     struct draft draft = draft_begin(store, path);
@@ -281,54 +295,6 @@ static void do_read(struct store *store, const struct store_op *op)
         done.object = unreadable ? SLICE_NONE : found.object;
         done.position = found.position;
     }
-    store_finish(store, op, &done);
-}
-
-/* A damaged record ends a scan before it; if it comes first, the scan is UNREADABLE. */
-static void do_scan(struct store *store, const struct store_op *op)
-{
-    struct store_done done = {.error = store_refuse_read(store, op)};
-    if (done.error) {
-        store_finish(store, op, &done);
-        return;
-    }
-    struct slice after = SLICE_NONE;
-    if (op->bucket.size + op->key.size > 0)
-        after = path_make(store, op->scan.from, op->bucket, op->key);
-    struct walk walk;
-    struct walk_item item;
-    uint64_t bytes = 0;
-    arena_reset(&store->arena);
-    uint32_t capacity = MAX(MIN(op->scan.count_max, 64u), 1u);
-    struct entry *entries = arena_alloc(&store->arena, capacity * sizeof(*entries));
-    walk_start(&walk, store, DISK_OBJECTS, &store->arena, op->scan.from, after, op->scan.to);
-    while (walk_next(&walk, &item)) {
-        struct slice only = op->scan.scan_bucket;
-        bool unreadable = item.bad || item.lacking;
-        if (only.size > 0 && !item.bad && !slice_equal(only, item.bucket))
-            continue;
-        bytes += item.path.size + item.object.size;
-        done.more =
-            done.entries_count > 0 &&
-            (unreadable || done.entries_count >= op->scan.count_max || bytes > op->scan.bytes_max);
-        if (done.more)
-            break;
-        if (unreadable) {
-            done.error = ERR_UNREADABLE;
-            break;
-        }
-        if (done.entries_count == capacity) {
-            struct entry *grown = arena_alloc(&store->arena, 2 * capacity * sizeof(*grown));
-            memcpy(grown, entries, capacity * sizeof(*grown));
-            entries = grown;
-            capacity *= 2;
-        }
-        entries[done.entries_count++] =
-            (struct entry){item.hash, item.bucket, item.key, item.object};
-    }
-    if (walk.error)
-        done = (struct store_done){.error = walk.error};
-    done.entries = entries;
     store_finish(store, op, &done);
 }
 
@@ -496,7 +462,7 @@ static void run(struct store *store, const struct store_op *op)
         do_read(store, op);
         break;
     case STORE_SCAN:
-        do_scan(store, op);
+        scan_do(store, op);
         break;
     case STORE_CHUNK:
         do_chunk(store, op);
@@ -522,6 +488,9 @@ static void run(struct store *store, const struct store_op *op)
         break;
     case STORE_COLLECT:
         collect_do(store, op);
+        break;
+    case STORE_WHOLE:
+        holes_whole(store, op);
         break;
     }
 }

@@ -13,18 +13,22 @@
 
 struct store;
 
-/* A key whose record is damaged (damage.h). */
+/* A key whose record is damaged (damage.h), or an interval of hashes in which one lay that is
+ * (holes.h). */
 struct store_damage {
+    bool hole;
     uint64_t hash;
+    uint64_t to; /* Of a hole: from `hash` up to this one, of one range; */
     struct slice bucket;
-    struct slice key;
-    uint64_t number; /* Of the loss; what heals it names it (step.h). */
-    bool fresh;      /* It is the first time that this life of the process hears of it. */
-    bool rested;     /* It is time to heal it. */
+    struct slice key; /* there is no key then. */
+    uint64_t number;  /* Of the loss; what heals it names it (step.h). */
+    bool fresh;       /* It is the first time that this life of the process hears of it. */
+    bool rested;      /* It is time to heal it. */
 };
 
 struct store_options {
     uint32_t range_bits;       /* 0 while the node has not joined: see store_set_ranges. */
+    uint64_t hash_seed;        /* With that. */
     uint64_t memory_max;       /* Bytes of memtables, active and frozen; default 256 MiB. */
     uint32_t log_interval_ms;  /* Of mode `interval`: how often the log is synced; default 200. */
     uint64_t reserve_bytes;    /* Writes are refused below this much free disk. */
@@ -63,7 +67,8 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
 /* Drop everything in memory, as a crash would; in-flight disk work is waited for. */
 void store_close(struct store *store);
 
-void store_set_ranges(struct store *store, uint32_t range_bits);
+/* The cluster is known: how many ranges it has, and by which seed keys are hashed. */
+void store_set_ranges(struct store *store, uint32_t range_bits, uint64_t hash_seed);
 /* Operations whose data is in memory, and whose key no other one waits for, complete before this
  * returns. OP's memory is borrowed for the call. */
 void store_submit(struct store *store, const struct store_op *op);
@@ -99,6 +104,9 @@ struct store_stats {
     uint64_t bad_healed;    /* and of these whole again. */
     uint64_t bad_lost;      /* of these gone, for no other slot had them. */
     uint64_t bad_now;       /* Keys that are not. */
+    uint64_t holes_found;   /* Records whose key was damaged; */
+    uint64_t holes_healed;  /* intervals of hashes in which one had lain, and that are whole; */
+    uint64_t holes_now;     /* those that are not. */
     uint64_t scrub_rounds;  /* Whole rounds over all records, */
     uint64_t scrub_records; /* records and bytes checked in all, */
     uint64_t scrub_bytes;
@@ -116,6 +124,12 @@ struct store_stats {
     bool full;             /* Writes are refused: DISK_FULL. */
 };
 
+/* May the store not know what it has of a key of HASH? */
+bool store_hides(const struct store *store, uint64_t hash);
+/* A record of PATH was lost: was it the newest? For whoever checks a store from outside. */
+bool store_lost(struct store *store, struct slice path);
+/* The hole number INDEX, by hash; false if there is none. */
+bool store_hole(const struct store *store, uint32_t index, uint64_t *ret_from, uint64_t *ret_to);
 void store_stats(const struct store *store, struct store_stats *ret_stats);
 struct range_stat store_range_stat(const struct store *store, uint32_t range);
 /* From which stamp the earliest dead or expiring version of RANGE is; 0: not known. */

@@ -174,7 +174,7 @@ static int start(struct store *store, struct buf *error_text)
         return error;
     }
     if (bits != 0)
-        store_set_ranges(store, bits);
+        store_set_ranges(store, bits, store->options.hash_seed);
     store->told_written = store->log.written;
     store->told_synced = store->log.synced;
     store->hold_bytes = store->log.bytes;
@@ -223,6 +223,7 @@ void store_close(struct store *store)
     hint_table_done(store);
     metas_done(&store->metas);
     damages_done(&store->damages);
+    holes_done(&store->holes);
     scrub_done(&store->scrub);
     cold_done(&store->cold);
     tree_done(&store->tree);
@@ -237,8 +238,9 @@ void store_close(struct store *store)
     mem_free(store);
 }
 
-void store_set_ranges(struct store *store, uint32_t range_bits)
+void store_set_ranges(struct store *store, uint32_t range_bits, uint64_t hash_seed)
 {
+    store->hash_seed = hash_seed;
     if (store->range_bits == range_bits)
         return;
     const uint8_t key[2] = {0, META_OWN_BITS};

@@ -8,6 +8,9 @@
  *   collect.c     taking dead versions out
  *   cold.c        operations that wait for what is not in memory
  *   sums.c        the hash tree, summed up from the data
+ *   scan.c        entries of an interval
+ *   holes.c       records whose key is damaged, and the intervals in which they lay
+ *   holes_marks.c what is kept of those, and their end
  *   checkpoint_drops.c  deleting what dropped ranges left in the engine
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
@@ -23,6 +26,7 @@
 #include "store/cold.h"
 #include "store/damage.h"
 #include "store/dead.h"
+#include "store/holes.h"
 #include "store/log.h"
 #include "store/memtable.h"
 #include "store/metas.h"
@@ -148,6 +152,8 @@ struct store {
     uint64_t told_synced;
     uint64_t hold_until_us; /* Flow control: `durable` is not told before. */
     uint64_t hold_bytes;    /* log.bytes when it was told last. */
+    struct holes holes;
+    uint64_t hash_seed; /* Of keys. */
     uint64_t reads_memory, reads_disk, stalls_us;
     uint64_t dead_entries; /* In the indexes of all ranges. */
     uint64_t collected_keys, collected_bytes;
@@ -186,7 +192,8 @@ void store_fail(struct store *store, const char *text);
 struct found {
     struct slice object;   /* Empty: none. */
     struct cell *cell;     /* Where it lies, if in a memtable. */
-    bool bad;              /* There is one, but its record is damaged. */
+    bool bad;              /* There is one, but its record is damaged; or there may be one, */
+    uint64_t hole;         /* for the key is in the hole of that number. 0: in none. */
     struct damage *damage; /* What is known of that, or of a past that the record lacks. */
     uint64_t digest;       /* With a cell or bad == false; computed by found_digest. */
     uint32_t bytes;        /* Of key and object, 0: none. */
@@ -278,6 +285,10 @@ void store_finish(struct store *store, const struct store_op *op, struct store_d
 /* An operation that names no epoch is never refused for it. */
 int store_refuse_read(const struct store *store, const struct store_op *op);
 
+/* ------------------------------------------------------------------------------- scan.c */
+
+void scan_do(struct store *store, const struct store_op *op);
+
 /* ---------------------------------------------------------------------------- collect.c */
 
 void collect_do(struct store *store, const struct store_op *op);
@@ -302,6 +313,7 @@ struct walk_record {
     struct slice object;
     bool bad;
 };
+/* Objects of the engine are walked past records that are lost (holes.h). */
 
 /* All records of an interval in (hash, bucket, key) order, each as it is now. */
 struct walk {
@@ -315,8 +327,8 @@ struct walk {
     struct arena *arena;       /* Borrowed. */
     struct walk_record *group; /* Of one hash, from the engine, by path. */
     uint32_t group_count, group_at, group_capacity;
-    struct slice ahead_key, ahead_value; /* The engine's next record. */
-    bool ahead;
+    struct engine_record ahead_record; /* The engine's next one, */
+    bool ahead;                        /* if there is one. */
     int error;
 };
 
@@ -335,6 +347,8 @@ void sums_verify(struct store *store, const struct store_op *op);
  * record's digest is not known, so the leaf is summed up anew. 0 or ERR_IO. */
 int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
                   uint64_t *ret_delta) CHECK_RESULT;
+/* What LEAF has to change by to be the sum of what is there. 0 or ERR_IO. */
+int sums_leaf(struct store *store, uint64_t leaf, uint64_t *ret_delta) CHECK_RESULT;
 
 /* ------------------------------------------------------------------------ hint_table.c */
 
@@ -430,7 +444,13 @@ struct disk_item state_meta_item(const struct meta *meta, struct arena *arena);
 int state_load(struct store *store, bool *ret_found, struct buf *error_text) CHECK_RESULT;
 
 /* Keys of the store's own metas. */
-enum { META_OWN_BITS = 'b', META_OWN_EPOCH = 'e', META_OWN_DAMAGE = 'x', META_OWN_HORIZON = 'h' };
+enum {
+    META_OWN_BITS = 'b',
+    META_OWN_EPOCH = 'e',
+    META_OWN_DAMAGE = 'x',
+    META_OWN_HORIZON = 'h',
+    META_OWN_HOLE = 'o',
+};
 /* Set one, in a record of its own; returns the record's position. */
 uint64_t state_log_own(struct store *store, struct slice key, struct slice value, bool more,
                        bool sync);

@@ -28,7 +28,9 @@ static void take_completions(struct store *store)
             checkpoint_warmed(store);
         else if (event.type == DISK_WARMED)
             scrub_take(store);
-        else if (!log_take(&store->log, &event))
+        else if (!log_take(&store->log, &event) && store->holes.applying)
+            holes_take(store, &event);
+        else if (event.type == DISK_APPLIED)
             checkpoint_take(store, &event);
         if (store->log.failed)
             store_fail(store, store->log.failed);
@@ -95,7 +97,8 @@ static void reap(struct store *store)
 static void finish_stop(struct store *store)
 {
     struct log *log = &store->log;
-    if (store->stop_position == 0 && checkpoint_clean(store) && store->cold.ops == 0) {
+    if (store->stop_position == 0 && checkpoint_clean(store) && store->cold.ops == 0 &&
+        holes_settled(&store->holes)) {
         log_begin(log);
         store->stop_position = log_commit(log, RECORD_STOP, false, true);
         log_flush(log);
@@ -124,6 +127,7 @@ void store_poll(struct store *store, struct moment now)
         return;
     check_space(store);
     sync_interval(store);
+    holes_run(store);
     checkpoint_run(store);
     if (store->stopping)
         finish_stop(store);
@@ -138,10 +142,12 @@ uint64_t store_wake_us(const struct store *store)
     if (store->failed)
         return UINT64_MAX;
     uint64_t wake = MIN(store->space_us, MIN(damage_wake_us(store), scrub_wake_us(store)));
+    wake = MIN(wake, holes_wake_us(store));
     const struct checkpoint *checkpoint = &store->checkpoint;
     if (store->dying || store->hints.dying)
         wake = store->now_us;
-    if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying && !checkpoint->warming)
+    if (checkpoint->state > CHECKPOINT_SYNC && !checkpoint->applying && !checkpoint->warming &&
+        !holes_hold(&store->holes))
         wake = MIN(wake, checkpoint->next_us);
     if (checkpoint->state == CHECKPOINT_IDLE && checkpoint->wanted)
         wake = store->now_us;
@@ -178,6 +184,9 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
         .bad_healed = store->damages.healed,
         .bad_lost = store->damages.lost,
         .bad_now = store->damages.count,
+        .holes_found = store->holes.found,
+        .holes_healed = store->holes.healed,
+        .holes_now = store->holes.count,
         .scrub_rounds = store->scrub.rounds,
         .scrub_records = store->scrub.records,
         .scrub_bytes = store->scrub.bytes,
@@ -214,4 +223,35 @@ struct range_stat store_range_stat(const struct store *store, uint32_t range)
 const struct tree *store_tree(const struct store *store)
 {
     return &store->tree;
+}
+
+static bool is_damaged(const struct store *store, uint64_t hash)
+{
+    for (uint32_t i = 0; i < store->damages.count; i++)
+        if (store->damages.items[i]->hash == hash)
+            return true;
+    return false;
+}
+
+bool store_hides(const struct store *store, uint64_t hash)
+{
+    return holes_at(store, hash) != NULL || is_damaged(store, hash);
+}
+
+bool store_lost(struct store *store, struct slice path)
+{
+    struct found found = {0};
+    int error = store_find(store, load_u64_be(path.data), path, &found);
+    disk_release(store->disk);
+    store->reading = false;
+    return error != 0 || found_unreadable(&found);
+}
+
+bool store_hole(const struct store *store, uint32_t index, uint64_t *ret_from, uint64_t *ret_to)
+{
+    if (index >= store->holes.count)
+        return false;
+    *ret_from = store->holes.items[index].from;
+    *ret_to = store->holes.items[index].to;
+    return true;
 }

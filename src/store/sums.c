@@ -2,11 +2,11 @@
  * a damaged record leaves nothing to follow. */
 #include "store/store_private.h"
 
-int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
-                  uint64_t *ret_delta)
+/* With PATH as something of DIGEST. */
+static int sum_leaf(struct store *store, uint64_t leaf, struct slice path, uint64_t digest,
+                    uint64_t *ret_delta)
 {
     struct tree *tree = &store->tree;
-    uint64_t leaf = tree_leaf_of(tree, hash);
     uint64_t first = leaf << (64 - tree->bits);
     struct walk walk;
     struct walk_item item;
@@ -22,6 +22,17 @@ int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_
     store->disk->patient = patient;
     *ret_delta = tree->leaves[leaf] ^ sum;
     return walk.error;
+}
+
+int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
+                  uint64_t *ret_delta)
+{
+    return sum_leaf(store, tree_leaf_of(&store->tree, hash), path, digest, ret_delta);
+}
+
+int sums_leaf(struct store *store, uint64_t leaf, uint64_t *ret_delta)
+{
+    return sum_leaf(store, leaf, SLICE_NONE, 0, ret_delta);
 }
 
 void sums_verify(struct store *store, const struct store_op *op)
@@ -49,6 +60,8 @@ void sums_verify(struct store *store, const struct store_op *op)
         uint64_t digest = object_digest(item.hash, item.bucket, item.key, item.object);
         tree_update(&tree, item.hash, 0, digest);
     }
+    verified->bad += holes_count(store, range_first(op->range, store->range_bits),
+                                 range_last(op->range, store->range_bits));
     verified->digest_data = tree_digest(&tree, op->range, store->range_bits);
     verified->digest_tree = tree_digest(&store->tree, op->range, store->range_bits);
     tree_done(&tree);

@@ -9,9 +9,18 @@
 
 enum { WARM_RECORDS = 1024, WARM_RECORDS_ONE = 2 }; /* From where a walk has to wait. */
 
+/* Of hints, what is lost is counted by whoever looks (hint_table.c). */
+static void look_at_hint(struct engine_record *record)
+{
+    record->lost = false;
+    record->bad = !engine_parse(record->key, record->value, &record->path, &record->object);
+}
+
 /* The engine was asked for what comes at or after KEY. */
 static void engine_ahead(struct walk *walk, struct slice key, int error)
 {
+    if (error == 0 && walk->table == DISK_HINTS)
+        look_at_hint(&walk->ahead_record);
     walk->ahead = error == 0;
     if (error == DISK_COLD)
         cold_note(&walk->store->cold, walk->table, key,
@@ -24,10 +33,23 @@ static void engine_seek(struct walk *walk, uint64_t hash)
 {
     uint8_t key[8];
     store_u64_be(key, hash);
+    struct engine_record *record = &walk->ahead_record;
     walk->store->reading = true;
     engine_ahead(walk, slice_of(key, 8),
-                 disk_seek(walk->store->disk, walk->table, slice_of(key, 8), &walk->ahead_key,
-                           &walk->ahead_value));
+                 walk->table == DISK_OBJECTS
+                     ? holes_seek(walk->store, slice_of(key, 8), record)
+                     : disk_seek(walk->store->disk, walk->table, slice_of(key, 8), &record->key,
+                                 &record->value));
+}
+
+static void engine_next(struct walk *walk)
+{
+    struct engine_record *record = &walk->ahead_record;
+    struct slice last = record->key;
+    engine_ahead(walk, last,
+                 walk->table == DISK_OBJECTS
+                     ? holes_next(walk->store, record)
+                     : disk_next(walk->store->disk, &record->key, &record->value));
 }
 
 static int by_path(const void *a, const void *b)
@@ -47,9 +69,10 @@ static void group_add(struct walk *walk)
         walk->group_capacity = capacity;
     }
     struct walk_record *record = &walk->group[walk->group_count++];
-    record->bad = !engine_parse(walk->ahead_key, walk->ahead_value, &record->path, &record->object);
-    if (record->bad && !engine_path(walk->ahead_key, walk->ahead_value, &record->path))
-        record->path = walk->ahead_key;
+    const struct engine_record *ahead = &walk->ahead_record;
+    *record = (struct walk_record){ahead->path, ahead->object, ahead->bad};
+    if (record->bad && !engine_path(ahead->key, ahead->value, &record->path))
+        record->path = ahead->key;
 }
 
 /* Fill the group with the engine's next hash that may be seen, unless it still has records. */
@@ -59,7 +82,7 @@ static void group_load(struct walk *walk)
         return;
     walk->group_at = walk->group_count = 0;
     while (walk->ahead) {
-        uint64_t hash = load_u64_be(walk->ahead_key.data);
+        uint64_t hash = load_u64_be(walk->ahead_record.key.data);
         if (hash > walk->last) {
             walk->ahead = false;
         } else if (walk->table == DISK_OBJECTS && !store_sees_engine(walk->store, hash)) {
@@ -71,11 +94,9 @@ static void group_load(struct walk *walk)
                 engine_seek(walk, last + 1);
         } else {
             do {
-                struct slice last = walk->ahead_key;
                 group_add(walk);
-                engine_ahead(walk, last,
-                             disk_next(walk->store->disk, &walk->ahead_key, &walk->ahead_value));
-            } while (walk->ahead && load_u64_be(walk->ahead_key.data) == hash);
+                engine_next(walk);
+            } while (walk->ahead && load_u64_be(walk->ahead_record.key.data) == hash);
             if (walk->group_count > 1)
                 qsort(walk->group, walk->group_count, sizeof(*walk->group), by_path);
             return;

@@ -293,7 +293,7 @@ static const struct field write[] = {
 static const struct field scan[] = {
     PLAIN(MESSAGE, scan.id),    RANGE_EPOCH(MESSAGE, scan.range),  BUCKET(MESSAGE, scan.bucket),
     PLAIN(MESSAGE, scan.from),  BUCKET(MESSAGE, scan.from_bucket), KEY(MESSAGE, scan.from_key),
-    PLAIN(MESSAGE, scan.limit),
+    PLAIN(MESSAGE, scan.limit), PLAIN(MESSAGE, scan.to),
 };
 static const struct field reply[] = {
     PLAIN(MESSAGE, reply.id),         RANGE_EPOCH(MESSAGE, reply.range),

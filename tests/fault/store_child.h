@@ -70,6 +70,7 @@ static inline int child_open(struct child *child, const struct disk_posix_option
                              struct store_options options)
 {
     options.range_bits = RANGE_BITS;
+    options.hash_seed = 99;
     options.done = child_done;
     options.durable = child_durable;
     options.failed = child_failed;

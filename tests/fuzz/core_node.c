@@ -316,7 +316,7 @@ static void begin(struct rig *rig, const uint8_t *data, size_t size)
         .position = recovered.position,
         .clean = true,
     };
-    store_set_ranges(rig->store, RANGE_BITS);
+    store_set_ranges(rig->store, RANGE_BITS, options.cluster.hash_seed);
     ASSERT(node_new(&options, rig->now, &rig->effects, &rig->node) == 0);
     rig->draw.ring = &node_core(rig->node)->ring;
     carry_out(rig);

@@ -97,6 +97,16 @@ void store_stats(const struct store *store, struct store_stats *ret_stats)
     *ret_stats = stats;
 }
 
+static uint64_t hole_from, hole_to; /* If stats.holes_now says that there is one. */
+
+bool store_hole(const struct store *store, uint32_t index, uint64_t *ret_from, uint64_t *ret_to)
+{
+    (void)store;
+    *ret_from = hole_from;
+    *ret_to = hole_to;
+    return index < stats.holes_now;
+}
+
 struct range_stat store_range_stat(const struct store *store, uint32_t range)
 {
     (void)store;

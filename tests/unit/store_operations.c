@@ -295,7 +295,7 @@ Test(store_operations, nothing_is_served_before_the_ranges_are_known)
     op.batch.metas = &meta;
     op.batch.metas_count = 1;
     cr_assert_eq(rig_submit(&rig, op), 0);
-    store_set_ranges(rig.store, RIG_RANGE_BITS);
+    store_set_ranges(rig.store, RIG_RANGE_BITS, RIG_SEED);
     cr_assert_eq(rig_put(&rig, "a", "x", 1), 0);
     rig_tick(&rig);
     store_close(rig.store);

@@ -29,7 +29,7 @@ struct rig {
     struct moment now;
 };
 
-enum { RIG_RANGE_BITS = 6, RIG_TREE_BITS = 10 };
+enum { RIG_RANGE_BITS = 6, RIG_TREE_BITS = 10, RIG_SEED = 99 };
 
 static inline void rig_done(void *arg, const struct store_done *done)
 {
@@ -71,6 +71,7 @@ static inline int rig_open(struct rig *rig)
     rig->options.failed = rig_failed;
     rig->options.arg = rig;
     rig->options.range_bits = RIG_RANGE_BITS;
+    rig->options.hash_seed = RIG_SEED;
     rig->options.tree_bits = RIG_TREE_BITS;
     rig->written = rig->synced = 0;
     rig->failed = false;
@@ -138,7 +139,7 @@ static inline struct store_op rig_op(enum store_op_type type, const char *key)
     struct store_op op = {.type = type, .sync = true, .epoch = 1};
     op.bucket = slice_string("default");
     op.key = slice_string(key);
-    op.hash = key_hash(99, op.bucket, op.key);
+    op.hash = key_hash(RIG_SEED, op.bucket, op.key);
     op.range = range_of(op.hash, RIG_RANGE_BITS);
     return op;
 }
