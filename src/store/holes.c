@@ -7,7 +7,6 @@
 
 enum {
     LOOK_RECORDS = 4096, /* On either side of a key: far more than a page of the engine has. */
-    NEAR_BITS = 8,       /* In which a damaged key still differs little from what it was. */
 };
 
 /* The lost records that lie between two good ones. */
@@ -15,7 +14,6 @@ struct run {
     uint64_t from, to; /* Hashes of the good ones. */
     struct slice near; /* Key of the first. */
     struct slice keys[HOLE_LOST_MAX];
-    uint32_t bytes[HOLE_LOST_MAX];
     uint32_t count;
     bool all; /* There are no more of them. */
 };
@@ -76,29 +74,6 @@ static void rotten_add(struct holes *holes, struct slice key, struct slice near)
     buf_append(&rotten->near, near);
 }
 
-static bool is_like(const struct cell *cell, struct slice key)
-{
-    uint8_t scratch[ENGINE_KEY_DIGEST];
-    struct slice own = engine_key(cell_path(cell), 0, scratch);
-    uint32_t bits = 0;
-    for (size_t i = 0; own.size == key.size && i < own.size; i++)
-        bits += (uint32_t)__builtin_popcount((unsigned)(own.data[i] ^ key.data[i]));
-    return own.size == key.size && bits <= NEAR_BITS;
-}
-
-/* Was the record that has KEY now written over before it was lost? Then no figure counts it. */
-static bool is_superseded(const struct store *store, const struct run *run, struct slice key)
-{
-    const struct memtable *tables[2] = {store->active, store->frozen};
-    for (uint32_t i = 0; i < ARRAY_SIZE(tables) && tables[i] != NULL; i++) {
-        struct cell *cell = memtable_seek(tables[i], run->from, SLICE_NONE);
-        for (; cell != NULL && cell->hash <= run->to; cell = memtable_next(tables[i], cell))
-            if (is_like(cell, key))
-                return true;
-    }
-    return false;
-}
-
 /* Is there anything in the engine that may be seen of RANGE? What was lost was counted. */
 static bool has_data(const struct store *store, uint32_t range)
 {
@@ -115,15 +90,15 @@ static uint64_t name_of(struct slice key)
 static bool lost_known(const struct hole *hole, uint64_t name)
 {
     for (uint32_t i = 0; i < hole->lost_count; i++)
-        if (hole->lost[i].name == name)
+        if (hole->lost[i] == name)
             return true;
     return false;
 }
 
-static void lost_add(struct hole *hole, struct hole_lost lost)
+static void lost_add(struct hole *hole, uint64_t name)
 {
-    if (!lost_known(hole, lost.name) && hole->lost_count < HOLE_LOST_MAX)
-        hole->lost[hole->lost_count++] = lost;
+    if (!lost_known(hole, name) && hole->lost_count < HOLE_LOST_MAX)
+        hole->lost[hole->lost_count++] = name;
 }
 
 /* FRESH takes in all holes that it overlaps. */
@@ -185,29 +160,21 @@ static bool has_room(const struct store *store, const struct run *run)
            store->holes.rotten_count + run->count <= HOLES_ROTTEN_MAX;
 }
 
-/* The part of RUN in RANGE is a hole; it counts those of the lost records whose key says so, and
- * if it is the FIRST part all that are left. */
-static void note_part(struct store *store, const struct run *run, uint32_t range, bool first,
-                      bool *counted)
+/* The part of RUN in RANGE is a hole. */
+static void note_part(struct store *store, const struct run *run, uint32_t range)
 {
     struct hole fresh = {.number = ++store->damages.losses, .dirty = true};
-    part_of(store, run, range, &fresh.from, &fresh.to);
+    if (!part_of(store, run, range, &fresh.from, &fresh.to))
+        return;
     absorb(&store->holes, &fresh);
-    for (uint32_t i = 0; i < run->count; i++) {
-        uint64_t hash = load_u64_be(run->keys[i].data);
-        if (counted[i] || (range_of(hash, store->range_bits) != range && !first))
-            continue;
-        bool over = is_superseded(store, run, run->keys[i]);
-        lost_add(&fresh, (struct hole_lost){name_of(run->keys[i]), over ? 0 : run->bytes[i]});
-        counted[i] = true;
-    }
+    for (uint32_t i = 0; i < run->count; i++)
+        lost_add(&fresh, name_of(run->keys[i]));
     holes_insert(&store->holes, &fresh);
 }
 
 static void note(struct store *store, const struct run *run)
 {
     struct holes *holes = &store->holes;
-    bool counted[HOLE_LOST_MAX] = {false};
     bool known = is_known(store, run);
     if (!has_room(store, run)) {
         holes->overflow++;
@@ -223,28 +190,10 @@ static void note(struct store *store, const struct run *run)
         return;
     if (holes->erase == NULL)
         holes->erase = mem_alloc(HOLES_MAX * sizeof(*holes->erase));
-    uint32_t own = range_of(load_u64_be(run->keys[0].data), store->range_bits);
-    uint32_t begin = range_of(run->from, store->range_bits);
     uint32_t last = range_of(run->to, store->range_bits);
-    /* First those that a key still names, so that what is left goes to any other. */
-    if (own >= begin && own <= last && has_data(store, own))
-        note_part(store, run, own, false, counted);
-    bool first = true;
-    for (uint32_t range = begin; range <= last; range++) {
-        if (!has_data(store, range) || (range == own && counted[0]))
-            continue;
-        note_part(store, run, range, first, counted);
-        first = false;
-    }
+    for (uint32_t range = range_of(run->from, store->range_bits); range <= last; range++)
+        note_part(store, run, range);
     holes->noted++;
-}
-
-static uint32_t bytes_of(const struct engine_record *record)
-{
-    size_t size = engine_key_is_digest(record->key)
-                      ? record->value.size - MIN(record->value.size, (size_t)BODY_OVERHEAD)
-                      : record->key.size + record->value.size - MIN(record->value.size, (size_t)8);
-    return (uint32_t)size;
 }
 
 /* The disk's cursor is at RECORD, which is lost. Note the hole and go on to the next good record:
@@ -272,7 +221,6 @@ static int note_here(struct store *store, struct engine_record *record)
     while (error == 0 && record->lost) {
         run.all = run.all && run.count < HOLE_LOST_MAX;
         if (run.all) {
-            run.bytes[run.count] = bytes_of(record);
             run.keys[run.count++] = arena_copy(&arena, record->key);
         }
         error = step(store, false, record);

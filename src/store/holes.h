@@ -31,12 +31,6 @@ enum {
     HOLES_ROTTEN_MAX = 256,
 };
 
-/* A record that was lost. */
-struct hole_lost {
-    uint64_t name;  /* Of the key that it has now. */
-    uint32_t bytes; /* That the figures of its range still count; 0: none. */
-};
-
 struct hole {
     uint64_t from, to; /* Hashes. Of one range. */
     uint64_t number;   /* Of its last loss, as of damaged keys. */
@@ -46,7 +40,7 @@ struct hole {
     uint32_t told; /* How often the host heard of it; */
     uint64_t tell_us;
     uint64_t rest_us;
-    struct hole_lost lost[HOLE_LOST_MAX];
+    uint64_t lost[HOLE_LOST_MAX]; /* Names of the keys that its records have now. */
     uint32_t lost_count;
 };
 

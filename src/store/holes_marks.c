@@ -5,6 +5,7 @@
 
 enum {
     MARK_KEY = 10,
+    RECOUNT_MAX = 1 << 14, /* Keys. */
     RETRY_US = 500 * 1000,
     AGAIN_US_MIN = 1000 * 1000, /* Until the host hears of the same hole again, */
     AGAIN_DOUBLINGS = 4,        /* ever later. */
@@ -84,10 +85,8 @@ static void mark_value(const struct hole *hole, struct buf *out)
 {
     write_u64(out, hole->to);
     write_varint(out, hole->lost_count);
-    for (uint32_t i = 0; i < hole->lost_count; i++) {
-        write_u64(out, hole->lost[i].name);
-        write_varint(out, hole->lost[i].bytes);
-    }
+    for (uint32_t i = 0; i < hole->lost_count; i++)
+        write_u64(out, hole->lost[i]);
 }
 
 static uint64_t log_mark(struct store *store, uint64_t from, const struct hole *hole, bool more)
@@ -152,10 +151,8 @@ int holes_restore(struct store *store, struct slice key, struct slice value)
     uint64_t lost = read_varint(&reader);
     if (lost > HOLE_LOST_MAX || holes->count == HOLES_MAX || hole.to < from)
         return ERR_CORRUPT;
-    for (; hole.lost_count < lost; hole.lost_count++) {
-        hole.lost[hole.lost_count].name = read_u64(&reader);
-        hole.lost[hole.lost_count].bytes = (uint32_t)read_varint(&reader);
-    }
+    while (hole.lost_count < lost)
+        hole.lost[hole.lost_count++] = read_u64(&reader);
     if (!reader_finished(&reader))
         return ERR_CORRUPT;
     holes_insert(holes, &hole);
@@ -325,7 +322,7 @@ static int sum_leaves(struct store *store, uint64_t from, uint64_t to)
     for (uint64_t leaf = tree_leaf_of(tree, from); leaf <= last; leaf++) {
         uint64_t hash = MAX(leaf << (64 - tree->bits), from);
         uint64_t delta = 0;
-        int error = sums_leaf(store, leaf, &delta);
+        int error = sums_leaf(store, leaf, from, to, &delta);
         if (error)
             return error;
         if (delta != 0 && RULE(HOLE_SUMS))
@@ -334,15 +331,38 @@ static int sum_leaves(struct store *store, uint64_t from, uint64_t to)
     return 0;
 }
 
-static void end_figures(struct store *store, const struct hole *hole)
+/* The figures of RANGE still count what was lost, if it was not written over before: nobody knows
+ * in which range, so each is counted anew, unless that takes long. */
+static int count_anew(struct store *store, uint32_t range)
 {
-    for (uint32_t i = 0; i < hole->lost_count; i++)
-        if (hole->lost[i].bytes != 0)
-            log_change(store, hole->from, 0, hole->lost[i].bytes);
+    struct walk walk;
+    struct walk_item item;
+    struct range_stat counted = {0};
+    struct range_stat stat = store->ranges[range].stat;
+    uint64_t first = range_first(range, store->range_bits);
+    if (stat.keys > RECOUNT_MAX)
+        return 0;
+    arena_reset(&store->arena);
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, first, SLICE_NONE,
+               range_last(range, store->range_bits));
+    while (walk_next(&walk, &item)) {
+        counted.keys++;
+        counted.bytes += item.path.size + item.object.size;
+    }
+    if (walk.error)
+        return walk.error;
+    uint64_t keys = stat.keys > counted.keys ? stat.keys - counted.keys : 0;
+    uint64_t bytes = stat.bytes > counted.bytes ? stat.bytes - counted.bytes : 0;
+    for (; keys > 0 && bytes >= keys; keys--) {
+        uint64_t one = keys == 1 ? bytes : bytes / keys;
+        log_change(store, first, 0, (uint32_t)one);
+        bytes -= one;
+    }
+    return 0;
 }
 
-/* What is left of HOLE without hashes FROM to TO; what was lost stays with one part, until no part
- * is left. */
+/* What is left of HOLE without hashes FROM to TO; what was lost may lie in any
+ * part of it. */
 static void cut(struct store *store, struct hole *hole, uint64_t from, uint64_t to)
 {
     struct holes *holes = &store->holes;
@@ -350,10 +370,7 @@ static void cut(struct store *store, struct hole *hole, uint64_t from, uint64_t 
     struct hole right = *hole;
     bool has_left = from > hole->from;
     bool has_right = to < hole->to;
-    if (!has_left && !has_right) {
-        end_figures(store, hole);
-        holes->healed++;
-    }
+    holes->healed += !has_left && !has_right;
     uint64_t marked_from = hole->marked_from;
     holes_remove(holes, hole);
     log_mark(store, marked_from, NULL, has_left || has_right);
@@ -365,8 +382,6 @@ static void cut(struct store *store, struct hole *hole, uint64_t from, uint64_t 
     }
     if (has_right) {
         right.from = right.marked_from = to + 1;
-        if (has_left)
-            right.lost_count = 0;
         log_mark(store, right.from, &right, false);
         holes_insert(holes, &right);
     }
@@ -386,6 +401,8 @@ void holes_whole(struct store *store, const struct store_op *op)
         done.error = ERR_BUSY;
     if (done.error == 0)
         done.error = sum_leaves(store, op->scan.from, op->scan.to);
+    if (done.error == 0 && hole->from == op->scan.from && hole->to == op->scan.to)
+        done.error = count_anew(store, range_of(hole->from, store->range_bits));
     if (done.error == ERR_IO)
         store_fail(store, "the database cannot be read");
     if (done.error == 0) {

@@ -344,11 +344,13 @@ bool walk_next(struct walk *walk, struct walk_item *ret_item);
 /* STORE_VERIFY. */
 void sums_verify(struct store *store, const struct store_op *op);
 /* What the leaf of HASH has to change by when PATH, whose record is damaged, gets DIGEST: the lost
- * record's digest is not known, so the leaf is summed up anew. 0 or ERR_IO. */
+ * record's digest is not known, so the leaf is summed up anew. As long as more is lost in it, of
+ * which the leaf is to tell, that is left to whatever makes the last of it whole. 0 or ERR_IO. */
 int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
                   uint64_t *ret_delta) CHECK_RESULT;
-/* What LEAF has to change by to be the sum of what is there. 0 or ERR_IO. */
-int sums_leaf(struct store *store, uint64_t leaf, uint64_t *ret_delta) CHECK_RESULT;
+/* The same where all between hashes FROM and TO is whole. */
+int sums_leaf(struct store *store, uint64_t leaf, uint64_t from, uint64_t to,
+              uint64_t *ret_delta) CHECK_RESULT;
 
 /* ------------------------------------------------------------------------ hint_table.c */
 

@@ -97,6 +97,8 @@ static void reap(struct store *store)
 static void finish_stop(struct store *store)
 {
     struct log *log = &store->log;
+    if (store->checkpoint.state == CHECKPOINT_IDLE && !checkpoint_clean(store))
+        store->checkpoint.wanted = true; /* The mark of a hole came meanwhile. */
     if (store->stop_position == 0 && checkpoint_clean(store) && store->cold.ops == 0 &&
         holes_settled(&store->holes)) {
         log_begin(log);

@@ -2,37 +2,55 @@
  * a damaged record leaves nothing to follow. */
 #include "store/store_private.h"
 
-/* With PATH as something of DIGEST. */
+/* What LEAF has to change by so that it is the sum of what is there, with PATH as something of
+ * DIGEST. RET_LOST: more is lost in it, and not between hashes FROM and TO. */
 static int sum_leaf(struct store *store, uint64_t leaf, struct slice path, uint64_t digest,
-                    uint64_t *ret_delta)
+                    uint64_t from, uint64_t to, uint64_t *ret_delta, bool *ret_lost)
 {
     struct tree *tree = &store->tree;
     uint64_t first = leaf << (64 - tree->bits);
+    uint64_t last = first | (UINT64_MAX >> tree->bits);
     struct walk walk;
     struct walk_item item;
     uint64_t sum = digest;
     bool patient = store->disk->patient;
     store->disk->patient = true; /* A handful of records, and seldom enough. */
     arena_reset(&store->arena);
-    walk_start(&walk, store, DISK_OBJECTS, &store->arena, first, SLICE_NONE,
-               first | (UINT64_MAX >> tree->bits));
-    while (walk_next(&walk, &item))
-        if (!item.bad && !slice_equal(item.path, path))
+    walk_start(&walk, store, DISK_OBJECTS, &store->arena, first, SLICE_NONE, last);
+    *ret_lost = false;
+    while (walk_next(&walk, &item)) {
+        bool same = slice_equal(item.path, path);
+        *ret_lost = *ret_lost || (item.bad && !same);
+        if (!item.bad && !same)
             sum ^= object_digest(item.hash, item.bucket, item.key, item.object);
+    }
     store->disk->patient = patient;
     *ret_delta = tree->leaves[leaf] ^ sum;
+    *ret_lost = *ret_lost || (from > first && holes_count(store, first, MIN(from - 1, last)) > 0) ||
+                (to < last && holes_count(store, MAX(to + 1, first), last) > 0);
     return walk.error;
 }
 
 int sums_over_bad(struct store *store, uint64_t hash, struct slice path, uint64_t digest,
                   uint64_t *ret_delta)
 {
-    return sum_leaf(store, tree_leaf_of(&store->tree, hash), path, digest, ret_delta);
+    uint64_t delta;
+    bool lost;
+    int error =
+        sum_leaf(store, tree_leaf_of(&store->tree, hash), path, digest, 1, 0, &delta, &lost);
+    if (error == 0)
+        *ret_delta = lost ? digest : delta;
+    return error;
 }
 
-int sums_leaf(struct store *store, uint64_t leaf, uint64_t *ret_delta)
+int sums_leaf(struct store *store, uint64_t leaf, uint64_t from, uint64_t to, uint64_t *ret_delta)
 {
-    return sum_leaf(store, leaf, SLICE_NONE, 0, ret_delta);
+    uint64_t delta;
+    bool lost;
+    int error = sum_leaf(store, leaf, SLICE_NONE, 0, from, to, &delta, &lost);
+    if (error == 0)
+        *ret_delta = lost ? 0 : delta;
+    return error;
 }
 
 void sums_verify(struct store *store, const struct store_op *op)

@@ -1,0 +1,324 @@
+/* A bit of a key of the engine flips: the key that was lost is never taken for missing, whatever
+ * the flip does to the order of keys, and all others are found; a crash forgets nothing of it; and
+ * once it is filled in with what others have, tree and figures are those of the data. */
+#include "store/record.h"
+#include "store_rig.h"
+
+enum { KEYS = 24 };
+
+/* The rig comes first: its callbacks work on either. */
+struct news {
+    struct rig rig;
+    uint32_t holes;
+    uint64_t from, to, number;
+};
+
+static void damaged(void *arg, const struct store_damage *damage)
+{
+    struct news *news = arg;
+    if (!damage->hole)
+        return;
+    news->holes++;
+    news->from = damage->hash;
+    news->to = damage->to;
+    news->number = damage->number;
+}
+
+static void begin(struct news *news)
+{
+    *news = (struct news){0};
+    news->rig.disk = disk_mem_new(&(struct disk_mem_options){0});
+    news->rig.options.damaged = damaged;
+    cr_assert_eq(rig_open(&news->rig), 0);
+}
+
+static void settle(struct rig *rig)
+{
+    store_stop(rig->store);
+    for (int i = 0; i < 1000 && !store_stopped(rig->store); i++) {
+        rig->now.us += 1000 * 1000;
+        store_flush(rig->store);
+        store_poll(rig->store, rig->now);
+    }
+    cr_assert(store_stopped(rig->store));
+    rig_close(rig);
+    cr_assert_eq(rig_open(rig), 0);
+}
+
+static void lose_power(struct rig *rig)
+{
+    disk_mem_power_loss(rig->disk, NULL);
+    rig_close(rig);
+    cr_assert_eq(rig_open(rig), 0);
+}
+
+static const char *key_of(int i)
+{
+    static char text[16];
+    snprintf(text, sizeof(text), "key-%d", i);
+    return text;
+}
+
+static void fill(struct rig *rig)
+{
+    for (int i = 0; i < KEYS; i++)
+        cr_assert_eq(rig_put(rig, key_of(i), key_of(i), 1), 0);
+}
+
+/* The number of the key whose record is number INDEX of the engine. */
+static int number_at(const struct rig *rig, uint32_t index)
+{
+    struct slice path = disk_mem_key(rig->disk, DISK_OBJECTS, index);
+    uint64_t hash;
+    struct slice bucket, key;
+    char text[16];
+    cr_assert(key_parse(path, &hash, &bucket, &key));
+    snprintf(text, sizeof(text), "%.*s", (int)key.size, (const char *)key.data);
+    return atoi(text + 4);
+}
+
+static struct store_stats stats_of(const struct rig *rig)
+{
+    struct store_stats stats;
+    store_stats(rig->store, &stats);
+    return stats;
+}
+
+/* All keys but LOST have their values, and LOST is not known. */
+static void assert_known_but(struct rig *rig, int lost)
+{
+    for (int i = 0; i < KEYS; i++) {
+        if (i == lost)
+            cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(i))), ERR_UNREADABLE);
+        else
+            cr_assert(rig_has(rig, key_of(i), key_of(i)), "key %d", i);
+    }
+}
+
+static int whole(struct news *news, uint64_t from, uint64_t to)
+{
+    struct store_op op = {.type = STORE_WHOLE, .epoch = 1, .sync = true, .loss = news->number};
+    op.range = range_of(from, RIG_RANGE_BITS);
+    op.scan.from = from;
+    op.scan.to = to;
+    return rig_submit(&news->rig, op);
+}
+
+/* What another replica has of LOST. */
+static struct buf object_of(int lost)
+{
+    struct rig other;
+    struct buf object = {0};
+    rig_start(&other, 0);
+    cr_assert_eq(rig_put(&other, key_of(lost), key_of(lost), 1), 0);
+    buf_append(&object, other.done.object);
+    rig_end(&other);
+    return object;
+}
+
+static void fill_in(struct news *news, int lost)
+{
+    struct rig *rig = &news->rig;
+    struct buf object = object_of(lost);
+    for (int rounds = 0; stats_of(rig).holes_now > 0; rounds++) {
+        cr_assert(rounds < 100);
+        news->holes = 0;
+        for (int i = 0; i < 100 && news->holes == 0; i++) {
+            rig->now.us += 1000 * 1000;
+            rig_tick(rig);
+        }
+        struct store_op op = rig_op(STORE_MERGE, key_of(lost));
+        op.heals = true;
+        op.loss = news->number;
+        op.object = buf_slice(&object);
+        if (news->from <= op.hash && op.hash <= news->to)
+            cr_assert_eq(rig_submit(rig, op), 0);
+        cr_assert_eq(whole(news, news->from, news->to), 0);
+    }
+    buf_done(&object);
+}
+
+/* The record at INDEX rots at BIT of its key. */
+static void check_bit(uint32_t index, uint64_t bit, bool read_first)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill(rig);
+    settle(rig);
+    int lost = number_at(rig, index);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, index, bit));
+    for (int i = 0; i < KEYS && !read_first; i++) /* Checkpoints come by first. */
+        if (i != lost && i % 5 == 0) {
+            cr_assert_eq(rig_put(rig, key_of(i), key_of(i), 2), 0);
+            settle(rig);
+        }
+    assert_known_but(rig, lost);
+    rig_ticks(rig, 10);
+    assert_known_but(rig, lost);
+    cr_assert_eq(disk_mem_count(rig->disk, DISK_OBJECTS), KEYS - 1u, "the bad record is gone");
+    lose_power(rig);
+    assert_known_but(rig, lost);
+    cr_assert_eq(rig_put(rig, key_of(lost), "newer", 3), ERR_UNREADABLE);
+    cr_assert_eq(whole(&news, 0, 1), ERR_NOT_FOUND, "there is no such hole");
+    fill_in(&news, lost);
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < KEYS; k++)
+            cr_assert(rig_has(rig, key_of(k), key_of(k)));
+        cr_assert_eq(rig_verify(rig), (uint64_t)KEYS);
+        settle(rig);
+    }
+    rig_end(rig);
+}
+
+Test(store_holes, any_bit_of_a_key_in_the_middle)
+{
+    for (uint64_t bit = 0; bit < 8 * 16; bit++)
+        check_bit(KEYS / 2, bit, true);
+}
+
+Test(store_holes, the_first_and_the_last_key)
+{
+    for (uint64_t bit = 0; bit < 64; bit += 3) {
+        check_bit(0, bit, true);
+        check_bit(KEYS - 1, bit, true);
+    }
+}
+
+Test(store_holes, a_checkpoint_does_not_write_among_keys_out_of_order)
+{
+    for (uint64_t bit = 0; bit < 12; bit++)
+        check_bit(KEYS / 2, bit, false);
+}
+
+Test(store_holes, a_scan_ends_before_it)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill(rig);
+    settle(rig);
+    uint64_t before = load_u64_be(disk_mem_key(rig->disk, DISK_OBJECTS, 7).data);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 8, 0));
+    struct store_op scan = {.type = STORE_SCAN};
+    scan.scan.to = UINT64_MAX;
+    scan.scan.count_max = 1000;
+    scan.scan.bytes_max = 1 << 20;
+    cr_assert_eq(rig_submit(rig, scan), 0);
+    cr_assert(rig->done.more);
+    cr_assert(rig->done.entries_count > 0 && rig->done.entries_count <= 8);
+    cr_assert(rig->done.entries[rig->done.entries_count - 1].hash <= before);
+    scan.scan.from = before;
+    cr_assert_eq(rig_submit(rig, scan), ERR_UNREADABLE);
+    rig_end(rig);
+}
+
+Test(store_holes, what_is_written_meanwhile_is_kept_and_lacks_its_past)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill(rig);
+    settle(rig);
+    int lost = number_at(rig, 5);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 5, 3));
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    struct store_op op = rig_op(STORE_UPDATE, key_of(lost));
+    op.update = (struct update){.dot = {2, 1},
+                                .hlc = 9 << 16,
+                                .policy = POLICY_NEWEST,
+                                .blind = true,
+                                .value = slice_string("newer")};
+    op.renewed = true;
+    cr_assert_eq(rig_submit(rig, op), 0);
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    rig_ticks(rig, 10);
+    lose_power(rig);
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    struct buf object = object_of(lost);
+    struct store_op merge = rig_op(STORE_MERGE, key_of(lost));
+    merge.heals = true;
+    merge.object = buf_slice(&object);
+    cr_assert_eq(rig_submit(rig, merge), 0);
+    buf_done(&object);
+    cr_assert(rig_has(rig, key_of(lost), "newer"));
+    fill_in(&news, lost);
+    cr_assert(rig_has(rig, key_of(lost), "newer"));
+    cr_assert_eq(rig_verify(rig), (uint64_t)KEYS);
+    rig_end(rig);
+}
+
+Test(store_holes, what_was_fetched_for_an_earlier_loss_heals_no_later_one)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill(rig);
+    settle(rig);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 10, 3));
+    int lost = number_at(rig, 9);
+    cr_assert_eq(stats_of(rig).holes_now, 0u);
+    struct store_op verify = {.type = STORE_VERIFY};
+    for (verify.range = 0; verify.range < 1u << RIG_RANGE_BITS; verify.range++)
+        cr_assert_eq(rig_submit(rig, verify), 0);
+    cr_assert(stats_of(rig).holes_now > 0);
+    rig_ticks(rig, 10);
+    uint64_t from = news.from, to = news.to;
+    /* The neighbour is lost too: one hole, of another number. */
+    for (uint32_t i = 8; i < 11; i++)
+        if (number_at(rig, i) == lost)
+            cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, i, 3));
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    rig_ticks(rig, 10);
+    news.number--;
+    cr_assert_neq(whole(&news, from, to), 0);
+    rig_end(rig);
+}
+
+Test(store_holes, a_dropped_range_has_none)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill(rig);
+    settle(rig);
+    uint32_t range =
+        range_of(load_u64_be(disk_mem_key(rig->disk, DISK_OBJECTS, 5).data), RIG_RANGE_BITS);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 5, 0));
+    struct store_op drop = {.type = STORE_DROP, .range = range};
+    cr_assert_eq(rig_submit(rig, drop), 0);
+    settle(rig);
+    for (uint32_t i = 0; i < disk_mem_count(rig->disk, DISK_OBJECTS); i++)
+        cr_assert(
+            !disk_mem_rotten(rig->disk, DISK_OBJECTS, disk_mem_key(rig->disk, DISK_OBJECTS, i)));
+    struct store_op verify = {.type = STORE_VERIFY, .range = range};
+    cr_assert_eq(rig_submit(rig, verify), 0);
+    cr_assert_eq(rig->done.verified.bad, 0u);
+    cr_assert_eq(rig->done.verified.keys, 0u);
+    rig_end(rig);
+}
+
+/* A key past the engine's limit lies there by digest; the whole of it is in the value. */
+Test(store_holes, a_long_key)
+{
+    for (uint64_t bit = 0; bit < 200; bit += 5) {
+        struct news news;
+        struct rig *rig = &news.rig;
+        char key[601];
+        begin(&news);
+        fill(rig);
+        memset(key, 'k', 600);
+        key[600] = 0;
+        cr_assert_eq(rig_put(rig, key, "the value", 1), 0);
+        settle(rig);
+        for (uint32_t i = 0; i <= KEYS; i++)
+            if (disk_mem_key(rig->disk, DISK_OBJECTS, i).data[8] == 0) {
+                cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, i, bit));
+                break;
+            }
+        cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key)), ERR_UNREADABLE);
+        for (int i = 0; i < KEYS; i++)
+            cr_assert(rig_has(rig, key_of(i), key_of(i)));
+        rig_end(rig);
+    }
+}
