@@ -35,7 +35,7 @@ static void heal(struct coord *coord, struct core *core, struct slice bucket, st
             return;
         count += op->heals;
     }
-    if (count >= HEALS_MAX || coord->draining)
+    if (count >= HEALS_MAX || coord->active >= coord->active_max || coord->draining)
         return;
     struct request request = {.method = METHOD_GET, .bucket = bucket, .key = key};
     struct coord_op *op = op_new(coord, core, &request);

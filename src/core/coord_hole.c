@@ -89,7 +89,7 @@ void coord_hole(struct coord *coord, struct core *core, uint64_t from, uint64_t 
             return;
         count += fills;
     }
-    if (count >= HOLES_AT_ONCE || coord->draining)
+    if (count >= HOLES_AT_ONCE || coord->active >= coord->active_max || coord->draining)
         return;
     struct request request = {.method = METHOD_SCAN};
     struct coord_op *op = op_new(coord, core, &request);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "sim/checks.h"
+#include "sim/faults.h"
 #include "sim/host.h"
 #include "sim/losses.h"
 #include "sim/workload.h"
@@ -20,6 +21,7 @@ struct rotten {
     uint32_t range;
     bool known;        /* Its store found out, */
     bool told;         /* since it rotted last. */
+    bool judged;       /* Its key reads well, though others beside it may not. */
     uint32_t asked_in; /* The life of the process that was last asked for it; */
     bool asked;        /* it has not answered yet. */
     bool hidden;       /* It reads well, by what its store has in memory. */
@@ -232,6 +234,11 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     /* Where a key rotted others beside it may be unreadable. */
     bool hides = item->in_key && (stats.holes_now > 0 || stats.bad_now > 0 || lies_there);
     item->hidden = done->error == 0 && hidden && !item->in_key;
+    if (hides && done->error == 0 && item->known && !item->judged &&
+        !store_hides(host_store(world->hosts[rots->host]), hash_of(item))) {
+        item->judged = true;
+        checks_key_healed(world, rots->host, item->range);
+    }
     if (done->error != 0 || hidden || hides)
         item->read_at = 0;
     else if (item->read_at == 0)
@@ -331,11 +338,15 @@ void rots_told(struct world *world, uint32_t host, const struct store_damage *da
         if (hash < damage->hash || hash > (damage->hole ? damage->to : damage->hash))
             continue;
         item->told = item->known = true;
+        item->judged = false;
         trace_item(world, item, damage->hole ? "hole found at" : "damage found at");
         world->coverage.rot_found++;
         world->coverage.holes_found += damage->hole;
         if (!damage->hole || host_lost(world->hosts[host], buf_slice(&item->path)))
             checks_key_lost(world, host, item->range, hash);
+        /* The mark of a hole is in the log, and the record is about to go. */
+        if (damage->hole && world_chance(world, world->options.rot_crash_ppm))
+            faults_die_soon(world, host, !world->options.interval);
     }
 }
 
