@@ -48,6 +48,35 @@ class BitRot(ClusterTest):
                     at = data.find(b"the value of key %d;" % i, at + 1)
         return list(range(0, self.KEYS, self.KEYS // self.ROTTEN))
 
+    def rot_keys(self):
+        """Flip a bit in the keys of as many records of b's database: of the hash, the bucket, the key.
+        What branches of the tree repeat of a key stays."""
+        path = os.path.join(self.b.data, "db", "data.mdb")
+        rotten = list(range(0, self.KEYS, self.KEYS // self.ROTTEN))
+        with open(path, "r+b") as file:
+            data = file.read()
+            for number, i in enumerate(rotten):
+                name = b"default\0" + self.key(i)
+                value = b"the value of key %d;" % i
+                at, found = data.find(name), 0
+                while at > 0:  # An older page may hold it as well.
+                    if value in data[at + len(name):at + len(name) + 200]:
+                        byte = at - 8 + number % (8 + len(name))
+                        file.seek(byte)
+                        file.write(bytes([data[byte] ^ 0x80 >> number // 7 % 8]))
+                        found += 1
+                    at = data.find(name, at + 1)
+                self.assertGreater(found, 0)
+        return rotten
+
+    def wait_filled_in(self, least):
+        def filled_in():
+            return (self.b.metric("kvring_store_lost_keys_total") >= least and
+                    self.b.metric("kvring_store_holes") == 0 and
+                    self.b.metric("kvring_store_damaged_records") == 0)
+
+        wait_for("the holes to be filled in", filled_in, patience=3 * PATIENCE_S)
+
     def get(self, rpc, i, **options):
         answer = rpc.call("get", bucket="default", key=self.key(i), **options)
         return answer["siblings"][0]["value"]
@@ -100,6 +129,45 @@ class BitRot(ClusterTest):
         self.wait_healed(len(rotten))
         self.assertGreater(self.b.metric("kvring_store_scrub_bad_records_total"), 0)
         self.assert_whole(rotten)
+
+    def assert_all(self, values):
+        self.admin("verify")
+        status = self.status(self.b)
+        self.assertEqual(status["verdict"], "OK", status["reasons"])
+        self.assertEqual(status["store"]["holes"], 0)
+        self.assertEqual(self.b.stop(), 0)
+        self.b.start()
+        self.wait_members(3)
+        self.admin("verify")
+        with self.b.rpc() as rpc:
+            for i in values:
+                self.assertEqual(self.get(rpc, i, r="all"), values[i])
+
+    def test_keys_rot_while_it_is_stopped(self):
+        self.start("--scrub-rate", "0")
+        self.assertEqual(self.b.stop(), 0)
+        rotten = self.rot_keys()
+        self.b.start()
+        self.wait_members(3)
+        values = {i: self.value(i) for i in range(self.KEYS)}
+        with self.b.rpc() as rpc:
+            for i in rotten[::3]:
+                values[i] = b"newer %d" % i
+                rpc.call("put", bucket="default", key=self.key(i), value=values[i])
+            for i in values:
+                for r in (1, "quorum"):
+                    self.assertEqual(self.get(rpc, i, r=r), values[i])
+        self.wait_filled_in(len(rotten))
+        self.assert_all(values)
+
+    def test_keys_rot_while_it_runs(self):
+        self.start("--scrub-rate", "64M", "--scrub-interval", "1s")
+        self.assertEqual(self.b.stop(), 0)
+        self.b.start()
+        self.wait_members(3)
+        rotten = self.rot_keys()
+        self.wait_filled_in(len(rotten))
+        self.assert_all({i: self.value(i) for i in range(self.KEYS)})
 
     def test_with_another_node_down(self):
         self.start("--scrub-rate", "64M", "--scrub-interval", "1s")
