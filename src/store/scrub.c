@@ -24,7 +24,7 @@ void scrub_done(struct scrub *scrub)
 
 static bool is_off(const struct store *store)
 {
-    return store->options.scrub_rate == 0 || store->range_bits == 0 || store->stopping;
+    return store->options.scrub_rate == 0 || !store->hash_known || store->stopping;
 }
 
 static void next_is(struct scrub *scrub, struct slice key)

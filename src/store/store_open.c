@@ -241,6 +241,7 @@ void store_close(struct store *store)
 void store_set_ranges(struct store *store, uint32_t range_bits, uint64_t hash_seed)
 {
     store->hash_seed = hash_seed;
+    store->hash_known = true;
     if (store->range_bits == range_bits)
         return;
     const uint8_t key[2] = {0, META_OWN_BITS};

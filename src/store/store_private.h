@@ -153,7 +153,8 @@ struct store {
     uint64_t hold_until_us; /* Flow control: `durable` is not told before. */
     uint64_t hold_bytes;    /* log.bytes when it was told last. */
     struct holes holes;
-    uint64_t hash_seed; /* Of keys. */
+    uint64_t hash_seed; /* Of keys, */
+    bool hash_known;    /* as soon as the host has said so. */
     uint64_t reads_memory, reads_disk, stalls_us;
     uint64_t dead_entries; /* In the indexes of all ranges. */
     uint64_t collected_keys, collected_bytes;
