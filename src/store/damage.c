@@ -191,7 +191,7 @@ void damage_tell(struct store *store)
         else
             damage->tell_us = store->now_us + TELL_PAUSE_US;
     }
-    holes_tell(store, TELL_MAX);
+    holes_tell(store);
 }
 
 uint64_t damage_wake_us(const struct store *store)

@@ -111,8 +111,8 @@ static inline bool holes_hold(const struct holes *holes)
 bool holes_settled(const struct holes *holes);
 /* When holes_run wants to be called; UINT64_MAX for never. */
 uint64_t holes_wake_us(const struct store *store);
-/* Tell the host of holes, as many as MOST; and when next. */
-void holes_tell(struct store *store, uint32_t most);
+/* Tell the host of holes; and when next. */
+void holes_tell(struct store *store);
 uint64_t holes_tell_us(const struct store *store);
 
 /* RANGE is dropped. */

@@ -7,6 +7,8 @@ enum {
     MARK_KEY = 10,
     RECOUNT_MAX = 1 << 14, /* Keys. */
     RETRY_US = 500 * 1000,
+    TELL_MAX = 4,               /* Holes in one go. */
+    TELL_PAUSE_US = 10 * 1000,  /* Between two goes. */
     AGAIN_US_MIN = 1000 * 1000, /* Until the host hears of the same hole again, */
     AGAIN_DOUBLINGS = 4,        /* ever later. */
 };
@@ -266,13 +268,18 @@ uint64_t holes_wake_us(const struct store *store)
 
 /* ---------------------------------------------------------------------------------- Telling. */
 
-void holes_tell(struct store *store, uint32_t most)
+void holes_tell(struct store *store)
 {
     struct holes *holes = &store->holes;
-    for (uint32_t i = 0; i < holes->count && most > 0; i++) {
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < holes->count; i++) {
         struct hole *hole = &holes->items[i];
         if (hole->tell_us > store->now_us)
             continue;
+        if (told++ >= TELL_MAX) { /* Few are filled in at a time, and each does not take long. */
+            hole->tell_us = store->now_us + TELL_PAUSE_US;
+            continue;
+        }
         if (hole->told == 0)
             hole->rest_us = store->engine_us + store->options.rest_us;
         struct store_damage news = {
@@ -287,7 +294,6 @@ void holes_tell(struct store *store, uint32_t most)
         hole->told++;
         hole->tell_us =
             news.rested ? store->now_us + ((uint64_t)AGAIN_US_MIN << doublings) : hole->rest_us;
-        most--;
         store->options.damaged(store->options.arg, &news);
     }
 }

@@ -169,6 +169,24 @@ class BitRot(ClusterTest):
         self.wait_filled_in(len(rotten))
         self.assert_all({i: self.value(i) for i in range(self.KEYS)})
 
+    def test_a_checkpoint_comes_by_keys_out_of_order(self):
+        self.start("--scrub-rate", "64M", "--scrub-interval", "1s")
+        self.assertEqual(self.b.stop(), 0)
+        self.b.start("--scrub-rate", "0")
+        self.wait_members(3)
+        self.rot_keys()
+        values = {i: self.value(i) for i in range(self.KEYS)}
+        with self.a.rpc() as rpc:
+            for i in range(1, self.KEYS, 3):
+                values[i] = b"newer %d" % i
+                rpc.call("put", bucket="default", key=self.key(i), value=values[i], w="all")
+        self.assertEqual(self.b.stop(), 0)  # All that is in memory goes to the database.
+        self.b.start()
+        self.wait_members(3)
+        wait_for("the scrub to come round", lambda: self.b.metric("kvring_store_scrub_rounds_total") > 1)
+        self.wait_filled_in(0)
+        self.assert_all(values)
+
     def test_with_another_node_down(self):
         self.start("--scrub-rate", "64M", "--scrub-interval", "1s")
         rotten = self.rot()
