@@ -1,10 +1,12 @@
 /* Bit rot: records of the database that go bad, one node at a time, while it runs and while it does
- * not.
+ * not; in some worlds within their keys too, where they stay where they are, so that keys may lie
+ * out of order.
  *
  * The budget is that of promise 2: a version is lost only with all copies that acknowledged it. A
  * record rots only while no other node has one that is not whole again, while nobody is lost for
- * good (losses.h), and where the range has another slot. Of one key a node has at most one. What a
- * client wrote with fewer copies than a quorum may be lost with it (ledger.h).
+ * good (losses.h), and where the range has another slot. Of one key a node has at most one, but for
+ * those that have lost their keys. What a client wrote with fewer copies than a quorum may be lost
+ * with it (ledger.h).
  *
  * Judged beside all that is judged anyway, where the record tells what clients may see:
  *

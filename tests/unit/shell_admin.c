@@ -99,6 +99,28 @@ Test(admin, status_names_who_is_down_and_what_has_no_majority)
     admin_reply_done(&reply);
 }
 
+Test(admin, status_tells_holes_that_fill_in_from_those_that_do_not)
+{
+    for (uint32_t range = 0; range < 64; range++)
+        own(range, 2, (const uint64_t[]){1, 2, 3}, 3);
+    stats.holes_now = 1;
+    hole_from = 5ull << 58;
+    hole_to = hole_from + 99;
+    struct admin_reply reply = call("status", NULL, 0);
+    struct slice status = result_of(&reply);
+    cr_assert(text_is(status, "verdict", "DEGRADED"));
+    cr_assert(item_has(status, "reasons", 0, "1 intervals of keys are unreadable on this node"));
+    cr_assert(item_has(status, "advice", 0, "other copies are up"));
+    cr_assert_eq(number(field(status, "store"), "holes"), 1);
+    admin_reply_done(&reply);
+    own(5, 3, (const uint64_t[]){1}, 1);
+    reply = call("status", NULL, 0);
+    status = result_of(&reply);
+    cr_assert(item_has(status, "reasons", 1, "unreadable for good"));
+    admin_reply_done(&reply);
+    stats.holes_now = 0;
+}
+
 Test(admin, a_node_that_has_not_joined_says_so)
 {
     ring_done(&core.ring);
