@@ -12,8 +12,12 @@
 struct disk_mem_options {
     uint64_t segment_size; /* 0: 64 KiB. */
     uint64_t total_bytes;  /* Of the disk; 0: without a bound. */
+    uint32_t stores;       /* A power of two; 0: 1. */
 };
 
+/* The disk of store 0; disk_of_store finds the others. Where there are several, what is said below
+ * of the disk, its log, its room, its failures and its end is of all of them, by whichever it is
+ * called; what is said of engines and readers is of the one that it is called for. */
 struct disk *disk_mem_new(const struct disk_mem_options *options);
 
 /* Work of the log, the engine and the reader: queues of their own, as they are threads. */

@@ -115,7 +115,7 @@ static void slot_reserve(struct log *log)
     if (log->preparing || log->starved || slot_with(log, 0) != no_slot)
         return;
     log->preparing = true;
-    disk_slot_prepare(log->disk);
+    disk_slot_prepare(log->disk, log->slots_count);
 }
 
 static uint32_t slot_for(struct log *log, uint64_t segment)

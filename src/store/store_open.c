@@ -212,6 +212,13 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
     return 0;
 }
 
+int stores_open(const struct store_options *options, struct disk *disk, struct store **ret_stores,
+                struct store_recovered *ret_recovered, struct buf *error_text)
+{
+    ASSERT(disk->stores == 1);
+    return store_open(options, disk, ret_stores, ret_recovered, error_text);
+}
+
 void store_close(struct store *store)
 {
     disk_drain(store->disk);

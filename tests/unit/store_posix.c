@@ -273,7 +273,7 @@ Test(store_posix, foreign_and_newer_directories_are_refused)
     cr_assert(says(&place.rig, "photo.jpg"));
     write_file(&place, "format", "something else\n");
     cr_assert_eq(place_disk(&place), ERR_REFUSED);
-    write_file(&place, "format", "kvring 2 segment 65536 and more\n");
+    write_file(&place, "format", "kvring 3 segment 65536 and more\n");
     cr_assert_eq(place_disk(&place), ERR_REFUSED);
     cr_assert(says(&place.rig, "newer"));
     place_end(&place);
