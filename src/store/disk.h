@@ -9,8 +9,8 @@
  * A directory has a fixed number of stores, a power of two. They share the log and the room; each
  * has an engine of its own, and a struct disk of its own, by which it reads, hands over and gets
  * its completions. The disks of one directory may be used by as many threads, each by one at a
- * time. Only disk_log_write, disk_log_sync and disk_ring may be called for another one's disk, and
- * in one order: whoever calls the first two holds the lock of what he shares with the others
+ * time. Only disk_log_write, disk_slot_prepare and disk_ring may be called for another one's disk;
+ * of the writes of all threads, the order counts: whoever calls holds a lock that they share
  * (log_shared.h). Opening, disk_log_read, disk_drain and closing are for while no other thread is
  * at it.
  *

@@ -217,6 +217,7 @@ static void mem_drain(struct disk *disk)
     struct disk_mem *mem = mem_of(disk);
     struct disk_event event;
     drain_log(mem);
+    mem->first->log_error = 0;
     for (struct work *work; (work = mem_queue_take(&mem->engine));)
         mem_work_free(mem, work);
     for (struct work *work; (work = mem_queue_take(&mem->reader));)

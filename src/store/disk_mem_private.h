@@ -73,6 +73,7 @@ struct disk_mem {
     struct event_node *events_unused; /* the same. */
     uint32_t fail_nth[DISK_MEM_CALLS];
     int fail_error[DISK_MEM_CALLS];
+    int log_error; /* Once something of the log has failed, so does all of it until the end. */
     /* What is each store's. */
     struct work_queue engine;
     struct work_queue reader;

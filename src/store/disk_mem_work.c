@@ -151,13 +151,16 @@ static int work_apply(struct disk_mem *mem, const struct work *work)
 
 static int work_write(struct disk_mem *mem, const struct work *work)
 {
-    int error = failure(mem, DISK_MEM_WRITE);
-    if (error)
-        return error;
-    error = work->sync ? failure(mem, DISK_MEM_SYNC) : 0;
-    if (!work->sync || error) {
+    struct disk_mem *first = mem->first;
+    if (first->log_error)
+        return first->log_error;
+    first->log_error = failure(mem, DISK_MEM_WRITE);
+    if (first->log_error)
+        return first->log_error;
+    first->log_error = work->sync ? failure(mem, DISK_MEM_SYNC) : 0;
+    if (!work->sync || first->log_error) {
         mem_kernel_write(mem, work->slot, work->offset, work->bytes);
-        return error;
+        return first->log_error;
     }
     /* It is on the platter as soon as in the kernel: nothing to be taken back. */
     mem_unsynced_forget(mem);
@@ -175,10 +178,11 @@ void mem_work_do(struct disk_mem *mem, const struct work *work)
         mem_event_add(mem, DISK_LOG_WRITTEN, work_write(mem, work), 0);
         return;
     case WORK_SYNC:
-        error = failure(mem, DISK_MEM_SYNC);
-        if (error == 0)
+        if (mem->first->log_error == 0)
+            mem->first->log_error = failure(mem, DISK_MEM_SYNC);
+        if (mem->first->log_error == 0)
             mem_unsynced_forget(mem);
-        mem_event_add(mem, DISK_LOG_SYNCED, error, 0);
+        mem_event_add(mem, DISK_LOG_SYNCED, mem->first->log_error, 0);
         return;
     case WORK_PREPARE:
         error = failure(mem, DISK_MEM_PREPARE);

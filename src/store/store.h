@@ -114,7 +114,7 @@ struct store_stats {
     uint64_t position, written, synced;
     uint64_t keys, bytes;
     uint64_t memtable_bytes, memtable_bytes_max;
-    uint64_t log_bytes; /* Not yet checkpointed. */
+    uint64_t log_bytes; /* Not yet checkpointed; of a shared log those of all stores. */
     uint64_t log_writes, log_syncs, log_records;
     uint64_t checkpoints, checkpoint_transactions;
     uint64_t bad_records;   /* Found, in all, */
