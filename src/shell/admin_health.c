@@ -6,7 +6,7 @@ static void store_write(struct admin_call *call)
 {
     struct buf *out = call->out;
     struct store_stats stats;
-    store_stats(call->admin->store, &stats);
+    admin_store_stats(call->admin, &stats);
     mp_write_text(out, "store");
     mp_write_map(out, 7);
     put_uint(out, "damaged", stats.bad_now);
@@ -23,7 +23,7 @@ static void repair_write(struct admin_call *call)
 {
     struct buf *out = call->out;
     struct repair_status repair;
-    node_repair(call->admin->node, &repair);
+    admin_repair(call->admin, &repair);
     mp_write_text(out, "repair");
     mp_write_map(out, 4);
     put_uint(out, "dirty_ranges", repair.dirty_ranges);

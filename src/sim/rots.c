@@ -207,7 +207,7 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     item->asked = false;
     if (host_restored(world->hosts[rots->host]))
         return;
-    store_stats(host_store(world->hosts[rots->host]), &stats);
+    store_stats(host_store_of(world->hosts[rots->host], item->range), &stats);
     bool hidden = !item->told && host_rotten(world->hosts[rots->host], buf_slice(&item->path));
     item->hidden = done->error == 0 && hidden;
     if (done->error != 0 || hidden)

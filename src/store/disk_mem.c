@@ -165,6 +165,11 @@ static void mem_apply(struct disk *disk, const struct disk_item *items, uint32_t
     mem_work_add(mem_of(disk), (struct work){.type = WORK_APPLY, .items = items, .count = count});
 }
 
+bool disk_mem_due(const struct disk *disk)
+{
+    return mem_of_const(disk)->events != NULL;
+}
+
 static bool mem_poll(struct disk *disk, struct disk_event *ret_event)
 {
     struct disk_mem *mem = mem_of(disk);

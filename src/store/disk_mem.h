@@ -30,6 +30,9 @@ uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue);
 /* Carry out the oldest of a queue and make its completion pollable; false if there is none. */
 bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue);
 
+/* Has disk_poll something? */
+bool disk_mem_due(const struct disk *disk);
+
 /* Let chance pick which work of the readers, who are several, is carried out next. */
 void disk_mem_shuffle(struct disk *disk, struct prng *prng);
 
