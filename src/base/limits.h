@@ -28,7 +28,8 @@ enum {
     RPC_DEPTH_MAX = 8,
     GOSSIP_SIZE_MAX = 1400,
     REQUESTS_MAX = 4096, /* In flight at one coordinator. */
-    INBOUND_MAX = 2,     /* Transfers that one node takes in at a time. */
+    INBOUND_MAX = 2,     /* Transfers that one node takes in at a time, or one for each shard. */
+    SHARDS_MAX = 16,     /* Of a node. */
     HOPS_MAX = 2,
     FALLBACKS_MAX = 16, /* That one request may ask. */
     HINT_SHARE = 4,     /* The hints of one range take at most one in so many of the bytes. */

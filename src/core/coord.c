@@ -11,11 +11,13 @@ enum {
     SPARE_CAPACITY_MAX = 2048,        /* and of each of their buffers so much. */
 };
 
-void coord_init(struct coord *coord, uint32_t active_max, uint64_t generation)
+void coord_init(struct coord *coord, uint32_t active_max, const struct core *core)
 {
     /* No id of an earlier life comes again: answers to it may still be on their way. */
-    *coord = (struct coord){.active_max = active_max,
-                            .ids_next = generation << 40 & 0x00ffffffffffffffu};
+    *coord =
+        (struct coord){.active_max = active_max,
+                       .ids_next = (core->generation << 40 & 0x00ffffffffffffffu) | core->shard,
+                       .ids_step = core->shards};
 }
 
 static void op_delete(struct coord_op *op)
@@ -66,7 +68,7 @@ struct coord_op *op_new(struct coord *coord, struct core *core, const struct req
         op = mem_zero(sizeof(*op));
     }
     op->coord = coord;
-    op->id = ++coord->ids_next;
+    op->id = coord->ids_next += coord->ids_step;
     op->began_us = core->now.us;
     op->older = coord->newest;
     if (op->older != NULL)
@@ -148,7 +150,7 @@ void op_rename(struct coord_op *op)
     struct coord *coord = op->coord;
     struct recent_put *put = recent_find(&coord->recent, op->request.client, op->request.sequence);
     map_remove(&coord->ops, op->id);
-    op->id = ++coord->ids_next;
+    op->id = coord->ids_next += coord->ids_step;
     map_put(&coord->ops, op->id, op);
     if (put != NULL && op->request.client != 0)
         put->op = op->id;

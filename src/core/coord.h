@@ -24,15 +24,16 @@ struct coord {
     struct coord_op *freed;  /* List of what coord_sweep frees, */
     struct coord_op *spares; /* and of what it kept for the next ones. */
     uint32_t spares_count;
-    uint64_t ids_next;
-    uint64_t counter; /* Of dots: every dot of this node has a higher one than those before. */
-    uint32_t active;  /* Not answered yet. */
+    uint64_t ids_next; /* The low bits of each name the shard, */
+    uint64_t ids_step; /* so they rise by as many as there are. */
+    uint64_t counter;  /* Of dots: every dot of this node has a higher one than those before. */
+    uint32_t active;   /* Not answered yet. */
     uint32_t active_max;
     size_t bytes; /* Held by operations. */
     bool draining;
 };
 
-void coord_init(struct coord *coord, uint32_t active_max, uint64_t generation);
+void coord_init(struct coord *coord, uint32_t active_max, const struct core *core);
 void coord_done(struct coord *coord, struct core *core);
 
 /* Free what ended in earlier steps: effects may have borrowed from it. */

@@ -45,6 +45,8 @@ struct durable_queue {
 void core_init(struct core *core)
 {
     core->durable = mem_zero(sizeof(*core->durable));
+    core->shards = 1;
+    core->floor_others = UINT64_MAX;
     member_table_init(&core->members);
     pace_init(&core->pace);
     setting_table_init(&core->settings);
@@ -143,12 +145,35 @@ struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t
     return op;
 }
 
-struct answer *core_reply(struct core *core, uint64_t client)
+struct message *core_send_inside(struct core *core, uint8_t shard, enum message_type type)
+{
+    ASSERT(message_is_inside(type));
+    struct message *message = core_send(core, core->self, type);
+    core->out->items[core->out->count - 1].send.shard = shard;
+    return message;
+}
+
+static struct answer *reply_here(struct core *core, uint64_t client)
 {
     struct answer *answer = arena_zero(&core->out->arena, sizeof(*answer));
     struct effect *effect = effects_add(core->out, EFFECT_REPLY);
     effect->reply.client = client;
     effect->reply.answer = answer;
+    return answer;
+}
+
+static struct answer *reply_there(struct core *core, uint64_t client)
+{
+    uint8_t shard = (uint8_t)((client >> (CLIENT_BITS + 1)) - 1);
+    struct message *message = core_send_inside(core, shard, MESSAGE_ANSWERED);
+    message->answer.id = client & (2 * CLIENT_READS - 1);
+    return &message->answer.answer;
+}
+
+struct answer *core_reply(struct core *core, uint64_t client)
+{
+    bool here = client >> CLIENT_BITS == 0;
+    struct answer *answer = here ? reply_here(core, client) : reply_there(core, client);
     answer->copies = core->cluster.copies;
     answer->coordinator = core->self;
     return answer;

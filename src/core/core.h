@@ -99,6 +99,8 @@ struct load_table;
 
 struct core {
     struct node_id self;
+    uint8_t shard; /* Which one this is of the node's `shards`, a power of two. */
+    uint8_t shards;
     uint64_t generation;
     struct cluster cluster; /* cluster.id is none until the node has joined. */
     struct timing timing;
@@ -112,6 +114,7 @@ struct core {
      */
     uint64_t floor;
     uint64_t floor_kept;
+    uint64_t floor_others; /* The lowest of the node's other shards, for shard 0 to say. */
     uint32_t taking[2];  /* New versions on their way into the store, by the side they began on. */
     uint8_t taking_side; /* Another with each floor. */
     struct prng prng;
@@ -127,9 +130,13 @@ struct core {
     uint64_t recovered; /* Last log position of the lives before this one. */
     uint64_t written;   /* Log positions, from EVENT_DURABLE. */
     uint64_t synced;
+    uint64_t logged;               /* What was synced in this shard, as peers are to remember it, */
+    uint64_t logged_others;        /* and in the node's others. */
     struct durable_queue *durable; /* Owned; see core_when_durable. */
     struct effects *out;           /* Of the present step. */
-    struct signal *signals;        /* Owned; drained by node.c. */
+    uint64_t levels[SHARDS_MAX];   /* Clients who wait until all shards know what was changed. */
+    uint32_t levels_count;
+    struct signal *signals; /* Owned; drained by node.c. */
     uint32_t signals_count;
     uint32_t signals_capacity;
     /* Is the peer believed to be up? Kept by the detector, read by all. True for self. */
@@ -175,6 +182,10 @@ struct message *core_send_address(struct core *core, struct slice address, enum 
 /* A zeroed store operation: fill it in right away. Who completes it is in the token's top byte. */
 struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t token);
 struct answer *core_reply(struct core *core, uint64_t client);
+/* An empty reply, 0, of a change of tables: once all shards of the node know of it. */
+void core_reply_level(struct core *core, uint64_t client);
+/* The same for shard number SHARD of this node; TYPE is one that stays inside. */
+struct message *core_send_inside(struct core *core, uint8_t shard, enum message_type type);
 struct signal *core_signal(struct core *core, enum signal_type type);
 
 /* Have TOKEN's owner told (its machine's `_durable` function) once POSITION is written, with SYNC
@@ -188,6 +199,30 @@ uint64_t core_durable_next(struct core *core);
 void core_join(struct core *core, const struct cluster *cluster);
 void core_init(struct core *core);
 void core_done(struct core *core);
+
+/* Which of SHARDS runs RANGE: each has an equal part of the ring, by the top bits. */
+static inline uint8_t shard_of_range(uint32_t range, uint32_t range_bits, uint32_t shards)
+{
+    return (uint8_t)((uint64_t)range * shards >> range_bits);
+}
+/* Is RANGE run by this shard of the node? Only then it may have a holding here. */
+static inline bool core_owns(const struct core *core, uint32_t range)
+{
+    return core->shards == 1 || shard_of_range(range, core->ring.bits, core->shards) == core->shard;
+}
+/* A client of another shard, as the core names it where its request runs: its host's number, which
+ * is below 2^CLIENT_BITS, above that a bit that says that it reads, and one more than the number of
+ * the shard. */
+enum { CLIENT_BITS = 58 };
+#define CLIENT_READS (UINT64_C(1) << CLIENT_BITS)
+static inline uint64_t client_of_shard(uint64_t client, uint8_t shard, bool reads)
+{
+    return client | (uint64_t)(shard + 1u) << (CLIENT_BITS + 1) | (reads ? CLIENT_READS : 0);
+}
+static inline uint64_t client_number(uint64_t client)
+{
+    return client & (CLIENT_READS - 1);
+}
 
 static inline bool core_is_up(const struct core *core, struct node_id id)
 {

@@ -233,7 +233,7 @@ static void ping(struct detector *detector, struct core *core, struct detector_p
     struct message *message = core_send(core, peer->id, type);
     message->ping.sequence = sequence;
     message->ping.generation = core->generation;
-    message->ping.position = core->synced;
+    message->ping.position = core->logged + core->logged_others;
     message->ping.hlc = core_hlc(core);
     message->ping.load = detector->load;
     message->ping.wall_ms = core->own_wall_ms;

@@ -262,6 +262,11 @@ void gossip_start(struct gossip *gossip, struct core *core)
         core_timer_set(core, &gossip->timer, core->now.us);
 }
 
+void gossip_follow(struct gossip *gossip)
+{
+    gossip->started = true;
+}
+
 /* ----------------------------------------------------------------------------------- Messages. */
 
 /* Is it a record of this node that this node did not write? */
@@ -448,6 +453,6 @@ void gossip_set_load(struct gossip *gossip, struct core *core, const struct load
     int64_t skew_ms = core_skew_ms(core);
     own.ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX);
     own.behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX);
-    own.hlc_floor = core->floor;
+    own.hlc_floor = MIN(core->floor, core->floor_others);
     loads_merge(&gossip->loads, &own);
 }

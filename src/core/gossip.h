@@ -94,6 +94,8 @@ int gossip_restore(struct gossip *gossip, struct core *core, const struct meta *
 
 /* Begin rounds, the first one at once. The node has joined and published itself. */
 void gossip_start(struct gossip *gossip, struct core *core);
+/* Begin no rounds: another shard of the node does, and this one only tells what it must. */
+void gossip_follow(struct gossip *gossip);
 /* Takes SYN, ACK, ACK2 and BULK. */
 void gossip_message(struct gossip *gossip, struct core *core, struct node_id from,
                     const struct message *message);

@@ -130,9 +130,9 @@ static bool announce_setting(struct gossip *gossip, struct core *core,
     bool news = news_setting(&gossip->rumours, core, &setting);
     if (news)
         gossip_tell_now(gossip, core, setting.value.size > RUMOUR_SIZE_MAX);
-    if (news)
-        answer(core, pending->client, OK, "");
-    else
+    if (news && pending->client != 0)
+        core_reply_level(core, pending->client);
+    else if (!news)
         answer(core, pending->client, ERR_CONFLICT, "another node changed it at the same moment");
     return true;
 }
@@ -151,7 +151,8 @@ void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token)
         gossip_learn(gossip, core,
                      &(struct delta){.departures = &pending->departure, .departures_count = 1});
         gossip_tell_now(gossip, core, false);
-        answer(core, pending->client, OK, "");
+        if (pending->client != 0)
+            core_reply_level(core, pending->client);
     }
     end_pending(pending);
 }

@@ -22,7 +22,7 @@ bool handshake_welcomed(const struct handshake *handshake, struct node_id node)
     return false;
 }
 
-static void add_welcomed(struct handshake *handshake, struct node_id node)
+void handshake_note(struct handshake *handshake, struct node_id node)
 {
     if (handshake_welcomed(handshake, node))
         return;
@@ -50,8 +50,12 @@ static void fill_hello(const struct handshake *handshake, struct core *core,
     uint32_t ranges = ring_ranges(&core->ring);
     struct range_epoch *epochs = core_alloc(core, ranges * sizeof(*epochs));
     for (uint32_t range = 0; range < ranges; range++) {
-        if (core->holdings[range].record.epoch > 0)
-            epochs[message->hello.epochs_count++] = range_epoch_of(&core->holdings[range].record);
+        /* Of other shards' ranges: what they have by the time that they hear of the welcome. */
+        bool own = core_owns(core, range);
+        const struct range_record *record =
+            own ? &core->holdings[range].record : ring_get(&core->ring, range);
+        if (record->epoch > 0 && (own || record_has_member(record, core->self)))
+            epochs[message->hello.epochs_count++] = range_epoch_of(record);
     }
     message->hello.epochs = epochs;
 }
@@ -85,10 +89,15 @@ static bool peer_welcomed(const struct core *core, struct node_id id)
     return handshake_welcomed(core->handshake, id);
 }
 
-void handshake_start(struct handshake *handshake, struct core *core)
+void handshake_follow(struct handshake *handshake, struct core *core)
 {
     core->peer_welcomed = peer_welcomed;
     core->handshake = handshake;
+}
+
+void handshake_start(struct handshake *handshake, struct core *core)
+{
+    handshake_follow(handshake, core);
     if (handshake->nonce == 0)
         handshake->nonce = prng_next(&core->prng) | 1;
     handshake->timer.fire = greet_fire;
@@ -262,7 +271,7 @@ static enum handshake_news on_welcome(struct handshake *handshake, struct core *
         return HANDSHAKE_JOIN;
     if (!id_equal(message->welcome.cluster.id, core->cluster.id))
         return HANDSHAKE_NOTHING;
-    add_welcomed(handshake, from);
+    handshake_note(handshake, from);
     core_hlc_seen(core, message->welcome.hlc);
     return HANDSHAKE_WELCOME;
 }

@@ -38,6 +38,10 @@ enum handshake_news {
 enum handshake_news handshake_message(struct handshake *handshake, struct core *core,
                                       struct node_id from, const struct message *message);
 
+/* Greet nobody, but answer for core->peer_welcomed: another shard of the node greets, and says whom
+ * to note as having welcomed this life. */
+void handshake_follow(struct handshake *handshake, struct core *core);
+void handshake_note(struct handshake *handshake, struct node_id node);
 bool handshake_welcomed(const struct handshake *handshake, struct node_id node);
 /* Which ranges may be served and voted on from now on: marks them and signals each. */
 void handshake_judge(struct core *core);

@@ -22,8 +22,9 @@ struct hint_take {
 void hints_init(struct hints *hints, uint64_t bytes_max, struct core *core)
 {
     /* No id of an earlier life comes again: answers to it may still be on their way. */
-    *hints = (struct hints){.timer = {.fire = hints_deliver_fire, .machine = hints},
-                            .tokens_next = core->generation << 40 & 0x003fffffffffffffu};
+    *hints =
+        (struct hints){.timer = {.fire = hints_deliver_fire, .machine = hints},
+                       .tokens_next = (core->generation << 40 & 0x003fffffffffffffu) | core->shard};
     core->hinted.bytes_max = bytes_max;
 }
 
@@ -167,7 +168,7 @@ static struct store_op *store_for(struct hints *hints, struct core *core,
                                   const struct hint_take *take, const struct message *message,
                                   enum store_op_type type)
 {
-    uint64_t number = ++hints->tokens_next;
+    uint64_t number = hints->tokens_next += core->shards;
     struct hint_take *kept = mem_zero(sizeof(*kept));
     *kept = *take;
     map_put(&hints->takes, number, kept);

@@ -247,7 +247,7 @@ static void add_out(struct hints *hints, struct core *core, const struct entry *
                     uint8_t slots)
 {
     struct hint_out *out = &hints->page[hints->page_count];
-    out->id = hint_token(++hints->tokens_next, HINT_TAKE);
+    out->id = hint_token(hints->tokens_next += core->shards, HINT_TAKE);
     out->range = range_of(entry->hash, core->ring.bits);
     out->hash = entry->hash;
     out->slots = slots;

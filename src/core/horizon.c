@@ -130,9 +130,10 @@ int horizons_restore_floor(struct core *core, struct slice value)
         return ERR_CORRUPT;
     if (!RULE(FLOOR_KEPT))
         return 0;
-    core->floor_kept =
-        floor; /* A promise stands; but where collection is off nobody builds on it. */
-    core->floor = horizons_raise(core) ? floor : 0;
+    /* A promise stands; but where collection is off nobody builds on it. Each shard makes one: all
+     * of them keep the highest. */
+    core->floor_kept = MAX(core->floor_kept, floor);
+    core->floor = horizons_raise(core) ? core->floor_kept : 0;
     core->hlc = MAX(core->hlc, floor);
     return 0;
 }

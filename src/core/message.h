@@ -46,13 +46,23 @@ enum message_type {
     MESSAGE_HORIZON,
     MESSAGE_ROOTS,
     MESSAGE_LEAVES,
+    /* Between shards of a node alone; a peer that sends one is not listened to. */
+    MESSAGE_HANDED,
+    MESSAGE_ANSWERED,
+    MESSAGE_NEWS,
 };
-enum { MESSAGE_TYPES = MESSAGE_LEAVES + 1 };
+enum { MESSAGE_TYPES = MESSAGE_NEWS + 1 };
+
+static inline bool message_is_inside(enum message_type type)
+{
+    return type >= MESSAGE_HANDED;
+}
 
 enum roots_kind {
     ROOTS_ASK = 0, /* Which of these ranges differ? */
     ROOTS_DIFFER,  /* These, of the other side's batch. */
     ROOTS_DIRTY,   /* Of these a write is missing somewhere: compare them. */
+    ROOTS_PART,    /* These of the other side's batch were looked at: digest 1 if they differ. */
 };
 
 /* What all nodes of a cluster agree on from its creation. */
@@ -107,6 +117,26 @@ struct tree_node {
 struct ballot {
     uint64_t number;
     struct node_id node;
+};
+
+/* What one shard tells another of a peer. */
+struct shard_peer {
+    struct node_id id;
+    bool up;          /* Shard 0's verdict; */
+    bool fresh;       /* it is news although it says what the one before did. */
+    bool welcomed;    /* The peer has welcomed this life. */
+    struct load load; /* Generation 0: nothing new. */
+};
+
+/* What a shard has, for shard 0 to say of the node. */
+struct shard_figures {
+    uint64_t floor; /* As core->floor. */
+    uint64_t hint_bytes;
+    uint64_t hint_oldest; /* HLC, 0 none. */
+    uint64_t logged;      /* As core->logged. */
+    uint32_t in_flight;   /* Requests. */
+    bool ready;           /* All its ranges are. */
+    bool empty;           /* It knows that the node leaves, and has no copy and no hint left. */
 };
 
 struct message {
@@ -215,13 +245,13 @@ struct message {
             struct range_epoch range;
             struct request request;
             bool fallback; /* No reader that serves can be reached: coordinate as a fallback. */
-        } forward;
+        } forward;         /* FORWARD; HANDED: `id` names the client, at which shard. */
         struct {
             uint64_t id;
             struct answer answer;
             bool has_record; /* Newer than the one the request came with. */
             struct range_record record;
-        } answer;
+        } answer; /* ANSWER; ANSWERED: `id` is the client, and whether it reads. */
         struct {
             uint64_t id;
             struct range_epoch range;
@@ -316,6 +346,32 @@ struct message {
             const struct entry *entries; /* PROVEN: what is in leaves that differ. */
             uint32_t entries_count;
         } horizon; /* PROVE, PROVEN, HORIZON */
+        struct {
+            uint8_t shard;      /* Of the sender. */
+            uint64_t number;    /* Of this one; 0: it brings no news. */
+            uint64_t heard;     /* The highest number that came from the other side. */
+            bool entered;       /* The node is a member of */
+            struct node_id id;  /* this cluster, */
+            struct slice name;  /* named so, */
+            uint64_t hash_seed; /* and so on, as in struct cluster. */
+            uint8_t range_bits;
+            uint8_t copies;
+            bool drains;
+            bool clocks_known; /* As struct peer_clocks, in two's complement. */
+            uint64_t clocks_low;
+            uint64_t clocks_high;
+            struct delta delta;
+            const struct tree_node *chosen; /* Ranges of records that were chosen here. */
+            uint32_t chosen_count;
+            const struct shard_peer *peers;
+            uint32_t peers_count;
+            struct shard_figures figures; /* To shard 0. */
+            bool repairs;                 /* Compare what this chooses, as in repair_choice. */
+            uint32_t repair_first;
+            uint32_t repair_last;
+            struct node_id repair_node;
+            struct slice repair_bucket;
+        } news; /* NEWS */
     };
 };
 

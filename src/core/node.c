@@ -41,7 +41,8 @@ static void tell_floor(struct node *node)
 static void judge_state(struct node *node)
 {
     const struct core *core = &node->core;
-    if (node->state != NODE_SYNCING)
+    if (node->state != NODE_SYNCING ||
+        (core->shards > 1 && core->shard == 0 && !shards_ready(&node->shards)))
         return;
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         const struct holding *holding = &core->holdings[range];
@@ -56,6 +57,8 @@ static void judge_state(struct node *node)
 static void on_signal(struct node *node, const struct signal *signal)
 {
     struct core *core = &node->core;
+    if (core->shards > 1)
+        shards_signal(node, signal);
     switch (signal->type) {
     case SIGNAL_RECORD:
         registers_adopt(&node->registers, core, signal->range);
@@ -86,7 +89,8 @@ static void on_signal(struct node *node, const struct signal *signal)
         registers_propose(&node->registers, core, signal->record);
         break;
     case SIGNAL_DEPART: /* Raised again each second, until its hints are with their slots. */
-        if (hints_empty(&node->hints, core) || !RULE(HINTS_LEAVE_FIRST))
+        if (core->shard == 0 && shards_empty(&node->shards) &&
+            (hints_empty(&node->hints, core) || !RULE(HINTS_LEAVE_FIRST)))
             announce_departure(node);
         break;
     case SIGNAL_SETTINGS:
@@ -184,6 +188,11 @@ static void on_message(struct node *node, struct node_id from, const struct mess
 {
     struct core *core = &node->core;
     core->counters.messages_in++;
+    if (message_is_inside(message->type)) {
+        if (id_equal(from, core->self) && core->shards > 1)
+            shards_message(node, message);
+        return;
+    }
     bool handshake = message->type == MESSAGE_HELLO || message->type == MESSAGE_WELCOME ||
                      message->type == MESSAGE_REFUSED;
     if (handshake && node->state != NODE_STARTING) {
@@ -264,7 +273,7 @@ static void on_message(struct node *node, struct node_id from, const struct mess
     }
 }
 
-static void not_ready(struct core *core, uint64_t client)
+void node_not_ready(struct core *core, uint64_t client)
 {
     struct answer *answer = core_reply(core, client);
     answer->error = ERR_NOT_READY;
@@ -280,11 +289,12 @@ static void on_command(struct node *node, uint64_t client, const struct command 
         return;
     }
     if (node->state < NODE_SYNCING) {
-        not_ready(core, client);
+        node_not_ready(core, client);
         return;
     }
     if (command->type == COMMAND_REPAIR) {
         repairs_ask(&node->repairs, core, &command->repair);
+        shards_repair(node, &command->repair);
         core_reply(core, client);
         return;
     }
@@ -408,9 +418,12 @@ void node_step(struct node *node, struct moment now, const struct event *event, 
         break;
     case EVENT_REQUEST:
         if (node->state < NODE_SYNCING) {
-            not_ready(core, event->request.client);
+            node_not_ready(core, event->request.client);
             break;
         }
+        if (core->shards > 1 &&
+            shards_hand_over(node, event->request.client, event->request.request))
+            break;
         coord_request(&node->coord, core, event->request.client, event->request.request);
         break;
     case EVENT_COMMAND:
@@ -423,6 +436,7 @@ void node_step(struct node *node, struct moment now, const struct event *event, 
     case EVENT_DURABLE:
         core->written = MAX(core->written, event->durable.written);
         core->synced = MAX(core->synced, event->durable.synced);
+        core->logged = MAX(core->logged, event->durable.logged);
         on_durable(node);
         break;
     case EVENT_DAMAGED:
@@ -437,6 +451,8 @@ void node_step(struct node *node, struct moment now, const struct event *event, 
     }
     node_deliver(node);
     judge_state(node);
+    if (core->shards > 1)
+        shards_flush(node);
     core->out = NULL;
 }
 

@@ -28,10 +28,12 @@ struct node_options {
     uint64_t seed;         /* Of the core's randomness. */
     uint64_t requests_max; /* In flight at this node; REQUESTS_MAX by default. */
     uint64_t hints_max;    /* Bytes of hints kept for other nodes; 0: none are taken. */
-    /* What recovery found. */
+    uint8_t shard;         /* Which one of the node's shards this is to be, */
+    uint8_t shards;        /* a power of two; 0: it is all of the node. */
+    /* What recovery found: the cells of all stores of the node, positions of this shard's. */
     const struct meta *metas;
     uint32_t metas_count;
-    uint64_t found;    /* Last log position of the lives before this one, */
+    uint64_t found; /* Last log position of the lives before this one; of shard 0: of all logs, */
     uint64_t position; /* and the last durable one now. */
     bool clean;        /* The last stop was clean and all of the log was there. */
 };

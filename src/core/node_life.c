@@ -74,6 +74,18 @@ static struct slice counter_encode(struct core *core, const struct counter_cell 
     return bytes;
 }
 
+/* Each shard of the last life had one; those of shards of an earlier life were taken over by it. */
+static void counter_add(struct counter_cell *newest, const struct counter_cell *cell)
+{
+    if (cell->generation > newest->generation) {
+        *newest = *cell;
+    } else if (cell->generation == newest->generation) {
+        newest->clean = newest->clean && cell->clean;
+        newest->dots = MAX(newest->dots, cell->dots);
+        newest->tenure_floor = MAX(newest->tenure_floor, cell->tenure_floor);
+    }
+}
+
 static int counter_find(const struct node_options *options, struct counter_cell *ret_cell)
 {
     *ret_cell = (struct counter_cell){.clean = true};
@@ -82,11 +94,13 @@ static int counter_find(const struct node_options *options, struct counter_cell 
         if (meta->key.size != 1 || meta->key.data[0] != META_COUNTER)
             continue;
         struct reader reader = reader_of(meta->value);
-        ret_cell->generation = read_varint(&reader);
-        ret_cell->clean = read_u8(&reader) == 1;
-        ret_cell->dots = read_varint(&reader);
-        ret_cell->tenure_floor = read_varint(&reader);
-        return reader_finished(&reader) ? 0 : ERR_CORRUPT;
+        struct counter_cell cell = {.generation = read_varint(&reader)};
+        cell.clean = read_u8(&reader) == 1;
+        cell.dots = read_varint(&reader);
+        cell.tenure_floor = read_varint(&reader);
+        if (!reader_finished(&reader))
+            return ERR_CORRUPT;
+        counter_add(ret_cell, &cell);
     }
     return 0;
 }
@@ -107,6 +121,21 @@ static void store_metas(struct core *core, const struct meta *metas, uint32_t co
 
 /* ----------------------------------------------------------------------------------- Starting. */
 
+/* Of a range that another shard holds its record is knowledge, and the rest nothing to this one. */
+static int restore_foreign(struct core *core, const struct meta *meta, enum meta_kind kind)
+{
+    struct range_record record;
+    struct reader reader = reader_of(meta->value);
+    if (kind != META_RECORD)
+        return 0;
+    (void)read_varint(&reader); /* The tenure. */
+    record_decode(&reader, &record);
+    if (!reader_finished(&reader) || !record_check(&record, ring_ranges(&core->ring)))
+        return ERR_CORRUPT;
+    ring_merge(&core->ring, &record);
+    return 0;
+}
+
 static int restore_range(struct node *node, const struct meta *meta, enum meta_kind kind)
 {
     if (meta->key.size != 5)
@@ -116,6 +145,8 @@ static int restore_range(struct node *node, const struct meta *meta, enum meta_k
         range = range << 8 | meta->key.data[i];
     if (range >= ring_ranges(&node->core.ring))
         return ERR_CORRUPT;
+    if (!core_owns(&node->core, range))
+        return restore_foreign(&node->core, meta, kind);
     if (kind == META_HORIZON)
         return horizons_restore(&node->horizons, &node->core, range, meta->value);
     if (kind == META_STAGING)
@@ -175,12 +206,14 @@ static void init_machines(struct node *node, const struct node_options *options)
     detector_init(&node->detector);
     registers_init(&node->registers);
     replica_init(&node->replica);
+    const uint32_t shards = node->core.shards;
     uint64_t active_max = options->requests_max == 0 ? REQUESTS_MAX : options->requests_max;
-    coord_init(&node->coord, (uint32_t)active_max, node->core.generation);
-    hints_init(&node->hints, options->hints_max, &node->core);
+    coord_init(&node->coord, MAX((uint32_t)active_max / shards, 1u), &node->core);
+    hints_init(&node->hints, options->hints_max / shards, &node->core);
     transfers_init(&node->transfers);
     repairs_init(&node->repairs, &node->core);
     horizons_init(&node->horizons);
+    shards_init(node);
     node->core.loads = &node->gossip.loads;
 }
 
@@ -207,9 +240,12 @@ int node_new(const struct node_options *options, struct moment now, struct effec
     core->out = out;
     prng_init(&core->prng, options->seed);
     core->generation = counter.generation + 1;
+    core->shard = options->shard;
+    core->shards = MAX(options->shards, (uint8_t)1);
     core->recovered = options->found;
     core->written = options->position;
     core->synced = options->position;
+    core->logged = options->position;
     node->drain.fire = drain_fire;
     node->drain.machine = node;
     init_machines(node, options);
@@ -234,7 +270,7 @@ int node_new(const struct node_options *options, struct moment now, struct effec
     struct meta *metas = core_alloc(core, 2 * sizeof(*metas));
     metas[0] = cell(core, META_COUNTER, counter_encode(core, &next));
     metas[1] = cell(core, META_NODE, identity_encode(core, &core->cluster));
-    store_metas(core, metas, 2, TOKEN_START);
+    store_metas(core, metas, core->shard == 0 ? 2 : 1, TOKEN_START);
     if (!RULE(GENERATION_SYNCED))
         node_durable(node, TOKEN_START);
     node_deliver(node);
@@ -246,6 +282,7 @@ int node_new(const struct node_options *options, struct moment now, struct effec
 void node_free(struct node *node)
 {
     struct core *core = &node->core;
+    shards_done(node);
     transfers_done(&node->transfers, core);
     repairs_done(&node->repairs, core);
     horizons_done(&node->horizons, core);
@@ -270,15 +307,25 @@ static void adopt_records(struct node *node)
         registers_adopt(&node->registers, &node->core, range);
 }
 
-/* The node is a member, and its identity is on the disk. */
-static void enter_cluster(struct node *node)
+static void enter_first(struct node *node)
 {
     struct core *core = &node->core;
-    node->state = NODE_SYNCING;
     gossip_publish(&node->gossip, core, MEMBER_UP);
     gossip_start(&node->gossip, core);
     detector_start(&node->detector, core);
     handshake_start(&node->handshake, core);
+}
+
+void node_enter(struct node *node)
+{
+    struct core *core = &node->core;
+    node->state = NODE_SYNCING;
+    if (core->shard == 0) {
+        enter_first(node);
+    } else {
+        gossip_follow(&node->gossip);
+        handshake_follow(&node->handshake, core);
+    }
     handshake_judge(core);
     adopt_records(node);
     transfers_start(&node->transfers, core);
@@ -286,6 +333,8 @@ static void enter_cluster(struct node *node)
     hints_start(&node->hints, core);
     horizons_start(&node->horizons, core);
     node_pace_start(node);
+    if (core->shards > 1)
+        shards_start(node);
 }
 
 void node_durable(struct node *node, uint64_t token)
@@ -295,8 +344,12 @@ void node_durable(struct node *node, uint64_t token)
     case TOKEN_START:
         if (node->state != NODE_STARTING)
             break;
-        if (core->holdings != NULL) {
-            enter_cluster(node);
+        node->shards.counted = true;
+        if (core->shard != 0) {
+            if (node->shards.entered)
+                node_enter(node);
+        } else if (core->holdings != NULL) {
+            node_enter(node);
         } else {
             node->state = NODE_JOINING;
             handshake_start(&node->handshake, core);
@@ -304,7 +357,7 @@ void node_durable(struct node *node, uint64_t token)
         break;
     case TOKEN_JOIN:
         core_join(core, &node->joining);
-        enter_cluster(node);
+        node_enter(node);
         break;
     default:
         break;
@@ -330,11 +383,12 @@ void node_join(struct node *node, const struct cluster *cluster)
 static void drain_fire(struct core *core, void *machine, struct timer *timer)
 {
     struct node *node = machine;
-    if (node->coord.active > 0) {
+    if (node->coord.active > 0 || (core->shard == 0 && shards_busy(&node->shards))) {
         core_timer_set(core, timer, core->now.us + core->timing.retry_us / 10);
         return;
     }
-    core_reply(core, node->drain_client);
+    if (core->shard == 0)
+        core_reply(core, node->drain_client);
 }
 
 void node_drain(struct node *node, uint64_t client)
@@ -342,7 +396,8 @@ void node_drain(struct node *node, uint64_t client)
     struct core *core = &node->core;
     node->drain_client = client;
     if (core->holdings != NULL && node->state != NODE_HALTED) {
-        gossip_publish(&node->gossip, core, MEMBER_MAINTENANCE);
+        if (core->shard == 0)
+            gossip_publish(&node->gossip, core, MEMBER_MAINTENANCE);
         node->state = NODE_DRAINING;
     }
     node->coord.draining = true;

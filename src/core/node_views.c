@@ -44,6 +44,8 @@ void node_set_load(struct node *node, const struct load *load)
     struct load full = *load;
     full.hint_bytes = node->core.hinted.bytes;
     full.hint_oldest = hinted_oldest(&node->core.hinted);
+    if (node->core.shard == 0)
+        shards_load(&node->shards, &full);
     gossip_set_load(&node->gossip, &node->core, &full);
     const struct load *own = loads_find(&node->gossip.loads, node->core.self);
     if (own != NULL)

@@ -236,16 +236,6 @@ static void install(struct registers *registers, struct core *core,
     core_signal(core, SIGNAL_ADOPTED)->range = record->range;
 }
 
-void registers_found(struct registers *registers, struct core *core)
-{
-    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
-        struct range_record record = {.range = range, .epoch = 1, .slots_count = 1};
-        record.slots[0] = (struct slot){.stage = STAGE_STABLE, .owner = core->self};
-        ring_merge(&core->ring, &record);
-        install(registers, core, &record, NODE_NONE);
-    }
-}
-
 static void box_free(struct registers *registers, struct core *core, uint32_t range)
 {
     struct ballot_box *box = map_remove(&registers->boxes, (uint64_t)range + 1);
@@ -265,10 +255,20 @@ static void adopt(struct registers *registers, struct core *core, uint32_t range
                      (held->epoch > 0 &&
                       (record_has_member(held, core->self) || record_has_former(held, core->self)));
     int order = record_compare(record, held);
-    if (!concerned || order == 0 || (order < 0 && RULE(RECORDS_RISE)))
+    if (!core_owns(core, range) || !concerned || order == 0 || (order < 0 && RULE(RECORDS_RISE)))
         return;
     box_free(registers, core, range);
     install(registers, core, record, notify);
+}
+
+void registers_found(struct registers *registers, struct core *core)
+{
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
+        struct range_record record = {.range = range, .epoch = 1, .slots_count = 1};
+        record.slots[0] = (struct slot){.stage = STAGE_STABLE, .owner = core->self};
+        ring_merge(&core->ring, &record);
+        adopt(registers, core, range, NODE_NONE);
+    }
 }
 
 void registers_adopt(struct registers *registers, struct core *core, uint32_t range)

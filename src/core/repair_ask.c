@@ -9,6 +9,27 @@ static uint8_t chosen(const struct core *core, const struct repair_choice *choic
     return all ? bits : bits & repair_bit_of(core, range, choice->node);
 }
 
+/* The same of a range that another shard of the node runs, as far as its record tells. */
+static uint8_t chosen_elsewhere(const struct core *core, const struct repair_choice *choice,
+                                uint32_t range)
+{
+    const struct range_record *record = ring_get(&core->ring, range);
+    bool all = id_none(choice->node) || id_equal(choice->node, core->self);
+    bool compares = false, met = false;
+    uint8_t bits = 0;
+    for (uint32_t i = 0; i < record->slots_count; i++) {
+        struct node_id reader = slot_reader(&record->slots[i]);
+        if (id_none(reader))
+            continue;
+        bool self = id_equal(reader, core->self);
+        compares = compares || (!met && self);
+        met = met || core_is_up(core, reader);
+        if (!self && (all || id_equal(reader, choice->node)))
+            bits |= (uint8_t)(1u << record->slots[i].number);
+    }
+    return compares ? bits : 0;
+}
+
 /* Behind the last range of CHOICE. */
 static uint32_t end_of(const struct repairs *repairs, const struct core *core,
                        const struct repair_choice *choice)
@@ -66,7 +87,9 @@ uint32_t repairs_count(const struct repairs *repairs, const struct core *core,
     uint32_t count = 0;
     uint32_t end = end_of(repairs, core, choice);
     for (uint32_t range = choice->first; range < end; range++)
-        count += (uint32_t)__builtin_popcount(chosen(core, choice, range));
+        count += (uint32_t)__builtin_popcount(core_owns(core, range)
+                                                  ? chosen(core, choice, range)
+                                                  : chosen_elsewhere(core, choice, range));
     return count;
 }
 

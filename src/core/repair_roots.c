@@ -92,7 +92,7 @@ static void begin(struct repairs *repairs, struct core *core, struct repair_batc
 {
     uint64_t token;
     struct range_epoch none = {0};
-    batch->id = ++repairs->batches_next;
+    batch->id = ++repairs->batches_next * core->shards + core->shard;
     batch->sent_us = core->now.us;
     struct repair_wait *wait = repair_wait_add(repairs, WAIT_ROOTS, &none, batch->peer, &token);
     wait->batch = batch->id;
@@ -169,24 +169,32 @@ static void asked(struct repairs *repairs, struct core *core, struct node_id fro
     struct range_epoch none = {0};
     if (count == 0 || count > ROOTS_MAX)
         return;
-    for (uint32_t i = 0; i < count; i++)
-        if (message->roots.nodes[i].prefix >= ring_ranges(&core->ring))
+    uint64_t *prefixes = core_alloc(core, count * sizeof(*prefixes));
+    uint32_t own = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t range = message->roots.nodes[i].prefix;
+        if (range >= ring_ranges(&core->ring))
             return;
+        if (core_owns(core, (uint32_t)range))
+            prefixes[own++] = range;
+    }
+    if (own == 0)
+        return;
     struct repair_wait *wait = repair_wait_add(repairs, WAIT_ROOTS_ANSWER, &none, from, &token);
     wait->batch = message->roots.id;
-    uint64_t *prefixes = core_alloc(core, count * sizeof(*prefixes));
+    wait->part = own < count;
     for (uint32_t i = 0; i < count; i++)
-        prefixes[i] = message->roots.nodes[i].prefix;
-    buf_append(&wait->nodes, slice_of(message->roots.nodes, count * sizeof(struct tree_node)));
-    repair_ask_tree(core, token, prefixes, count, core->ring.bits);
+        if (core_owns(core, (uint32_t)message->roots.nodes[i].prefix))
+            buf_append(&wait->nodes, slice_of(&message->roots.nodes[i], sizeof(struct tree_node)));
+    repair_ask_tree(core, token, prefixes, own, core->ring.bits);
 }
 
-static bool is_among(const struct message *message, uint32_t range)
+static const struct tree_node *find_node(const struct message *message, uint32_t range)
 {
     for (uint32_t i = 0; i < message->roots.nodes_count; i++)
         if (message->roots.nodes[i].prefix == range)
-            return true;
-    return false;
+            return &message->roots.nodes[i];
+    return NULL;
 }
 
 /* What differs is compared level by level. */
@@ -199,14 +207,22 @@ static void answered(struct repairs *repairs, struct core *core, struct node_id 
             batch = &repairs->batches[i];
     if (batch == NULL || !id_equal(batch->peer, from) || message->roots.nodes_count > ROOTS_MAX)
         return;
+    bool part = message->roots.kind == ROOTS_PART;
+    uint32_t left = 0;
     for (uint32_t i = 0; i < batch->count; i++) {
         uint32_t range = batch->ranges[i];
         uint8_t bit = repair_bit_of(core, range, from);
-        if (is_among(message, range))
+        const struct tree_node *node = find_node(message, range);
+        if (part && node == NULL)
+            batch->ranges[left++] = range; /* Another shard of the peer speaks of it. */
+        else if (node != NULL && (!part || node->digest != 0))
             repair_set_add(&repairs->differs, range, bit);
         else
             repair_unask(repairs, range, bit);
     }
+    batch->count = left;
+    if (left > 0)
+        return;
     batch->id = 0;
     core_timer_set(core, &repairs->timer, MAX(core->now.us, core->pace.free_us));
 }
@@ -219,6 +235,7 @@ void repair_roots_message(struct repairs *repairs, struct core *core, struct nod
         asked(repairs, core, from, message);
         break;
     case ROOTS_DIFFER:
+    case ROOTS_PART:
         answered(repairs, core, from, message);
         break;
     case ROOTS_DIRTY:
@@ -249,8 +266,9 @@ void repair_roots_stored(struct repairs *repairs, struct core *core, const struc
         uint32_t range = (uint32_t)nodes[i].prefix;
         uint64_t state = state_of(core, range, read_u64(&digests));
         bool same = repair_shared(core, range, wait->peer) && state == nodes[i].digest;
-        if (asks || !same)
-            out[out_count++] = (struct tree_node){range, asks ? state : 0};
+        if (asks || wait->part || !same)
+            out[out_count++] = (struct tree_node){range, asks ? state : wait->part && !same};
     }
-    send_roots(core, wait->peer, asks ? ROOTS_ASK : ROOTS_DIFFER, wait->batch, out, out_count);
+    enum roots_kind kind = asks ? ROOTS_ASK : wait->part ? ROOTS_PART : ROOTS_DIFFER;
+    send_roots(core, wait->peer, kind, wait->batch, out, out_count);
 }

@@ -21,7 +21,8 @@ struct repair_wait {
     enum repair_wait_kind kind;
     struct range_epoch range;
     struct node_id peer;
-    uint64_t batch; /* ROOTS. */
+    uint64_t batch; /* ROOTS; */
+    bool part;      /* other shards answer for the rest of it. */
     uint32_t bits;
     uint32_t leaf_bits;
     uint64_t from;      /* First and */

@@ -228,7 +228,8 @@ struct event {
         const struct store_done *store;
         struct {
             uint64_t written; /* Log positions up to here are in the kernel, */
-            uint64_t synced;  /* and up to here on the disk. */
+            uint64_t synced;  /* and up to here on the disk; */
+            uint64_t logged;  /* as peers are to remember it: the sum over all logs of the shard. */
         } durable;
         struct {
             bool hole;     /* There is no key, but all between two hashes: */
@@ -260,6 +261,7 @@ struct effect {
             struct node_id to;    /* NODE_NONE: to `address`. */
             struct slice address; /* host:port; empty when the node's own is known. */
             const struct message *message;
+            uint8_t shard; /* Of a message that stays inside (message_is_inside): for which one. */
         } send;
         const struct store_op *store;
         struct {

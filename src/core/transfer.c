@@ -36,16 +36,16 @@ bool transfers_overtaken(const struct core *core, const struct plan_move *move)
            (member_departed(&core->members, move->to) || told_to_leave(core, move->to));
 }
 
-static void depart_if_empty(struct core *core)
+bool transfers_may_depart(const struct core *core)
 {
     if (!told_to_leave(core, core->self))
-        return;
+        return false;
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         if (record_has_member(ring_get(&core->ring, range), core->self) ||
             record_has_member(held_record(core, range), core->self))
-            return;
+            return false;
     }
-    core_signal(core, SIGNAL_DEPART);
+    return true;
 }
 
 /* Ranges whose driver died, whose peers came back, or that nobody looked at since a restart. */
@@ -65,7 +65,8 @@ static void sweep_fire(struct core *core, void *machine, struct timer *timer)
             drive_range(transfers, core, range);
     }
     drive_pump(transfers, core);
-    depart_if_empty(core);
+    if (transfers_may_depart(core))
+        core_signal(core, SIGNAL_DEPART);
 }
 
 /* ------------------------------------------------------------------------------------- Events. */

@@ -13,6 +13,9 @@
 #include "core/core.h"
 #include "core/node.h"
 
+/* Was this node told to leave, and is it a member of no range, as far as this shard knows? */
+bool transfers_may_depart(const struct core *core);
+
 struct reservation {
     uint64_t transfer; /* 0: free. */
     uint64_t expires_us;

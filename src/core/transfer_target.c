@@ -96,7 +96,8 @@ static struct node_id pick_source(const struct core *core, struct staging *stagi
 static struct reservation *reserve(struct transfers *transfers, struct core *core, uint64_t id)
 {
     struct reservation *found = NULL;
-    for (uint32_t i = 0; i < INBOUND_MAX; i++) {
+    uint32_t share = MAX((uint32_t)INBOUND_MAX / core->shards, 1u);
+    for (uint32_t i = 0; i < share; i++) {
         struct reservation *reservation = &transfers->reservations[i];
         if (reservation->transfer == id)
             return reservation;

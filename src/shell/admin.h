@@ -6,12 +6,17 @@
 #define ADMIN_H
 
 #include "core/node.h"
-#include "store/store.h"
+#include "shell/storage.h"
 
 /* What the methods look at; all borrowed. */
+struct view;
+
 struct admin {
     const struct node *node;
     const struct store *store;
+    const struct storage *storage; /* Where this shard has several stores, else NULL. */
+    struct view *const *views;     /* Of the node's other shards, */
+    uint32_t views_count;          /* so many; see admin_views.c. */
     struct slice version;
     bool insecure; /* Listens beyond loopback without TLS. */
     uint64_t started_us;

@@ -9,7 +9,7 @@ static void store_write(struct admin_call *call)
 {
     struct buf *out = call->out;
     struct store_stats stats;
-    store_stats(call->admin->store, &stats);
+    admin_store_stats(call->admin, &stats);
     mp_write_text(out, "store");
     mp_write_map(out, 8);
     put_uint(out, "damaged", stats.bad_now);
@@ -27,7 +27,7 @@ static void repair_write(struct admin_call *call)
 {
     struct buf *out = call->out;
     struct repair_status repair;
-    node_repair(call->admin->node, &repair);
+    admin_repair(call->admin, &repair);
     mp_write_text(out, "repair");
     mp_write_map(out, 4);
     put_uint(out, "dirty_ranges", repair.dirty_ranges);
@@ -53,29 +53,13 @@ void admin_say(struct buf *list, uint32_t *count, const char *format, ...)
     (*count)++;
 }
 
-/* Of the holes of this node's store: those that are filled in once enough others are up, and those
- * for which there are no others. */
-static void count_holes(const struct admin_call *call, uint32_t *ret_waiting, uint32_t *ret_alone)
-{
-    uint64_t from, to;
-    *ret_waiting = *ret_alone = 0;
-    for (uint32_t i = 0; store_hole(call->admin->store, i, &from, &to); i++) {
-        uint32_t range = range_of(from, call->core->ring.bits);
-        const struct range_record *record = ring_get(&call->core->ring, range);
-        bool own = record_slot_read_by(record, call->core->self) != NULL;
-        bool alone = record->epoch > 0 && own && record_counted(record) == 1;
-        *ret_waiting += !alone;
-        *ret_alone += alone;
-    }
-}
-
 void health_judge(const struct admin_call *call, struct buf *reasons, uint32_t *reasons_count,
                   struct buf *advice, uint32_t *advice_count)
 {
     struct store_stats stats;
-    uint32_t waiting, alone;
-    store_stats(call->admin->store, &stats);
-    count_holes(call, &waiting, &alone);
+    admin_store_stats(call->admin, &stats);
+    uint32_t alone = admin_holes_alone(call->admin);
+    uint32_t waiting = (uint32_t)stats.holes_now - MIN(alone, (uint32_t)stats.holes_now);
     if (stats.full) {
         admin_say(reasons, reasons_count, "the disk of this node is full: writes are refused");
         admin_say(advice, advice_count, "free or add disk space on this node");

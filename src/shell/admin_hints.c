@@ -62,18 +62,18 @@ bool method_hints(struct admin_call *call)
 {
     if (!admin_joined(call))
         return false;
-    const struct hinted *hinted = &call->core->hinted;
+    const struct admin_hinted hinted = admin_hinted(call->admin);
     uint32_t cap = TARGETS_SHOWN_MAX;
     struct hint_target *targets = mem_alloc(cap * sizeof(*targets));
-    uint32_t count = node_hints(call->admin->node, targets, cap);
+    uint32_t count = admin_hints(call->admin, targets, cap);
     uint32_t shown = MIN(count, cap);
     qsort(targets, shown, sizeof(*targets), by_range);
     mp_write_map(call->out, 7);
-    put_uint(call->out, "keys", hinted->keys);
-    put_uint(call->out, "bytes", hinted->bytes);
-    put_uint(call->out, "bytes_max", hinted->bytes_max);
-    put_uint(call->out, "unreadable", hinted->bad);
-    put_bool(call->out, "counted", hinted->counted);
+    put_uint(call->out, "keys", hinted.keys);
+    put_uint(call->out, "bytes", hinted.bytes);
+    put_uint(call->out, "bytes_max", hinted.bytes_max);
+    put_uint(call->out, "unreadable", hinted.bad);
+    put_bool(call->out, "counted", hinted.counted);
     put_uint(call->out, "targets_count", count);
     mp_write_text(call->out, "targets");
     mp_write_array(call->out, shown);

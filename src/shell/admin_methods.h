@@ -172,4 +172,19 @@ bool method_bucket_drop(struct admin_call *call);
 bool method_bucket_list(struct admin_call *call);
 bool method_bucket_describe(struct admin_call *call);
 
+/* admin_views.c: of the whole node. */
+struct admin_hinted {
+    uint64_t keys, bytes, bytes_max, bad;
+    bool counted;
+};
+void admin_store_stats(const struct admin *admin, struct store_stats *ret_stats);
+/* Holes that are never filled in: there is no other copy. */
+uint32_t admin_holes_alone(const struct admin *admin);
+void admin_repair(const struct admin *admin, struct repair_status *ret_status);
+struct node_counters admin_counters(const struct admin *admin);
+struct admin_hinted admin_hinted(const struct admin *admin);
+uint32_t admin_hints(const struct admin *admin, struct hint_target *ret, uint32_t cap);
+uint32_t admin_transfers(const struct admin *admin, struct transfer_status *ret, uint32_t cap);
+struct range_stat admin_range_stat(const struct admin *admin, uint32_t range);
+
 #endif

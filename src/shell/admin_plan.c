@@ -105,7 +105,7 @@ static uint64_t mean_bytes(struct admin_call *call)
     struct peer_status *peers = mem_zero((cap + 1) * sizeof(*peers));
     uint32_t count = node_peers(call->admin->node, peers, cap);
     struct store_stats stats;
-    store_stats(call->admin->store, &stats);
+    admin_store_stats(call->admin, &stats);
     uint64_t bytes = stats.bytes;
     for (uint32_t i = 0; i < count; i++)
         bytes += peers[i].load.live_bytes;

@@ -43,7 +43,7 @@ static struct load own_load(const struct admin_call *call)
     const struct admin *admin = call->admin;
     int64_t skew_ms = core_skew_ms(call->core);
     struct store_stats stats;
-    store_stats(admin->store, &stats);
+    admin_store_stats(admin, &stats);
     return (struct load){
         .generation = 1,
         .ops_per_s = admin->ops_per_s,
@@ -52,7 +52,7 @@ static struct load own_load(const struct admin_call *call)
         .file_bytes = stats.file_bytes,
         .free_bytes = stats.disk_free_bytes,
         .p99_us = (uint32_t)MIN(admin->p99_us, (uint64_t)UINT32_MAX),
-        .hint_bytes = call->core->hinted.bytes,
+        .hint_bytes = admin_hinted(admin).bytes,
         .ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX),
         .behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX),
     };

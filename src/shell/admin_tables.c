@@ -138,16 +138,16 @@ static void settings_write(struct admin_call *call)
 
 bool method_gossip(struct admin_call *call)
 {
-    const struct node_counters *counters = node_counters(call->admin->node);
+    const struct node_counters counters = admin_counters(call->admin);
     const struct member_table *members = &call->core->members;
     mp_write_map(call->out, 7);
     peers_write(call);
     settings_write(call);
     put_uint(call->out, "departed", members->departures_count);
-    put_uint(call->out, "rounds", counters->gossip_rounds);
-    put_uint(call->out, "news", counters->gossip_news);
-    put_uint(call->out, "messages_in", counters->messages_in);
-    put_uint(call->out, "messages_out", counters->messages_out);
+    put_uint(call->out, "rounds", counters.gossip_rounds);
+    put_uint(call->out, "news", counters.gossip_news);
+    put_uint(call->out, "messages_in", counters.messages_in);
+    put_uint(call->out, "messages_out", counters.messages_out);
     return true;
 }
 
@@ -188,7 +188,7 @@ static void transfer_write(struct admin_call *call, const struct transfer_status
 bool method_transfers(struct admin_call *call)
 {
     struct transfer_status *transfers = mem_alloc(TRANSFERS_SHOWN_MAX * sizeof(*transfers));
-    uint32_t count = node_transfers(call->admin->node, transfers, TRANSFERS_SHOWN_MAX);
+    uint32_t count = admin_transfers(call->admin, transfers, TRANSFERS_SHOWN_MAX);
     mp_write_map(call->out, 2);
     mp_write_text(call->out, "transfers");
     mp_write_array(call->out, count);
@@ -216,7 +216,7 @@ bool method_ranges(struct admin_call *call)
         const struct slot *slot = record_slot_read_by(ring_get(ring, range), call->core->self);
         if (slot == NULL)
             continue;
-        struct range_stat stat = store_range_stat(call->admin->store, range);
+        struct range_stat stat = admin_range_stat(call->admin, range);
         mp_write_uint(&lists[0], range);
         mp_write_uint(&lists[1], slot->number);
         mp_write_uint(&lists[2], stat.keys);
@@ -258,7 +258,7 @@ static void figures_write(struct buf *out, const char *group, const struct figur
 static void store_write(struct admin_call *call)
 {
     struct store_stats s;
-    store_stats(call->admin->store, &s);
+    admin_store_stats(call->admin, &s);
     FIGURES(call->out, "store", {"position", s.position}, {"written", s.written},
             {"synced", s.synced}, {"keys", s.keys}, {"bytes", s.bytes},
             {"memtable_bytes", s.memtable_bytes}, {"memtable_bytes_max", s.memtable_bytes_max},
@@ -273,16 +273,18 @@ static void store_write(struct admin_call *call)
 bool method_stats(struct admin_call *call)
 {
     const struct admin *admin = call->admin;
-    const struct node_counters *c = node_counters(admin->node);
+    const struct node_counters sum = admin_counters(admin);
+    const struct node_counters *c = &sum;
     mp_write_map(call->out, 9);
-    const struct hinted *hinted = &node_core(admin->node)->hinted;
+    const struct admin_hinted kept = admin_hinted(admin);
+    const struct admin_hinted *hinted = &kept;
     FIGURES(call->out, "hints", {"keys", hinted->keys}, {"bytes", hinted->bytes},
             {"bytes_max", hinted->bytes_max}, {"unreadable", hinted->bad},
             {"taken", c->hints_taken}, {"refused", c->hints_refused},
             {"delivered", c->hints_delivered}, {"sloppy_answers", c->sloppy},
             {"fallback_puts", c->fallback_puts});
     struct repair_status repair;
-    node_repair(admin->node, &repair);
+    admin_repair(admin, &repair);
     FIGURES(call->out, "repair", {"dirty_ranges", repair.dirty_ranges}, {"asked", repair.asked},
             {"unreachable", repair.unreachable}, {"generation", call->core->generation},
             {"rate_bytes_s", repair.rate}, {"p99_us", repair.p99_us}, {"limit_us", repair.limit_us},

@@ -49,6 +49,7 @@ static struct call *call_new(struct session *session, uint32_t id)
     }
     /* A late answer to an earlier use of the place must not be taken for this one's. */
     call->number += UINT64_C(1) << 32;
+    call->number &= (UINT64_C(1) << CLIENT_BITS) - 1;
     call->live = true;
     call->session = session;
     call->id = id;

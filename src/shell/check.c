@@ -14,7 +14,8 @@ enum { EXIT_USAGE = 2, EXIT_DAMAGED = 6, WAIT_MS = 100 };
 
 struct checker {
     struct disk *disk;
-    struct store *store;
+    struct storage storage;
+    struct store *stores[STORES_MAX];
     struct store_recovered recovered;
     uint32_t range;
     bool waiting;
@@ -57,10 +58,13 @@ static void on_failed(void *arg, const char *text)
 /* Let the disk finish something. */
 static void wait_disk(struct checker *checker)
 {
-    struct pollfd fd = {.fd = disk_fd(checker->disk), .events = POLLIN};
-    store_flush(checker->store);
-    poll(&fd, 1, WAIT_MS);
-    store_poll(checker->store, engine_clock());
+    struct pollfd fds[STORES_MAX];
+    struct disk *disk = checker->disk;
+    for (uint32_t i = 0; i < checker->storage.count; i++, disk = disk->next)
+        fds[i] = (struct pollfd){.fd = disk_fd(disk), .events = POLLIN};
+    storage_flush(&checker->storage);
+    poll(fds, checker->storage.count, WAIT_MS);
+    storage_poll(&checker->storage, engine_clock());
 }
 
 static void check_ranges(struct checker *checker, uint32_t ranges)
@@ -68,12 +72,12 @@ static void check_ranges(struct checker *checker, uint32_t ranges)
     for (checker->range = 0; checker->range < ranges && !checker->failed; checker->range++) {
         const struct store_op op = {.type = STORE_VERIFY, .range = checker->range};
         checker->waiting = true;
-        store_submit(checker->store, &op);
+        storage_submit(&checker->storage, &op);
         while (checker->waiting && !checker->failed)
             wait_disk(checker);
     }
-    store_stop(checker->store);
-    while (!checker->failed && !store_stopped(checker->store))
+    storage_stop(&checker->storage);
+    while (!checker->failed && !storage_stopped(&checker->storage))
         wait_disk(checker);
 }
 
@@ -85,8 +89,22 @@ static int open_store(struct checker *checker, const char *directory)
     int result = disk_posix_open(&disk_options, &checker->disk, &checker->error);
     if (result < 0)
         return result;
-    return store_open(&options, checker->disk, &checker->store, &checker->recovered,
-                      &checker->error);
+    struct store_options each[STORES_MAX];
+    struct store_recovered recovered[STORES_MAX];
+    uint32_t stores = checker->disk->stores;
+    for (uint32_t i = 0; i < stores; i++)
+        storage_options(&checker->storage, &options, i, stores, stores > 1, &each[i]);
+    result = stores_open(each, checker->disk, checker->stores, recovered, &checker->error);
+    if (result < 0)
+        return result;
+    checker->recovered = recovered[0]; /* Who the node is lies in the first. */
+    checker->recovered.position = 0;
+    for (uint32_t i = 0; i < stores; i++) {
+        storage_add(&checker->storage, checker->stores[i], recovered[i].position);
+        checker->recovered.position += recovered[i].position;
+        checker->recovered.clean = checker->recovered.clean && recovered[i].clean;
+    }
+    return 0;
 }
 
 static int report(const struct checker *checker, const char *directory)
@@ -128,7 +146,7 @@ static int check_directory(struct checker *checker, const char *directory)
     }
     bool joined = result == 0 && !id_none(cluster.id);
     if (joined)
-        store_set_ranges(checker->store, cluster.range_bits, cluster.hash_seed);
+        storage_set_ranges(&checker->storage, cluster.range_bits, cluster.hash_seed);
     check_ranges(checker, joined ? 1u << cluster.range_bits : 0);
     return report(checker, directory);
 }
@@ -147,8 +165,10 @@ int check(int count, char *const *arguments)
     }
     struct checker checker = {0};
     int code = check_directory(&checker, arguments[1]);
-    if (checker.store != NULL)
-        store_close(checker.store);
+    for (uint32_t i = 0; i < STORES_MAX; i++)
+        if (checker.stores[i] != NULL)
+            store_close(checker.stores[i]);
+    storage_done(&checker.storage);
     if (checker.disk != NULL)
         disk_close(checker.disk);
     buf_done(&checker.error);

@@ -17,6 +17,25 @@ void clients_init(struct clients *clients, struct conns *conns, struct engine *e
                                 .room = mem_alloc(CLIENTS_ROOM_SIZE)};
 }
 
+static void begin(struct clients *clients, struct session *session)
+{
+    uint32_t sessions_max = clients->options.sessions_max;
+    session_start(session);
+    if (clients->sessions_count > sessions_max) {
+        uint64_t suppressed;
+        clients->counters.refused++;
+        session_refuse(session, ERR_BUSY, "too many connections at this node");
+        if (logger_limit_pass(&clients->complaints, clients->engine->now.us, &suppressed))
+            log_warning("client refused: too many connections",
+                        LOG(log_number("max", sessions_max), log_number("suppressed", suppressed)));
+    }
+}
+
+static bool placed_elsewhere(struct clients *clients, const struct session *session)
+{
+    return clients->hooks.place != NULL && clients->hooks.place(clients->hooks.arg, &session->conn);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct clients *clients = listener->data;
@@ -29,18 +48,27 @@ static void on_connection(uv_stream_t *listener, int status)
         clients->sessions_count > sessions_max + CLIENTS_REFUSING_MAX) {
         clients->counters.refused++;
         session_close(session);
+    } else if (placed_elsewhere(clients, session)) {
+        session_close(session);
+    } else {
+        clients->counters.accepted++;
+        begin(clients, session);
+    }
+}
+
+void clients_adopt(struct clients *clients, int fd, struct slice bytes)
+{
+    struct session *session = session_new(clients);
+    uint32_t sessions_max = clients->options.sessions_max;
+    if (conn_adopt(&session->conn, fd) < 0 ||
+        clients->sessions_count > sessions_max + CLIENTS_REFUSING_MAX) {
+        clients->counters.refused++;
+        session_close(session);
         return;
     }
-    clients->counters.accepted++;
-    session_start(session);
-    if (clients->sessions_count > sessions_max) {
-        uint64_t suppressed;
-        clients->counters.refused++;
-        session_refuse(session, ERR_BUSY, "too many connections at this node");
-        if (logger_limit_pass(&clients->complaints, clients->engine->now.us, &suppressed))
-            log_warning("client refused: too many connections",
-                        LOG(log_number("max", sessions_max), log_number("suppressed", suppressed)));
-    }
+    clients->counters.accepted += bytes.size == 0; /* Else it was counted where it comes from. */
+    begin(clients, session);
+    session_feed(session, bytes);
 }
 
 int clients_listen(struct clients *clients, int fd)
@@ -52,6 +80,13 @@ int clients_listen(struct clients *clients, int fd)
     if (result == 0)
         result = uv_listen((uv_stream_t *)&clients->listener, 4096, on_connection);
     return result;
+}
+
+void clients_resume(struct clients *clients)
+{
+    struct session *session = clients->looking > 0 ? clients->sessions : NULL;
+    for (; session != NULL; session = session->next)
+        session_look_again(session);
 }
 
 void clients_turn(struct clients *clients)

@@ -39,6 +39,10 @@ static const struct option_line lines[] = {
      "failure domain (rack, availability zone)"},
     {"capacity", "node", "capacity", "N", KIND_NUMBER, AT(capacity), "100", 1, 1000000,
      "relative share of the data that this node takes"},
+    {"shards", "node", "shards", "S", KIND_NUMBER, AT(shards), NULL, 1, SHARDS_MAX,
+     "threads that share the ranges, a power of two; default: 1 on up to 4 cores, else half of "
+     "them; "
+     "at most as many as the data directory has stores, by default those it was made with"},
     {"create", NULL, NULL, NULL, KIND_FLAG, AT(create), NULL, 0, 0,
      "found a new cluster on an empty directory"},
     {"cluster", "cluster", "name", "NAME", KIND_TEXT, AT(cluster), NULL, 0, 0,

@@ -32,6 +32,7 @@ struct config {
     uint64_t ranges;
     uint64_t copies;
     uint64_t capacity;
+    uint64_t shards; /* 0: as the machine has cores. */
     uint64_t memory_bytes;
     uint64_t map_bytes;
     uint64_t reserve_bytes;

@@ -101,6 +101,10 @@ int config_check(const struct config *config, struct buf *error)
         buf_printf(error, "advertise: `%s` is not a host without port", config->advertise);
         return ERR_BAD_REQUEST;
     }
+    if ((config->shards & (config->shards - 1)) != 0) {
+        buf_printf(error, "shards: %llu is not a power of two", (unsigned long long)config->shards);
+        return ERR_BAD_REQUEST;
+    }
     if (config->collect_interval_ms > 0 && config->collect_interval_ms < COLLECT_MS_MIN) {
         buf_printf(error, "collect-interval: it is 0 (never) or at least %u milliseconds",
                    (unsigned)COLLECT_MS_MIN);

@@ -1,6 +1,8 @@
 /* Gathered writes over libuv streams. */
 #include "shell/conn.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -201,6 +203,20 @@ void conn_tune(struct conn *conn, uint32_t timeout_ms)
     /* Best effort: without it a dead host is noticed later. */
     if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) == 0)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
+int conn_give_up(const struct conn *conn)
+{
+    int fd;
+    if (uv_fileno((const uv_handle_t *)&conn->tcp, &fd) < 0)
+        return -EBADF;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
+}
+
+int conn_adopt(struct conn *conn, int fd)
+{
+    return uv_tcp_open(&conn->tcp, fd);
 }
 
 static void on_closed(uv_handle_t *handle)

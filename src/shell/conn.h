@@ -65,6 +65,11 @@ struct conn {
 void conn_init(struct conn *conn, struct conns *conns, const struct conn_events *events);
 /* TCP_NODELAY, and unacknowledged data breaks the connection after TIMEOUT_MS. */
 void conn_tune(struct conn *conn, uint32_t timeout_ms);
+/* Another descriptor of the connection, for another loop to adopt: then conn_close, and nobody at
+ * the other end notices. Below 0: errno. */
+int conn_give_up(const struct conn *conn) CHECK_RESULT;
+/* Go on with such a one; the connection is new. 0 or a UV_ code. */
+int conn_adopt(struct conn *conn, int fd) CHECK_RESULT;
 void conn_read_start(struct conn *conn);
 void conn_read_stop(struct conn *conn);
 /* Output was appended: send it at the end of this turn. */

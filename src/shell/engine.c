@@ -170,8 +170,11 @@ uint32_t engine_ranges_max(const struct engine *engine)
 
 /* A message to self goes through the codec like any other: it is read in a later step, when what
  * it points to may be gone. */
-static void queue_to_self(struct engine *engine, const struct message *message)
+static void queue_to_self(struct engine *engine, const struct effect *effect)
 {
+    const struct message *message = effect->send.message;
+    if (engine->shards > 1 && engine_hand_own(engine, effect))
+        return;
     struct engine_batch *batch = batch_take(engine);
     struct arena *arena = &batch->effects.arena;
     struct message *copy = arena_alloc(arena, sizeof *copy);
@@ -198,13 +201,38 @@ static void queue_to_self(struct engine *engine, const struct message *message)
 
 /* -------------------------------------------------------------------------------- Steps. */
 
+static void submit(struct engine *engine, const struct store_op *op)
+{
+    if (engine->storage != NULL)
+        storage_submit(engine->storage, op);
+    else
+        store_submit(engine->store, op);
+}
+
+static void poll(struct engine *engine)
+{
+    if (engine->storage != NULL)
+        storage_poll(engine->storage, engine->now);
+    else
+        store_poll(engine->store, engine->now);
+}
+
+static uint64_t wake_us(const struct engine *engine)
+{
+    return engine->storage != NULL ? storage_wake_us(engine->storage)
+                                   : store_wake_us(engine->store);
+}
+
 /* Objects can be kept by range only once the size of the ring is known. */
 static void set_ranges(struct engine *engine)
 {
     const struct core *core = node_core(engine->node);
     if (id_none(core->cluster.id))
         return;
-    store_set_ranges(engine->store, core->cluster.range_bits, core->cluster.hash_seed);
+    if (engine->storage != NULL)
+        storage_set_ranges(engine->storage, core->cluster.range_bits, core->cluster.hash_seed);
+    else
+        store_set_ranges(engine->store, core->cluster.range_bits, core->cluster.hash_seed);
     engine->ranges_set = true;
 }
 
@@ -218,13 +246,13 @@ static void carry_out(struct engine *engine, struct engine_batch *batch)
         switch (effect->type) {
         case EFFECT_SEND:
             if (id_equal(effect->send.to, engine->self))
-                queue_to_self(engine, effect->send.message);
+                queue_to_self(engine, effect);
             else
                 hooks->send(hooks->arg, effect->send.to, effect->send.address,
                             effect->send.message);
             break;
         case EFFECT_STORE:
-            store_submit(engine->store, effect->store);
+            submit(engine, effect->store);
             break;
         case EFFECT_REPLY:
             hooks->reply(hooks->arg, effect->reply.client, effect->reply.answer);
@@ -253,6 +281,8 @@ static void drain(struct engine *engine)
             engine->durable_queued = false;
             task.event.durable.written = engine->written;
             task.event.durable.synced = engine->synced;
+            task.event.durable.logged =
+                engine->storage != NULL ? storage_logged(engine->storage) : engine->synced;
         }
         struct engine_batch *batch = task.batch != NULL ? task.batch : batch_take(engine);
         step(engine, &task.event, batch);
@@ -285,17 +315,32 @@ void engine_step(struct engine *engine, const struct event *event)
     end(engine);
 }
 
+void engine_take(struct engine *engine, struct node_id from, struct slice payload)
+{
+    struct engine_batch *batch = batch_take(engine);
+    struct message *message = arena_alloc(&batch->effects.arena, sizeof *message);
+    int result = message_decode(payload, &batch->effects.arena, engine_ranges_max(engine), message);
+    ASSERT(result == 0); /* A shard encoded or decoded it before. */
+    const struct event event = {
+        .type = EVENT_MESSAGE,
+        .message = {.from = from, .message = message},
+    };
+    begin(engine);
+    step(engine, &event, batch);
+    end(engine);
+}
+
 void engine_submit(struct engine *engine, const struct store_op *op)
 {
     ASSERT(token_owner(op->token) == 0);
-    store_submit(engine->store, op);
+    submit(engine, op);
 }
 
 void engine_poll(struct engine *engine)
 {
     engine_tick(engine);
     begin(engine);
-    store_poll(engine->store, engine->now);
+    poll(engine);
     end(engine);
 }
 
@@ -304,13 +349,16 @@ void engine_flush(struct engine *engine)
     engine_tick(engine);
     begin(engine);
     drain(engine);
-    store_flush(engine->store);
+    if (engine->storage != NULL)
+        storage_flush(engine->storage);
+    else
+        store_flush(engine->store);
     end(engine);
 }
 
 uint64_t engine_wake_us(const struct engine *engine)
 {
-    uint64_t store_us = store_wake_us(engine->store);
+    uint64_t store_us = wake_us(engine);
     uint64_t node_us = engine->stopped ? UINT64_MAX : node_wake_us(engine->node);
     return MIN(store_us, node_us);
 }
@@ -319,8 +367,8 @@ void engine_timer(struct engine *engine)
 {
     engine_tick(engine);
     begin(engine);
-    if (store_wake_us(engine->store) <= engine->now.us)
-        store_poll(engine->store, engine->now);
+    if (wake_us(engine) <= engine->now.us)
+        poll(engine);
     if (!engine->stopped && node_wake_us(engine->node) <= engine->now.us) {
         const struct event event = {.type = EVENT_TIMER};
         step(engine, &event, batch_take(engine));
@@ -335,6 +383,8 @@ int engine_init(struct engine *engine, const struct node_options *options, struc
 {
     engine->store = store;
     engine->self = options->self;
+    engine->shard = options->shard;
+    engine->shards = MAX(options->shards, (uint8_t)1);
     engine->hooks = *hooks;
     engine_tick(engine);
     begin(engine);

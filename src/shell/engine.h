@@ -10,7 +10,7 @@
 #define ENGINE_H
 
 #include "core/node.h"
-#include "store/store.h"
+#include "shell/storage.h"
 
 struct engine_hooks {
     /* TO may be none (then ADDRESS is not empty). MESSAGE is valid during the call. */
@@ -19,6 +19,9 @@ struct engine_hooks {
     /* The end of an operation that engine_submit started. */
     void (*done)(void *arg, const struct store_done *done);
     void (*halt)(void *arg, int error, struct slice detail);
+    /* A message from node FROM (this one, too), encoded in PAYLOAD, is another shard's. False:
+     * there is no room for one that is not OWED. NULL in a node of one shard. */
+    bool (*hand)(void *arg, uint32_t shard, struct node_id from, bool owed, struct slice payload);
     void *arg;
 };
 
@@ -26,9 +29,13 @@ struct engine_batch;
 struct engine_task;
 
 struct engine {
-    struct node *node;   /* Owned. */
-    struct store *store; /* Borrowed. */
+    struct node *node;       /* Owned. */
+    struct store *store;     /* Borrowed. */
+    struct storage *storage; /* Borrowed: the host's to set at first, where the shard has several
+                              * stores; NULL: `store` is all. */
     struct node_id self;
+    uint32_t shard;  /* Which one this is, */
+    uint32_t shards; /* of so many of the node. */
     struct engine_hooks hooks;
     struct moment now;         /* As of the last engine_tick. */
     uint64_t turn_began_us;    /* First tick of the turn; the host sets it back to 0. */
@@ -42,7 +49,7 @@ struct engine {
     uint64_t written;
     uint64_t synced;
     struct buf scratch;        /* Owned. */
-    uint64_t messages_dropped; /* To self, too large for a frame. */
+    uint64_t messages_dropped; /* To self, too large for a frame, or for a full mailbox. */
     bool ranges_set;           /* The store knows the ring's size. */
     bool stopped;              /* After engine_stop. */
     bool busy;
@@ -65,6 +72,11 @@ void engine_damaged(void *arg, const struct store_damage *damage);
 void engine_tick(struct engine *engine);
 /* Step and carry out everything that follows. Not from within a hook. */
 void engine_step(struct engine *engine, const struct event *event);
+/* Step MESSAGE, which came from FROM in PAYLOAD, or hand it to the shard that it is for. */
+void engine_receive(struct engine *engine, struct node_id from, const struct message *message,
+                    struct slice payload);
+/* Step what another shard has handed over; PAYLOAD is as it gave it to its hook. */
+void engine_take(struct engine *engine, struct node_id from, struct slice payload);
 /* Queue the news that what was sent to PEER may be lost. From anywhere. */
 void engine_peer_lost(struct engine *engine, struct node_id peer);
 /* For message_decode. */
@@ -88,5 +100,9 @@ void engine_timer(struct engine *engine);
 
 /* Mark the node as cleanly stopped; from here on only the store's news is stepped. */
 void engine_stop(struct engine *engine);
+
+/* engine_hand.c, for engine.c: true if what this node sends to itself is another shard's, which has
+ * got it. */
+bool engine_hand_own(struct engine *engine, const struct effect *effect);
 
 #endif

@@ -4,6 +4,7 @@
 #include <dirent.h>
 
 #include "shell/admin_methods.h"
+#include "shell/view.h"
 
 enum { POWER_FIRST = 6, POWER_LAST = 25, POWER_STEP = 1 }; /* 64 us .. 33 s */
 
@@ -57,6 +58,12 @@ static const struct figure counters[] = {
     {"kvring_client_busy_total", AT(clients.busy), "Answers BUSY for a bound of the client port."},
     {"kvring_client_slow_total", AT(clients.slow), "Requests that did not arrive in time."},
     {"kvring_client_other_total", AT(clients.other), "Connections in another protocol."},
+    {"kvring_shard_handed_total", AT(lanes.handed),
+     "Messages, requests and answers that one thread of this node handed to another."},
+    {"kvring_shard_parcels_total", AT(lanes.parcels),
+     "In so many parcels, each of which wakes a thread at most once."},
+    {"kvring_shard_full_total", AT(lanes.full),
+     "Those for which there was no room: lost, or refused as BUSY."},
     {"kvring_network_received_bytes_total", AT(bytes_in), "Bytes received, clients and peers."},
     {"kvring_network_sent_bytes_total", AT(bytes_out), "Bytes sent, clients and peers."},
     {"kvring_store_log_writes_total", AT(store.log_writes), "Writes of the commit log."},
@@ -283,6 +290,38 @@ static uint32_t open_fds(void)
         count++;
     closedir(directory);
     return count - 3;
+}
+
+static void add_histogram(struct histogram *sum, const struct histogram *part)
+{
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum->counts[i] += part->counts[i];
+    sum->count += part->count;
+    sum->sum_us += part->sum_us;
+    sum->max_us = MAX(sum->max_us, part->max_us);
+}
+
+void exposition_add(struct exposition *sum, const struct exposition *part)
+{
+    for (uint32_t i = 0; i < METRIC_METHODS; i++)
+        add_histogram(&sum->metrics.requests[i], &part->metrics.requests[i]);
+    add_histogram(&sum->metrics.loop, &part->metrics.loop);
+    add_histogram(&sum->metrics.late, &part->metrics.late);
+    sum->metrics.ops_per_s += part->metrics.ops_per_s;
+    sum->metrics.loop_stall_us_max =
+        MAX(sum->metrics.loop_stall_us_max, part->metrics.loop_stall_us_max);
+    view_add_counters(&sum->node, &part->node);
+    view_add_repair(&sum->repair, &part->repair);
+    storage_add_stats(&sum->store, &part->store);
+#define ADD(field) sum->field += part->field
+    ADD(peers.messages_in), ADD(peers.messages_out), ADD(peers.dropped), ADD(peers.repair_bytes);
+    ADD(peers.dials), ADD(peers.dials_failed), ADD(peers.corrupt);
+    ADD(clients.accepted), ADD(clients.refused), ADD(clients.requests), ADD(clients.malformed);
+    ADD(clients.busy), ADD(clients.slow), ADD(clients.other);
+    ADD(lanes.handed), ADD(lanes.parcels), ADD(lanes.full);
+    ADD(connections), ADD(bytes_in), ADD(bytes_out), ADD(output_bytes), ADD(input_bytes);
+    ADD(hint_keys), ADD(hint_bytes), ADD(hint_bytes_max), ADD(hint_bad);
+#undef ADD
 }
 
 void exposition_write(const struct exposition *figures, struct buf *out)

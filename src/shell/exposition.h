@@ -7,6 +7,7 @@
 
 #include "core/node.h"
 #include "shell/clients.h"
+#include "shell/lanes.h"
 #include "shell/metrics.h"
 #include "shell/peers.h"
 #include "store/store.h"
@@ -19,6 +20,7 @@ struct exposition {
     struct store_stats store;
     struct peers_counters peers;
     struct clients_counters clients;
+    struct lanes_counters lanes; /* Zero in a node of one shard. */
     enum node_state state;
     char id[NODE_ID_TEXT];
     char name[NAME_SIZE_MAX + 1];
@@ -35,6 +37,8 @@ struct exposition {
     uint64_t started_wall_ms;
 };
 
+/* Add the figures of another shard. */
+void exposition_add(struct exposition *sum, const struct exposition *part);
 void exposition_write(const struct exposition *figures, struct buf *out);
 
 #endif

@@ -5,14 +5,12 @@
 
 #include "base/error.h"
 #include "shell/admin_methods.h"
+#include "shell/hosts.h"
 #include "shell/notify.h"
 #include "shell/session.h"
 #include "shell/verify.h"
 
 enum { ROUNDS_MAX = 8, SEED_LINE_US = 10 * 1000 * 1000 };
-
-/* The drain command's number; calls are numbered far below. */
-static const uint64_t client_drain = UINT64_MAX;
 
 /* ------------------------------------------------------------------------------- Hooks. */
 
@@ -26,7 +24,7 @@ static void on_send(void *arg, struct node_id to, struct slice address,
 static void on_reply(void *arg, uint64_t client, const struct answer *answer)
 {
     struct host *host = arg;
-    if (client == client_drain)
+    if (client == HOST_CLIENT_DRAIN)
         host_on_drained(host, answer);
     else
         calls_reply(&host->clients, client, answer);
@@ -35,7 +33,9 @@ static void on_reply(void *arg, uint64_t client, const struct answer *answer)
 static void on_done(void *arg, const struct store_done *done)
 {
     struct host *host = arg;
-    if (done->token != HOST_TOKEN_NAMES)
+    if (done->token != HOST_TOKEN_NAMES && host->shard != 0)
+        hosts_verified(host, done);
+    else if (done->token != HOST_TOKEN_NAMES)
         verify_done(&host->clients, done);
     else if (done->error != 0)
         log_warning("name and zone of the node are not remembered",
@@ -45,6 +45,11 @@ static void on_done(void *arg, const struct store_done *done)
 static void on_halt(void *arg, int error, struct slice detail)
 {
     host_halt(arg, error, detail);
+}
+
+static bool on_hand(void *arg, uint32_t shard, struct node_id from, bool owed, struct slice payload)
+{
+    return hosts_hand(arg, shard, from, owed, payload);
 }
 
 static void on_stop(void *arg)
@@ -145,6 +150,8 @@ static void watch_state(struct host *host)
 {
     enum node_state state = node_state(host->engine.node);
     uint64_t now_us = host->engine.now.us;
+    if (host->shard != 0)
+        return;
     if (host->phase == HOST_STARTING && state != NODE_STARTING && !host->halted)
         begin_serving(host);
     if (state != host->state) {
@@ -209,6 +216,8 @@ static void on_prepare(uv_prepare_t *prepare)
         clients_turn(&host->clients);
         engine_flush(&host->engine);
         conns_flush(&host->conns);
+        if (host->hosts != NULL)
+            hosts_flush(host);
     } while (pending(host) && ++rounds < ROUNDS_MAX && !host->halted);
     watch_state(host);
     host_advance(host);
@@ -228,7 +237,10 @@ static void on_second(uv_timer_t *timer)
     engine_tick(&host->engine);
     uint64_t now_us = host->engine.now.us;
     metrics_second(&host->metrics, now_us);
-    host_set_load(host);
+    if (host->shard == 0)
+        host_set_load(host);
+    if (host->hosts != NULL)
+        hosts_second(host);
     peers_second(&host->peers, now_us);
     clients_second(&host->clients, now_us);
 }
@@ -250,15 +262,22 @@ static void init_handles(struct host *host)
     uv_timer_init(&host->loop, &host->timer);
     uv_timer_init(&host->loop, &host->second);
     uv_timer_init(&host->loop, &host->drain);
-    ASSERT(uv_poll_init(&host->loop, &host->disk_events, disk_fd(host->disk)) == 0);
     host->prepare.data = host;
     host->timer.data = host;
     host->second.data = host;
     host->drain.data = host;
-    host->disk_events.data = host;
     uv_prepare_start(&host->prepare, on_prepare);
     uv_timer_start(&host->second, on_second, 1000, 1000);
-    uv_poll_start(&host->disk_events, UV_READABLE, on_disk);
+    struct disk *disk = host->disk;
+    for (uint32_t i = 0; i < host->storage.count; i++, disk = disk->next) {
+        ASSERT(uv_poll_init(&host->loop, &host->disk_events[i], disk_fd(disk)) == 0);
+        host->disk_events[i].data = host;
+        uv_poll_start(&host->disk_events[i], UV_READABLE, on_disk);
+    }
+    if (host->hosts != NULL)
+        hosts_open(host);
+    if (host->shard != 0)
+        return; /* The rest is of the process. */
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
         uv_signal_init(&host->loop, &host->signals[i]);
         host->signals[i].data = host;
@@ -270,11 +289,12 @@ static void init_handles(struct host *host)
 static void init_ports(struct host *host)
 {
     const struct config *config = host->config;
+    const char *http = (host->hosts == NULL ? host : host->first)->listeners.http;
     const struct clients_options options = {
-        .sessions_max = (uint32_t)config->clients_max,
+        .sessions_max = hosts_share(host, (uint32_t)config->clients_max),
         .sender_timeout_ms = config->sender_timeout_ms,
         .value_size_max = config->value_bytes_max,
-        .http = host->listeners.http[0] == '\0' ? NULL : host->listeners.http,
+        .http = http[0] == '\0' ? NULL : http,
     };
     const struct clients_hooks hooks = {.describe = host_describe, .stop = on_stop, .arg = host};
     conns_init(&host->conns, &host->loop);
@@ -285,7 +305,13 @@ static void init_ports(struct host *host)
 int host_init(struct host *host, const struct node_options *options)
 {
     const struct engine_hooks hooks = {
-        .send = on_send, .reply = on_reply, .done = on_done, .halt = on_halt, .arg = host};
+        .send = on_send,
+        .reply = on_reply,
+        .done = on_done,
+        .halt = on_halt,
+        .hand = host->hosts == NULL ? NULL : on_hand,
+        .arg = host,
+    };
     struct moment now = engine_clock();
     ASSERT(uv_loop_init(&host->loop) == 0);
     host->started_us = now.us;
@@ -293,12 +319,21 @@ int host_init(struct host *host, const struct node_options *options)
     metrics_init(&host->metrics, now.us);
     init_ports(host);
     init_handles(host);
+    host->engine.storage = host->storage.count > 1 ? &host->storage : NULL;
+    if (host->shard != 0)
+        host->phase = HOST_SERVING;
     return engine_init(&host->engine, options, host->store, &hooks);
 }
 
 int host_run(struct host *host)
 {
-    uv_run(&host->loop, UV_RUN_DEFAULT);
+    bool runs = host->hosts == NULL || hosts_run(host->hosts);
+    if (runs)
+        uv_run(&host->loop, UV_RUN_DEFAULT);
+    else
+        host_halt(host, ERR_IO, slice_string("a thread cannot be had"));
+    if (host->hosts != NULL)
+        hosts_join(host->hosts);
     return host->exit_code;
 }
 
@@ -316,7 +351,10 @@ void host_done(struct host *host)
     host->http = NULL;
     peers_close(&host->peers);
     clients_close(&host->clients);
-    mailbox_close(host->mailbox);
+    if (host->mailbox != NULL)
+        mailbox_close(host->mailbox);
+    if (host->hosts != NULL)
+        hosts_close(host);
     uv_prepare_stop(&host->prepare);
     /* All others are plain members of this struct. */
     uv_walk(&host->loop, close_handle, NULL);
@@ -326,4 +364,5 @@ void host_done(struct host *host)
     clients_done(&host->clients);
     conns_done(&host->conns);
     engine_free(&host->engine);
+    storage_done(&host->storage);
 }

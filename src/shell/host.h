@@ -15,12 +15,16 @@
 #include "shell/clients.h"
 #include "shell/config.h"
 #include "shell/http.h"
+#include "shell/lanes.h"
 #include "shell/peers.h"
+#include "shell/view.h"
 
 enum host_phase { HOST_STARTING = 0, HOST_SERVING, HOST_DRAINING, HOST_STOPPING, HOST_CLOSING };
 
 /* Tokens of the host's own store operations; verify.c numbers its own below. */
 #define HOST_TOKEN_NAMES (UINT64_C(1) << 55)
+/* The drain command's number; calls are numbered far below. */
+#define HOST_CLIENT_DRAIN ((UINT64_C(1) << CLIENT_BITS) - 1)
 
 /* Bound sockets, -1 for none, and the addresses they have. */
 struct host_listeners {
@@ -36,8 +40,9 @@ struct host {
     int arguments_count;   /* Of the command line, to read the file again. */
     char *const *arguments;
     struct host_listeners listeners;
-    struct disk *disk;   /* Borrowed. */
-    struct store *store; /* Borrowed. */
+    struct disk *disk;      /* Borrowed. Of the first of its stores; the others' follow. */
+    struct store *store;    /* Borrowed. The same. */
+    struct storage storage; /* All of its stores. */
     struct conns conns;
     struct engine engine;
     struct peers peers;
@@ -50,7 +55,7 @@ struct host {
     uv_timer_t timer;
     uv_timer_t second;
     uv_timer_t drain;
-    uv_poll_t disk_events;
+    uv_poll_t disk_events[STORES_MAX];
     uv_signal_t signals[3];
     uint64_t armed_us; /* When `timer` fires; 0: it does not. */
     enum host_phase phase;
@@ -62,12 +67,18 @@ struct host {
     uint64_t started_us;
     uint64_t started_wall_ms;
     uint64_t waiting_since_us; /* For a seed; moves on with each line in the log. */
+    /* One of several shards (hosts.h). The first has all that a node has once. */
+    uint32_t shard;
+    struct host *first;
+    struct hosts *hosts; /* The first one's; NULL: there is one. */
+    bool told_stopped;   /* The first has heard that this one's stores have stopped. */
 };
 
 /* Set the engine up for the callbacks of struct store_options: host_store_options fills these in.
  */
 void host_store_options(struct host *host, struct store_options *options);
-/* Found the node and all handles over an opened store. 0, or the error of node_new. */
+/* Where several shards are, hosts_new comes first. Found the node and all handles over an opened
+ * store. 0, or the error of node_new. */
 int host_init(struct host *host, const struct node_options *options) CHECK_RESULT;
 /* Run until stopped; returns the exit code. */
 int host_run(struct host *host);
@@ -75,7 +86,7 @@ int host_run(struct host *host);
 void host_done(struct host *host);
 
 /* What the mailbox's questions are answered with (host_answers.c). */
-void host_answer(void *arg, struct question *question);
+bool host_answer(void *arg, struct question *question);
 void host_describe(void *arg, struct admin *ret_admin);
 /* This node's figures, once a second. */
 void host_set_load(struct host *host);
@@ -86,5 +97,9 @@ void host_on_signal(uv_signal_t *handle, int number);
 void host_advance(struct host *host);
 void host_halt(struct host *host, int error, struct slice what);
 void host_on_drained(struct host *host, const struct answer *answer);
+/* Write the checkpoint, and end: this shard. */
+void host_begin_stop(struct host *host);
+/* This shard's figures, as metrics show them, but for what is the node's. */
+void host_figures(const struct host *host, struct exposition *figures);
 
 #endif

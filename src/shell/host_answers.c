@@ -6,6 +6,21 @@
 #include "shell/admin_methods.h"
 #include "shell/exposition.h"
 #include "shell/host.h"
+#include "shell/hosts.h"
+
+static void describe_others(const struct host *host, struct admin *admin)
+{
+    admin->views = hosts_views(host, &admin->views_count);
+    for (uint32_t i = 0; i < admin->views_count; i++) {
+        const struct exposition *figures = &admin->views[i]->figures;
+        admin->ops_per_s += figures->metrics.ops_per_s;
+        admin->connections += (uint32_t)figures->connections;
+        admin->p50_us = MAX(admin->p50_us, figures->metrics.p50_us);
+        admin->p99_us = MAX(admin->p99_us, figures->metrics.p99_us);
+        admin->loop_stall_us_max =
+            MAX(admin->loop_stall_us_max, figures->metrics.loop_stall_us_max);
+    }
+}
 
 void host_describe(void *arg, struct admin *ret_admin)
 {
@@ -14,6 +29,7 @@ void host_describe(void *arg, struct admin *ret_admin)
     *ret_admin = (struct admin){
         .node = host->engine.node,
         .store = host->store,
+        .storage = host->engine.storage,
         .version = slice_string(KVRING_VERSION),
         .insecure = config_exposed(host->config),
         .started_us = host->started_us,
@@ -27,23 +43,29 @@ void host_describe(void *arg, struct admin *ret_admin)
         .connections = host->clients.sessions_count,
         .rss_bytes = host->metrics.rss_bytes,
     };
+    if (host->hosts != NULL && host->shard == 0)
+        describe_others(host, ret_admin);
+    else
+        ret_admin->ops_per_s += host->clients.others.ops_per_s;
 }
 
 void host_set_load(struct host *host)
 {
     const struct core *core = node_core(host->engine.node);
     struct store_stats stats;
-    store_stats(host->store, &stats);
+    struct admin admin;
+    host_describe(host, &admin);
+    admin_store_stats(&admin, &stats);
     const struct load load = {
         .id = core->self,
         .generation = core->generation,
-        .ops_per_s = host->metrics.ops_per_s,
-        .cpu_permille = host->metrics.cpu_permille,
+        .ops_per_s = admin.ops_per_s,
+        .cpu_permille = admin.cpu_permille,
         .live_bytes = stats.bytes,
         .file_bytes = stats.file_bytes,
         .free_bytes = stats.disk_free_bytes,
-        .queue = (uint32_t)MIN(core->counters.in_flight, (uint64_t)UINT32_MAX),
-        .p99_us = (uint32_t)MIN(host->metrics.p99_us, (uint64_t)UINT32_MAX),
+        .queue = (uint32_t)MIN(admin_counters(&admin).in_flight, (uint64_t)UINT32_MAX),
+        .p99_us = (uint32_t)MIN(admin.p99_us, (uint64_t)UINT32_MAX),
     };
     node_set_load(host->engine.node, &load);
 }
@@ -71,34 +93,52 @@ static void count_peers(struct exposition *figures, const struct node *node)
     mem_free(peers);
 }
 
+void host_figures(const struct host *host, struct exposition *figures)
+{
+    figures->metrics = host->metrics;
+    storage_stats(&host->storage, &figures->store);
+    figures->peers = host->peers.counters;
+    figures->clients = host->clients.counters;
+    figures->connections = host->clients.sessions_count;
+    figures->bytes_in = host->conns.bytes_in;
+    figures->bytes_out = host->conns.bytes_out;
+    figures->output_bytes = host->conns.output_bytes;
+    figures->input_bytes = host->clients.input_bytes;
+    if (host->hosts != NULL)
+        figures->lanes = *hosts_counters(host);
+}
+
+/* As the others were a second ago at most. */
+static void collect_others(const struct host *host, struct exposition *figures)
+{
+    uint32_t count;
+    struct view *const *views = hosts_views(host, &count);
+    for (uint32_t i = 0; i < count; i++)
+        exposition_add(figures, &views[i]->figures);
+}
+
 static struct exposition *collect(struct host *host)
 {
     const struct node *node = host->engine.node;
     const struct core *core = node_core(node);
     const struct member *self = member_find(&core->members, core->self);
     struct exposition *figures = mem_zero(sizeof *figures);
-    figures->metrics = host->metrics;
     figures->node = *node_counters(node);
     node_repair(node, &figures->repair);
-    figures->repair_dirty_ranges = figures->repair.dirty_ranges;
-    store_stats(host->store, &figures->store);
-    figures->peers = host->peers.counters;
-    figures->clients = host->clients.counters;
+    host_figures(host, figures);
     figures->state = node_state(node);
     id_format(core->self, figures->id);
     copy_text(figures->name, self == NULL ? SLICE_NONE : self->name);
     copy_text(figures->zone, self == NULL ? SLICE_NONE : self->zone);
     copy_text(figures->cluster, core->cluster.name);
-    figures->connections = host->clients.sessions_count;
-    figures->bytes_in = host->conns.bytes_in;
-    figures->bytes_out = host->conns.bytes_out;
-    figures->output_bytes = host->conns.output_bytes;
-    figures->input_bytes = host->clients.input_bytes;
     figures->hint_keys = core->hinted.keys;
     figures->hint_bytes = core->hinted.bytes;
     figures->hint_bytes_max = core->hinted.bytes_max;
     figures->hint_bad = core->hinted.bad;
     figures->started_wall_ms = host->started_wall_ms;
+    if (host->hosts != NULL)
+        collect_others(host, figures);
+    figures->repair_dirty_ranges = figures->repair.dirty_ranges;
     count_peers(figures, node);
     if (!id_none(core->cluster.id)) {
         figures->slots = ring_slots_of(&core->ring, core->self);
@@ -122,12 +162,26 @@ static void answer_call(struct host *host, struct question *question)
     admin_reply_done(&reply);
 }
 
-void host_answer(void *arg, struct question *question)
+/* What is shown of other shards is to be of now. */
+static bool must_wait(struct host *host, struct question *question)
+{
+    bool shows = question->kind == HTTP_METRICS || question->kind == HTTP_CALL;
+    if (!shows || host->hosts == NULL)
+        return false;
+    return !host->clients.hooks.look(host, &question->since_us);
+}
+
+bool host_answer(void *arg, struct question *question)
 {
     struct host *host = arg;
+    engine_tick(&host->engine);
+    if (must_wait(host, question))
+        return false;
     enum node_state state = node_state(host->engine.node);
     switch ((enum http_question)question->kind) {
     case HTTP_HEALTH:
+        if (host->hosts != NULL && !hosts_answer(host, engine_clock().us))
+            question->error = ERR_TIMEOUT;
         break;
     case HTTP_READY:
         buf_append(&question->answer, slice_string(admin_state_name(state)));
@@ -140,4 +194,5 @@ void host_answer(void *arg, struct question *question)
         answer_call(host, question);
         break;
     }
+    return true;
 }

@@ -4,14 +4,18 @@
 #include "base/error.h"
 #include "shell/amnesiac.h"
 #include "shell/host.h"
+#include "shell/hosts.h"
 #include "shell/notify.h"
-
-static const uint64_t client_drain = UINT64_MAX;
 
 void host_halt(struct host *host, int error, struct slice what)
 {
     if (host->halted)
         return;
+    if (host->shard != 0) {
+        host->halted = true;
+        hosts_halt(host, error, what);
+        return;
+    }
     host->halted = true;
     host->exit_code = error == 0 ? 0 : error_exit_code(error) == 5 ? 5 : 6;
     if (error == 0)
@@ -45,7 +49,7 @@ static void begin_drain(struct host *host)
     const struct command command = {.type = COMMAND_DRAIN};
     const struct event event = {
         .type = EVENT_COMMAND,
-        .command = {.client = client_drain, .command = &command},
+        .command = {.client = HOST_CLIENT_DRAIN, .command = &command},
     };
     log_info("draining", LOG(log_number("timeout_ms", host->config->drain_timeout_ms)));
     notify("STOPPING=1");
@@ -57,15 +61,22 @@ static void begin_drain(struct host *host)
     conns_flush(&host->conns);
 }
 
+void host_begin_stop(struct host *host)
+{
+    host->phase = HOST_STOPPING;
+    engine_stop(&host->engine);
+    conns_flush(&host->conns);
+    storage_stop(&host->storage);
+    engine_poll(&host->engine);
+}
+
 static void begin_stop(struct host *host)
 {
     log_info("stopping: writing the checkpoint", NULL);
-    host->phase = HOST_STOPPING;
     uv_timer_stop(&host->drain);
-    engine_stop(&host->engine);
-    conns_flush(&host->conns);
-    store_stop(host->store);
-    engine_poll(&host->engine);
+    if (host->hosts != NULL)
+        hosts_stop(host);
+    host_begin_stop(host);
 }
 
 void host_ask_stop(struct host *host)
@@ -75,8 +86,25 @@ void host_ask_stop(struct host *host)
     host->stop_asked = true;
 }
 
+/* A shard that is not the first: its stores are polled until all of the node's have stopped, and
+ * the first one ends it. */
+static void advance_other(struct host *host)
+{
+    if (host->phase == HOST_STOPPING && !host->told_stopped && storage_stopped(&host->storage))
+        hosts_tell_stopped(host);
+}
+
+static bool all_stopped(const struct host *host)
+{
+    return storage_stopped(&host->storage) && (host->hosts == NULL || hosts_stopped(host));
+}
+
 void host_advance(struct host *host)
 {
+    if (host->shard != 0) {
+        advance_other(host);
+        return;
+    }
     if (host->phase == HOST_SERVING && host->stop_asked && !host->halted)
         begin_drain(host);
     /* Somebody who cannot wait for the start to end is not made to. */
@@ -84,7 +112,7 @@ void host_advance(struct host *host)
         host->halted = true;
     if (host->phase == HOST_DRAINING && host->drained && !host->halted)
         begin_stop(host);
-    if (host->phase == HOST_STOPPING && store_stopped(host->store)) {
+    if (host->phase == HOST_STOPPING && all_stopped(host)) {
         log_info("stopped", NULL);
         host->phase = HOST_CLOSING;
     }
@@ -110,9 +138,11 @@ static void reload(struct host *host)
         config->drain_timeout_ms = fresh.drain_timeout_ms;
         config->sender_timeout_ms = fresh.sender_timeout_ms;
         config->value_bytes_max = fresh.value_bytes_max;
-        host->clients.options.sessions_max = (uint32_t)fresh.clients_max;
+        host->clients.options.sessions_max = hosts_share(host, (uint32_t)fresh.clients_max);
         host->clients.options.sender_timeout_ms = fresh.sender_timeout_ms;
         host->clients.options.value_size_max = fresh.value_bytes_max;
+        if (host->hosts != NULL)
+            hosts_reload(host, &host->clients.options);
         logger_set(fresh.log_level, fresh.log_format);
         log_info("configuration reloaded: logs, limits; all else needs a restart", NULL);
         config_done(&fresh);

@@ -65,8 +65,11 @@ static struct question *ask(struct http *http, struct question *question, struct
 static void get_health(struct http *http, struct response *response)
 {
     struct question *question = ask(http, question_new(HTTP_HEALTH), response);
-    if (question != NULL)
+    if (question != NULL && question->error == 0)
         respond_text(response, MHD_HTTP_OK, slice_string("ok"));
+    else if (question != NULL)
+        respond_text(response, MHD_HTTP_SERVICE_UNAVAILABLE,
+                     slice_string("a thread of this node does not answer"));
     question_free(question);
 }
 

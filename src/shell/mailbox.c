@@ -19,6 +19,8 @@ struct mailbox {
     pthread_cond_t answered;
     struct letter *waiting[MAILBOX_MAX]; /* Oldest first. */
     uint32_t count;
+    struct letter *later[MAILBOX_MAX + 1]; /* Not answered yet. */
+    uint32_t later_count;
     mailbox_answer answer;
     void *arg;
 };
@@ -52,24 +54,44 @@ static struct letter *take(struct mailbox *mailbox)
     return letter;
 }
 
+/* With the mutex held, which is let go meanwhile. */
+static void serve_letter(struct mailbox *mailbox, struct letter *letter)
+{
+    bool done = true;
+    if (letter->state == ANSWERING) {
+        pthread_mutex_unlock(&mailbox->mutex);
+        done = mailbox->answer(mailbox->arg, &letter->question);
+        pthread_mutex_lock(&mailbox->mutex);
+    }
+    if (letter->state == ABANDONED) {
+        question_free(&letter->question);
+    } else if (!done) {
+        mailbox->later[mailbox->later_count++] = letter;
+    } else {
+        letter->state = ANSWERED;
+        pthread_cond_broadcast(&mailbox->answered);
+    }
+}
+
 static void on_async(uv_async_t *async)
 {
     struct mailbox *mailbox = async->data;
     struct letter *letter;
     pthread_mutex_lock(&mailbox->mutex);
-    while ((letter = take(mailbox)) != NULL) {
-        if (letter->state == ANSWERING) {
-            pthread_mutex_unlock(&mailbox->mutex);
-            mailbox->answer(mailbox->arg, &letter->question);
-            pthread_mutex_lock(&mailbox->mutex);
-        }
-        if (letter->state == ABANDONED) {
-            question_free(&letter->question);
-        } else {
-            letter->state = ANSWERED;
-            pthread_cond_broadcast(&mailbox->answered);
-        }
-    }
+    while ((letter = take(mailbox)) != NULL)
+        serve_letter(mailbox, letter);
+    pthread_mutex_unlock(&mailbox->mutex);
+}
+
+void mailbox_again(struct mailbox *mailbox)
+{
+    struct letter *later[MAILBOX_MAX + 1];
+    pthread_mutex_lock(&mailbox->mutex);
+    uint32_t count = mailbox->later_count;
+    memcpy(later, mailbox->later, count * sizeof(struct letter *));
+    mailbox->later_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        serve_letter(mailbox, later[i]);
     pthread_mutex_unlock(&mailbox->mutex);
 }
 
@@ -108,7 +130,7 @@ int mailbox_ask(struct mailbox *mailbox, struct question **question, uint32_t ti
     struct timespec deadline = deadline_in(timeout_ms);
     int result = 0;
     pthread_mutex_lock(&mailbox->mutex);
-    if (mailbox->count == MAILBOX_MAX) {
+    if (mailbox->count + mailbox->later_count >= MAILBOX_MAX) {
         pthread_mutex_unlock(&mailbox->mutex);
         return ERR_BUSY;
     }
@@ -131,6 +153,8 @@ static void on_closed(uv_handle_t *handle)
     struct letter *letter;
     while ((letter = take(mailbox)) != NULL)
         question_free(&letter->question);
+    for (uint32_t i = 0; i < mailbox->later_count; i++)
+        question_free(&mailbox->later[i]->question);
     pthread_cond_destroy(&mailbox->answered);
     pthread_mutex_destroy(&mailbox->mutex);
     mem_free(mailbox);

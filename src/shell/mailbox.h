@@ -21,9 +21,11 @@ struct question {
     struct buf answer; /* Owned. Comes back. */
     void *object;      /* Comes back; freed with mem_free. */
     int error;         /* Comes back. */
+    uint64_t since_us; /* The answerer's: since when it waits for something, 0: not yet. */
 };
 
-typedef void (*mailbox_answer)(void *arg, struct question *question);
+/* False: not yet; it is called again by mailbox_again. */
+typedef bool (*mailbox_answer)(void *arg, struct question *question);
 
 /* ANSWER is called on LOOP's thread. */
 struct mailbox *mailbox_new(uv_loop_t *loop, mailbox_answer answer, void *arg);
@@ -35,6 +37,8 @@ void question_free(struct question *question);
  */
 int mailbox_ask(struct mailbox *mailbox, struct question **question,
                 uint32_t timeout_ms) CHECK_RESULT;
+/* On the loop's thread: what was not answered yet may be now. */
+void mailbox_again(struct mailbox *mailbox);
 /* On the loop's thread, once nobody asks any more: close its handle, and free it after that. */
 void mailbox_close(struct mailbox *mailbox);
 

@@ -12,6 +12,7 @@ struct inlet {
     struct frames frames;
     struct prelude prelude;
     bool greeted;
+    bool moves; /* To another shard, once this node's prelude is on its way. */
     uint64_t since_us;
     struct inlet *next;
     struct inlet **at; /* Who points here. */
@@ -27,6 +28,7 @@ void peers_prelude(const struct peers *peers, struct buf *out)
         .node = core->self,
         .generation = core->generation,
         .cluster = core->cluster.id,
+        .shard = core->shard,
     };
     prelude_encode(&prelude, out);
 }
@@ -155,6 +157,23 @@ static void inlet_corrupt(struct inlet *inlet, const char *why)
     inlet_close(inlet, why);
 }
 
+/* True if it has gone to the shard that it is for. */
+static bool inlet_place(struct inlet *inlet)
+{
+    struct peers *peers = inlet->peers;
+    struct peers_arrival arrival = {.prelude = inlet->prelude};
+    const struct frames *frames = &inlet->frames;
+    if (peers->place == NULL)
+        return false;
+    buf_append(&arrival.bytes,
+               slice_of(frames->in.data + frames->at, frames->in.size - frames->at));
+    bool placed = peers->place(peers->place_arg, &inlet->conn, &arrival);
+    buf_done(&arrival.bytes);
+    if (placed)
+        inlet_close(inlet, NULL);
+    return placed;
+}
+
 static void inlet_greet(struct inlet *inlet)
 {
     struct peers *peers = inlet->peers;
@@ -167,6 +186,11 @@ static void inlet_greet(struct inlet *inlet)
     struct link *link = map_get(&peers->by_id, inlet->prelude.node.lo);
     if (link != NULL)
         link_revive(link);
+    inlet->moves = peers->place != NULL && conn_output(&inlet->conn) > 0;
+    if (inlet->moves)
+        conn_read_stop(&inlet->conn);
+    else
+        (void)inlet_place(inlet);
 }
 
 /* Whoever greets says where he listens: the answer goes there before he is a member. */
@@ -190,20 +214,43 @@ static void inlet_message(struct inlet *inlet, struct slice payload)
         inlet_corrupt(inlet, "a message is malformed");
         return;
     }
-    const struct event event = {
-        .type = EVENT_MESSAGE,
-        .message = {.from = inlet->prelude.node, .message = &message},
-    };
+    if (message_is_inside(message.type)) {
+        inlet_corrupt(inlet, "a message is none between nodes");
+        return;
+    }
     peers->counters.messages_in++;
     if (message.type == MESSAGE_HELLO)
         note_address(inlet, &message);
-    engine_step(peers->engine, &event);
+    engine_receive(peers->engine, inlet->prelude.node, &message, payload);
+}
+
+static void take_frames(struct inlet *inlet)
+{
+    struct slice payload;
+    int result = 0;
+    while (inlet->greeted && !inlet->moves && !inlet->conn.closing &&
+           (result = frames_next(&inlet->frames, &payload)) == 1)
+        inlet_message(inlet, payload);
+    if (result < 0 && !inlet->conn.closing)
+        inlet_corrupt(inlet, "a frame is damaged");
+}
+
+static void on_drained(struct conn *conn)
+{
+    struct inlet *inlet = (struct inlet *)(void *)conn;
+    if (!inlet->moves)
+        return;
+    inlet->moves = false;
+    if (inlet_place(inlet))
+        return;
+    take_frames(inlet);
+    if (!conn->closing)
+        conn_read_start(conn);
 }
 
 static void on_read(struct conn *conn, const uint8_t *bytes, size_t size)
 {
     struct inlet *inlet = (struct inlet *)(void *)conn;
-    struct slice payload;
     (void)bytes;
     engine_tick(inlet->peers->engine);
     frames_received(&inlet->frames, size);
@@ -214,12 +261,7 @@ static void on_read(struct conn *conn, const uint8_t *bytes, size_t size)
         else if (result == 1)
             inlet_greet(inlet);
     }
-    int result = 0;
-    while (inlet->greeted && !conn->closing &&
-           (result = frames_next(&inlet->frames, &payload)) == 1)
-        inlet_message(inlet, payload);
-    if (result < 0 && !conn->closing)
-        inlet_corrupt(inlet, "a frame is damaged");
+    take_frames(inlet);
 }
 
 static uint8_t *on_room(struct conn *conn, size_t *ret_size)
@@ -245,14 +287,14 @@ static void on_closed(struct conn *conn)
     mem_free(inlet);
 }
 
-static const struct conn_events events = {
-    .on_read = on_read, .on_room = on_room, .on_end = on_end, .on_closed = on_closed};
+static const struct conn_events events = {.on_read = on_read,
+                                          .on_room = on_room,
+                                          .on_end = on_end,
+                                          .on_drained = on_drained,
+                                          .on_closed = on_closed};
 
-static void on_connection(uv_stream_t *listener, int status)
+static struct inlet *inlet_new(struct peers *peers)
 {
-    struct peers *peers = listener->data;
-    if (status < 0)
-        return;
     struct inlet *inlet = mem_zero(sizeof *inlet);
     conn_init(&inlet->conn, peers->conns, &events);
     inlet->peers = peers;
@@ -263,6 +305,43 @@ static void on_connection(uv_stream_t *listener, int status)
         inlet->next->at = &inlet->next;
     peers->inlets = inlet;
     peers->inlets_count++;
+    return inlet;
+}
+
+void peers_adopt(struct peers *peers, struct peers_arrival *arrival)
+{
+    struct inlet *inlet = inlet_new(peers);
+    int result = conn_adopt(&inlet->conn, arrival->fd);
+    inlet->greeted = true;
+    inlet->prelude = arrival->prelude;
+    if (result < 0 || peers->inlets_count > INLETS_MAX) {
+        inlet_close(inlet, result < 0 ? uv_strerror(result) : "too many peer connections");
+        return;
+    }
+    conn_tune(&inlet->conn, LINK_SILENT_MS);
+    uv_tcp_keepalive(&inlet->conn.tcp, 1, 30);
+    for (size_t at = 0; at < arrival->bytes.size;) {
+        size_t room;
+        uint8_t *to = frames_room(&inlet->frames, &room);
+        size_t size = MIN(room, arrival->bytes.size - at);
+        memcpy(to, arrival->bytes.data + at, size);
+        frames_received(&inlet->frames, size);
+        at += size;
+        take_frames(inlet);
+    }
+    struct link *link = map_get(&peers->by_id, inlet->prelude.node.lo);
+    if (link != NULL)
+        link_revive(link);
+    if (!inlet->conn.closing)
+        conn_read_start(&inlet->conn);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct peers *peers = listener->data;
+    if (status < 0)
+        return;
+    struct inlet *inlet = inlet_new(peers);
     int result = uv_accept(listener, (uv_stream_t *)&inlet->conn.tcp);
     if (result < 0 || peers->inlets_count > INLETS_MAX) {
         inlet_close(inlet, result < 0 ? uv_strerror(result) : "too many peer connections");

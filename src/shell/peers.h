@@ -21,6 +21,13 @@ struct peers_counters {
     uint64_t corrupt; /* Connections closed for what came over them. */
 };
 
+/* A connection that another node's shard dialled, for a shard of this one. */
+struct peers_arrival {
+    int fd;
+    struct prelude prelude;
+    struct buf bytes; /* Owned. What came behind the prelude. */
+};
+
 struct peers {
     struct conns *conns;   /* Borrowed. */
     struct engine *engine; /* Borrowed. */
@@ -35,11 +42,17 @@ struct peers {
     struct arena arena; /* Of the message being decoded. */
     struct peers_counters counters;
     struct logger_limit complaints;
+    /* Give CONN, with what came over it, to the shard that it is for, and fill in the descriptor;
+     * false: it is this one. ARRIVAL's bytes are moved. NULL: there is no other shard. */
+    bool (*place)(void *arg, const struct conn *conn, struct peers_arrival *arrival);
+    void *place_arg;
 };
 
 void peers_init(struct peers *peers, struct conns *conns, struct engine *engine);
 /* Accept on FD, a bound socket. 0 or a UV_ code. */
 int peers_listen(struct peers *peers, int fd) CHECK_RESULT;
+/* Go on with a connection that the first shard has accepted. */
+void peers_adopt(struct peers *peers, struct peers_arrival *arrival);
 /* The `send` hook of the engine. */
 void peers_send(struct peers *peers, struct node_id to, struct slice address,
                 const struct message *message);

@@ -394,9 +394,12 @@ static void info_server(struct session *session, const struct admin *admin, stru
 
 static void info_clients(struct session *session, const struct admin *admin, struct buf *out)
 {
+    const struct clients *clients = session->clients;
     (void)admin;
-    buf_printf(out, "connected_clients:%u\r\nmaxclients:%u\r\n", session->clients->sessions_count,
-               session->clients->options.sessions_max);
+    buf_printf(out, "connected_clients:%u\r\nmaxclients:%u\r\n",
+               clients->sessions_all != NULL ? atomic_load(clients->sessions_all)
+                                             : clients->sessions_count,
+               clients->options.sessions_max + clients->others.sessions_max);
 }
 
 static void info_memory(struct session *session, const struct admin *admin, struct buf *out)
@@ -416,15 +419,16 @@ static void info_persistence(struct session *session, const struct admin *admin,
 static void info_stats(struct session *session, const struct admin *admin, struct buf *out)
 {
     const struct clients *clients = session->clients;
+    const struct clients_others *others = &clients->others;
     buf_printf(out,
                "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\n"
                "rejected_connections:%llu\r\ninstantaneous_ops_per_sec:%u\r\n"
                "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\n",
-               (unsigned long long)clients->counters.accepted,
-               (unsigned long long)clients->counters.requests,
-               (unsigned long long)clients->counters.refused, admin->ops_per_s,
-               (unsigned long long)clients->conns->bytes_in,
-               (unsigned long long)clients->conns->bytes_out);
+               (unsigned long long)(clients->counters.accepted + others->accepted),
+               (unsigned long long)(clients->counters.requests + others->requests),
+               (unsigned long long)(clients->counters.refused + others->refused), admin->ops_per_s,
+               (unsigned long long)(clients->conns->bytes_in + others->bytes_in),
+               (unsigned long long)(clients->conns->bytes_out + others->bytes_out));
 }
 
 /* Every node takes reads and writes, as a master does. */

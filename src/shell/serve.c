@@ -13,25 +13,14 @@
 #include "base/error.h"
 #include "core/node.h"
 #include "shell/amnesiac.h"
-#include "shell/host.h"
 #include "shell/listener.h"
 #include "shell/remembered.h"
+#include "shell/serve_own.h"
 #include "store/disk_posix.h"
 
 enum { EXIT_USAGE = 2, FILES_OWN = 256 };
 
 static const char cluster_name_default[] = "kvring";
-
-struct server {
-    struct config config;
-    struct host host;
-    struct disk *disk;
-    struct store *store;
-    struct store_recovered recovered;
-    char name[NAME_SIZE_MAX + 1];
-    char zone[NAME_SIZE_MAX + 1];
-    struct buf error;
-};
 
 static void random_fill(void *bytes, size_t size)
 {
@@ -115,7 +104,7 @@ static int bind_one(struct server *server, const char *text, uint16_t port_defau
 /* Binding twice succeeds until somebody listens. */
 static int check_distinct(struct server *server)
 {
-    const struct host_listeners *listeners = &server->host.listeners;
+    const struct host_listeners *listeners = &server->hosts[0].listeners;
     const char *twice = NULL;
     if (strcmp(listeners->client, listeners->peer) == 0)
         twice = listeners->client;
@@ -131,7 +120,7 @@ static int check_distinct(struct server *server)
 
 static int bind_all(struct server *server)
 {
-    struct host_listeners *listeners = &server->host.listeners;
+    struct host_listeners *listeners = &server->hosts[0].listeners;
     const struct config *config = &server->config;
     listeners->peer_fd = bind_one(server, config->peer, PORT_PEER, listeners->peer);
     if (listeners->peer_fd < 0)
@@ -151,35 +140,6 @@ static void close_unused(struct host_listeners *listeners)
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         if (*fds[i] >= 0)
             close(*fds[i]);
-}
-
-/* ----------------------------------------------------------------------------- The store. */
-
-static int open_store(struct server *server)
-{
-    const struct config *config = &server->config;
-    const struct disk_posix_options disk_options = {.directory = config->data,
-                                                    .map_size = config->map_bytes};
-    struct store_options options = {
-        .memory_max = config->memory_bytes,
-        .log_interval_ms = (uint32_t)config->log_interval_ms,
-        .reserve_bytes = config->reserve_bytes,
-        .scrub_rate = config->scrub_rate,
-        .rest_us = config->deadline_ms_max * 1000,
-        .scrub_interval_s = (uint32_t)(config->scrub_interval_ms / 1000),
-    };
-    int result = disk_posix_open(&disk_options, &server->disk, &server->error);
-    if (result < 0)
-        return result;
-    host_store_options(&server->host, &options);
-    result = store_open(&options, server->disk, &server->store, &server->recovered, &server->error);
-    if (result == 0)
-        log_info("store opened",
-                 LOG(log_text("directory", config->data),
-                     log_number("position", server->recovered.position),
-                     log_number("replayed_bytes", server->recovered.replayed_bytes),
-                     log_text("last_stop", server->recovered.clean ? "clean" : "unclean")));
-    return result;
 }
 
 /* ---------------------------------------------------------------------------- The identity. */
@@ -221,7 +181,7 @@ static void remember(struct server *server)
     const struct meta meta = {slice_of(&key, 1), buf_slice(&value)};
     const struct store_op op = {
         .type = STORE_META, .token = HOST_TOKEN_NAMES, .batch = {.metas = &meta, .metas_count = 1}};
-    engine_submit(&server->host.engine, &op);
+    engine_submit(&server->hosts[0].engine, &op);
     buf_done(&value);
 }
 
@@ -279,10 +239,47 @@ static uint64_t hints_max(const struct server *server)
     return config_given(&server->config, "hints") ? bytes : MIN(bytes, space.total / 10);
 }
 
+static void set_up_host(struct server *server, uint32_t shard, struct node_options *options)
+{
+    struct host *host = &server->hosts[shard];
+    uint32_t each = server->disk->stores / server->shards;
+    host->config = &server->config;
+    host->disk = disk_of_store(server->disk, shard * each);
+    host->store = server->stores[shard * each];
+    options->position = 0;
+    for (uint32_t i = shard * each; i < (shard + 1) * each; i++) {
+        storage_add(&host->storage, server->stores[i], server->positions[i]);
+        options->position += server->positions[i];
+    }
+    options->shard = (uint8_t)shard;
+    options->shards = (uint8_t)server->shards;
+    random_fill(&options->seed, sizeof options->seed);
+}
+
+static void done_hosts(struct server *server)
+{
+    for (uint32_t i = 0; i < server->initialised; i++)
+        host_done(&server->hosts[i]);
+    server->initialised = 0;
+}
+
+static int init_hosts(struct server *server, struct node_options *options)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < server->shards && result == 0; i++) {
+        set_up_host(server, i, options);
+        result = host_init(&server->hosts[i], options);
+        server->initialised++;
+    }
+    if (result < 0)
+        done_hosts(server);
+    return result;
+}
+
 static int found_node(struct server *server)
 {
     const struct config *config = &server->config;
-    const struct host_listeners *listeners = &server->host.listeners;
+    const struct host_listeners *listeners = &server->hosts[0].listeners;
     struct slice seeds[SEEDS_MAX];
     struct cluster cluster = {0};
     struct timing timing = timing_default;
@@ -321,11 +318,9 @@ static int found_node(struct server *server)
         seeds[i] = slice_string(config->seeds[i]);
     if (config->create)
         options.cluster = new_cluster(config);
-    random_fill(&options.seed, sizeof options.seed);
-    int result = host_init(&server->host, &options);
+    int result = init_hosts(server, &options);
     if (result < 0) {
         buf_printf(&server->error, "the state in %s is damaged", config->data);
-        host_done(&server->host);
         return error_exit_code(result);
     }
     remember(server);
@@ -337,9 +332,9 @@ static int open_all(struct server *server)
 {
     if (!disk_posix_exists(server->config.data)) {
         int result = bind_all(server);
-        return result < 0 ? result : open_store(server);
+        return result < 0 ? result : serve_open_stores(server);
     }
-    int result = open_store(server);
+    int result = serve_open_stores(server);
     if (result < 0)
         return result;
     struct remembered remembered;
@@ -356,23 +351,21 @@ static int run(struct server *server)
     int result = open_all(server);
     if (result < 0)
         return refuse(server, error_exit_code(result));
-    server->host.config = &server->config;
-    server->host.disk = server->disk;
-    server->host.store = server->store;
     code = found_node(server);
     if (code != 0)
         return refuse(server, code);
-    code = host_run(&server->host);
-    host_done(&server->host);
+    code = host_run(&server->hosts[0]);
+    done_hosts(server);
     return code;
 }
 
 int serve(int count, char *const *arguments)
 {
     struct server *server = mem_zero(sizeof *server);
-    server->host.listeners = (struct host_listeners){.peer_fd = -1, .client_fd = -1, .http_fd = -1};
-    server->host.arguments_count = count;
-    server->host.arguments = arguments;
+    server->hosts[0].listeners =
+        (struct host_listeners){.peer_fd = -1, .client_fd = -1, .http_fd = -1};
+    server->hosts[0].arguments_count = count;
+    server->hosts[0].arguments = arguments;
     int code = EXIT_USAGE;
     if (config_read(count, arguments, &server->config, &server->error) < 0) {
         fprintf(stderr, "kvnode serve: %.*s\nsee `kvnode serve --help`\n", (int)server->error.size,
@@ -390,11 +383,15 @@ int serve(int count, char *const *arguments)
         set_up_process(&server->config);
         code = run(server);
     }
-    close_unused(&server->host.listeners);
-    if (server->store != NULL)
-        store_close(server->store);
+    close_unused(&server->hosts[0].listeners);
+    for (uint32_t i = 0; i < STORES_MAX; i++)
+        if (server->stores[i] != NULL)
+            store_close(server->stores[i]);
     if (server->disk != NULL)
         disk_close(server->disk);
+    if (server->all != NULL)
+        hosts_free(server->all);
+    arena_done(&server->cells);
     config_done(&server->config);
     buf_done(&server->error);
     mem_free(server);

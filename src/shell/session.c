@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "shell/admin_methods.h"
 #include "shell/clients.h"
 #include "shell/session_resp.h"
 #include "shell/verify.h"
@@ -101,82 +100,26 @@ static void refuse_stranger(struct session *session)
 
 /* ------------------------------------------------------------------------------ Methods. */
 
-static void write_state(struct buf *out, const struct clients *clients)
-{
-    const struct core *core = node_core(clients->engine->node);
-    const struct member *self = member_find(&core->members, core->self);
-    mp_write_map(out, 6);
-    mp_write_text(out, "node");
-    write_id(out, core->self);
-    put_slice(out, "name", self == NULL ? SLICE_NONE : self->name);
-    put_id(out, "cluster", core->cluster.id);
-    put_slice(out, "cluster_name", core->cluster.name);
-    put_text(out, "version", KVRING_VERSION);
-    put_text(out, "state", admin_state_name(node_state(clients->engine->node)));
-}
-
-static void answer_ping(struct session *session, const struct rpc_request *request)
-{
-    struct buf result = {0};
-    struct mp_reader params = mp_reader_of(request->params);
-    struct buf *out = conn_out(&session->conn);
-    if (request->params.size > 0 && mp_read_map(&params) > 0) {
-        rpc_error(request->id, ERR_BAD_REQUEST, slice_string("ping takes no parameters"), out);
-    } else {
-        write_state(&result, session->clients);
-        rpc_result(request->id, buf_slice(&result), out);
-    }
-    buf_done(&result);
-    session_sent(session);
-}
-
-/* The method's name, fit for a sentence. */
-static void refuse_method(const struct rpc_request *request, struct buf *out)
-{
-    char name[33];
-    char text[64];
-    size_t size = MIN(request->name.size, sizeof name - 1);
-    for (size_t i = 0; i < size; i++) {
-        uint8_t byte = request->name.data[i];
-        name[i] = byte > ' ' && byte < 0x7f ? (char)byte : '?';
-    }
-    name[size] = '\0';
-    snprintf(text, sizeof text, "there is no method `%s`", name);
-    rpc_error(request->id, ERR_UNKNOWN_METHOD, slice_string(text), out);
-}
-
-static void answer_admin(struct session *session, const struct rpc_request *request)
-{
-    struct clients *clients = session->clients;
-    struct admin admin = {0};
-    struct admin_reply reply = {0};
-    clients->hooks.describe(clients->hooks.arg, &admin);
-    admin_call(&admin, request->name, request->params, &reply);
-    if (reply.outcome == ADMIN_COMMAND) {
-        calls_command(session, request->id, &reply.command, &reply.result);
-    } else if (reply.outcome == ADMIN_VERIFY) {
-        verify_begin(session, request->id, reply.verify_first, reply.verify_last);
-    } else {
-        struct buf *out = conn_out(&session->conn);
-        if (reply.outcome == ADMIN_UNKNOWN)
-            refuse_method(request, out);
-        else if (reply.error != 0)
-            rpc_error(request->id, reply.error, buf_slice(&reply.text), out);
-        else
-            rpc_result(request->id, buf_slice(&reply.result), out);
-        session_sent(session);
-        if (reply.outcome == ADMIN_STOP && reply.error == 0)
-            clients->hooks.stop(clients->hooks.arg);
-    }
-    admin_reply_done(&reply);
-}
-
-static void take_request(struct session *session, struct slice message)
+/* False: it is for another shard to take, which gets the connection. */
+static bool take_request(struct session *session, struct slice message)
 {
     struct clients *clients = session->clients;
     struct rpc_request request = {0};
     arena_reset(&clients->requests);
     int result = rpc_decode(message, &clients->requests, clients->options.value_size_max, &request);
+    bool admin = result == 0 && request.method == RPC_OTHER &&
+                 !slice_equal(request.name, slice_string("ping"));
+    if (admin && clients->hooks.move != NULL) {
+        session->moves = true;
+        return false;
+    }
+    if (admin && clients->hooks.look != NULL &&
+        !clients->hooks.look(clients->hooks.arg, &session->looks_us)) {
+        session->looks = true;
+        clients->looking++;
+        return false;
+    }
+    session->looks_us = 0;
     clients->counters.requests++;
     if (result == ERR_CORRUPT) {
         rpc_error(0, ERR_BAD_REQUEST, request.detail, conn_out(&session->conn));
@@ -187,11 +130,12 @@ static void take_request(struct session *session, struct slice message)
         session_sent(session);
     } else if (request.method != RPC_OTHER) {
         calls_request(session, &request);
-    } else if (slice_equal(request.name, slice_string("ping"))) {
-        answer_ping(session, &request);
+    } else if (!admin) {
+        session_answer_ping(session, &request);
     } else {
-        answer_admin(session, &request);
+        session_answer_admin(session, &request);
     }
+    return true;
 }
 
 /* ------------------------------------------------------------------------------- Stream. */
@@ -230,8 +174,10 @@ static bool take_message(struct session *session, struct slice bytes, size_t *re
         return false;
     *ret_size = session->scan.at;
     session->scan = rpc_scan();
-    take_request(session, slice_of(bytes.data, *ret_size));
-    return true;
+    if (take_request(session, slice_of(bytes.data, *ret_size)))
+        return true;
+    pause_reading(session);
+    return false;
 }
 
 static bool take_command(struct session *session, struct slice bytes, size_t *ret_size)
@@ -255,6 +201,8 @@ static size_t take_requests(struct session *session, struct slice bytes)
             break;
         }
         struct slice rest = slice_of(bytes.data + used, bytes.size - used);
+        if (session->moves || session->looks)
+            break;
         bool taken = session->state == SESSION_RPC ? take_message(session, rest, &size)
                                                    : take_command(session, rest, &size);
         if (!taken)
@@ -303,6 +251,8 @@ static void keep_rest(struct session *session)
     }
     if (serves(session))
         watch_request(session);
+    if (session->moves)
+        session_relax(session);
 }
 
 /* An array, or a line: a command's first letter, or an empty one. */
@@ -322,6 +272,19 @@ static void begin_session(struct session *session, struct slice bytes)
     } else {
         refuse_stranger(session);
     }
+}
+
+void session_feed(struct session *session, struct slice bytes)
+{
+    if (bytes.size == 0)
+        return;
+    if (session->state == SESSION_NEW)
+        begin_session(session, bytes);
+    if (session->state == SESSION_REFUSED)
+        return;
+    buf_append(&session->in, bytes);
+    take_kept(session);
+    keep_rest(session);
 }
 
 static void on_read(struct conn *conn, const uint8_t *bytes, size_t size)
@@ -377,7 +340,7 @@ void session_relax(struct session *session)
         finish_when_idle(session);
     if (session->state == SESSION_ENDING && !busy(session))
         session_close(session);
-    if (!session->paused || session->resumable || session->conn.closing ||
+    if (!session->paused || session->resumable || session->conn.closing || session->looks ||
         session->calls_count > SESSION_CALLS_MAX / 2 ||
         conn_output(&session->conn) > SESSION_OUTPUT_SOFT / 2)
         return;
@@ -386,10 +349,38 @@ void session_relax(struct session *session)
     session->clients->resumable = session;
 }
 
+/* Where the connection cannot be given away, for want of descriptors, it ends: its owner asks
+ * anew. */
+static void move_on(struct session *session)
+{
+    struct clients *clients = session->clients;
+    struct slice rest =
+        slice_of(session->in.data + session->in_used, session->in.size - session->in_used);
+    if (busy(session))
+        return; /* Until the last answer is on its way. */
+    int fd = conn_give_up(&session->conn);
+    if (fd >= 0)
+        clients->hooks.move(clients->hooks.arg, fd, rest);
+    session_close(session);
+}
+
+void session_look_again(struct session *session)
+{
+    if (!session->looks)
+        return;
+    session->looks = false;
+    session->clients->looking--;
+    session_relax(session);
+}
+
 void session_resume(struct session *session)
 {
     if (!serves(session) || session->conn.closing || !session->paused)
         return;
+    if (session->moves) {
+        move_on(session);
+        return;
+    }
     session->paused = false;
     if (session->in.size > 0) {
         take_kept(session);
@@ -442,6 +433,8 @@ static void on_closed(struct conn *conn)
     if (session->next != NULL)
         session->next->at = session->at;
     session->clients->sessions_count--;
+    if (session->clients->sessions_all != NULL)
+        atomic_fetch_sub_explicit(session->clients->sessions_all, 1, memory_order_relaxed);
     resp_free(session);
     mem_free(session);
 }
@@ -465,6 +458,8 @@ struct session *session_new(struct clients *clients)
         session->next->at = &session->next;
     clients->sessions = session;
     clients->sessions_count++;
+    if (clients->sessions_all != NULL)
+        atomic_fetch_add_explicit(clients->sessions_all, 1, memory_order_relaxed);
     return session;
 }
 
@@ -478,6 +473,9 @@ void session_close(struct session *session)
 {
     if (session->conn.closing)
         return;
+    if (session->looks)
+        session->clients->looking--;
+    session->looks = false;
     calls_forget(session);
     verify_forget(session);
     unwatch(session);

@@ -40,12 +40,15 @@ struct session {
     uint64_t id;               /* Of the connection, unique in this life of the process. */
     uint64_t began_us;
     uint32_t calls_count;
-    uint32_t verifies;                          /* Under way. */
-    struct call *calls;                         /* Under way. */
-    bool paused;                                /* Reading has stopped. */
-    bool resumable;                             /* In clients->resumable. */
-    uint64_t deadline_us;                       /* 0: none. Of a begun request, or of the linger. */
-    struct session *next, **at;                 /* In clients->sessions. */
+    uint32_t verifies;          /* Under way. */
+    struct call *calls;         /* Under way. */
+    bool paused;                /* Reading has stopped. */
+    bool resumable;             /* In clients->resumable. */
+    bool looks;                 /* It waits for hooks.look, */
+    uint64_t looks_us;          /* since then. */
+    bool moves;                 /* To the first shard, once all that was asked here is answered. */
+    uint64_t deadline_us;       /* 0: none. Of a begun request, or of the linger. */
+    struct session *next, **at; /* In clients->sessions. */
     struct session *next_watched, **at_watched; /* In clients->watched, while it has a deadline. */
     struct session *next_resumable;
 };
@@ -53,6 +56,8 @@ struct session {
 struct session *session_new(struct clients *clients);
 /* Begin to read. */
 void session_start(struct session *session);
+/* BYTES came, to another shard that had the connection before. */
+void session_feed(struct session *session, struct slice bytes);
 /* Answer under id 0 and close once that has arrived. */
 void session_refuse(struct session *session, int error, const char *detail);
 /* Tell somebody who speaks HTTP where to go, and close once that has arrived. */
@@ -61,6 +66,8 @@ void session_refuse_http(struct session *session);
 void session_finish(struct session *session);
 /* Output or the number of calls has fallen: go on reading if that was why it stopped. */
 void session_relax(struct session *session);
+/* Something has come that it may have waited for. */
+void session_look_again(struct session *session);
 /* Take up what was left when reading stopped. */
 void session_resume(struct session *session);
 /* Its deadline has passed. */
@@ -68,5 +75,9 @@ void session_expired(struct session *session);
 void session_close(struct session *session);
 /* A whole response was appended to conn_out. */
 void session_sent(struct session *session);
+
+/* session_methods.c. `ping`, and what is for the administrator. */
+void session_answer_ping(struct session *session, const struct rpc_request *request);
+void session_answer_admin(struct session *session, const struct rpc_request *request);
 
 #endif

@@ -68,7 +68,7 @@ void verify_done(struct clients *clients, const struct store_done *done)
     }
 }
 
-static void submit_next(struct engine *engine, struct verify *verify)
+static void submit_next(struct clients *clients, struct verify *verify)
 {
     uint32_t place = verify->submitted++;
     const struct store_op op = {
@@ -76,7 +76,8 @@ static void submit_next(struct engine *engine, struct verify *verify)
         .token = verify->number << PLACE_BITS | place,
         .range = verify->ranges[place].range,
     };
-    engine_submit(engine, &op);
+    if (clients->hooks.verify == NULL || !clients->hooks.verify(clients->hooks.arg, &op))
+        engine_submit(clients->engine, &op);
 }
 
 static void finish(struct clients *clients, struct verify *verify)
@@ -104,7 +105,7 @@ void verify_turn(struct clients *clients)
         while (verify->session != NULL && verify->submitted < verify->count &&
                verify->submitted - verify->finished < VERIFY_FLIGHT_MAX &&
                engine_clock().us < until_us)
-            submit_next(clients->engine, verify);
+            submit_next(clients, verify);
         bool abandoned = verify->session == NULL;
         if (verify->finished == verify->submitted &&
             (abandoned || verify->finished == verify->count)) {

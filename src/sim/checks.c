@@ -163,7 +163,7 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
         break;
     case MESSAGE_CHUNK_ACK:
         if (message->chunk.transfer == 0)
-            checks_handed_acknowledged(world, from);
+            checks_handed_acknowledged(world, from, message->chunk.range.range);
         checks_chunk(world, from, to, message);
         break;
     case MESSAGE_COMPLETE:
@@ -389,7 +389,7 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
     if (flight->heals)
         checks_healed(world, host, flight, done->object);
     if (flight->handed)
-        checks_handed(world, host, done->position);
+        checks_handed(world, host, flight->range.range, done->position);
     if (done->type == STORE_COLLECT)
         checks_collected(world, host, flight, done);
     if ((done->type != STORE_UPDATE || !done->changed) && !hint)
@@ -400,14 +400,17 @@ void checks_store_done(struct world *world, uint32_t host, const struct store_do
         ledger_made(workload_ledger(world), world, host, flight->number);
 }
 
-void checks_durable(struct world *world, uint32_t host, uint64_t synced)
+void checks_durable(struct world *world, uint32_t host, uint32_t shard, uint64_t synced)
 {
     struct checks *checks = world->checks;
+    uint32_t shards = host_shards(world->hosts[host]);
     if (host_restored(world->hosts[host]))
         return;
-    checks->handed[host].synced = synced;
+    checks->handed[shard][host].synced = synced;
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
+        if (shard_of_range(range, world->options.range_bits, shards) != shard)
+            continue;
         if (install->position == 0 || install->position > synced ||
             checks_compare(&install->submitted, &install->durable) == 0)
             continue;
@@ -431,6 +434,7 @@ void checks_start(struct world *world, uint32_t host)
     for (uint32_t range = 0; range < checks->ranges; range++) {
         struct install *install = install_of(checks, host, range);
         struct range_epoch now = {.range = range};
+        core = node_core(host_node_of(world->hosts[host], range));
         if (core->holdings != NULL)
             now = range_epoch_of(&core->holdings[range].record);
         if (checks_compare(&now, &install->durable) < 0)
@@ -463,7 +467,8 @@ void checks_crash(struct world *world, uint32_t host)
         checks->free_flights = flight;
     }
     checks_gone_forget(world, host, UINT32_MAX);
-    checks->handed[host].count = 0;
+    for (uint32_t shard = 0; shard < SHARDS_MAX; shard++)
+        checks->handed[shard][host].count = 0;
     memset(&checks->inbound[(size_t)host * checks->ranges], 0,
            checks->ranges * sizeof(*checks->inbound));
     for (uint32_t range = 0; range < checks->ranges; range++) {
@@ -471,7 +476,7 @@ void checks_crash(struct world *world, uint32_t host)
         install->submitted = install->durable;
         install->position = 0;
         install->token = 0;
-        if (install->dropped > checks->handed[host].synced)
+        if (install->dropped > checks_handed_of(world, host, range)->synced)
             install->dropped = 0;
     }
 }

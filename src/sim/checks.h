@@ -68,7 +68,8 @@ void checks_message(struct world *world, uint32_t from, uint32_t to, const struc
                     size_t size);
 void checks_store_op(struct world *world, uint32_t host, const struct store_op *op);
 void checks_store_done(struct world *world, uint32_t host, const struct store_done *done);
-void checks_durable(struct world *world, uint32_t host, uint64_t synced);
+/* By the log of one of its shards. */
+void checks_durable(struct world *world, uint32_t host, uint32_t shard, uint64_t synced);
 /* After each step of the node and its effects. */
 void checks_step(struct world *world, uint32_t host);
 /* HOST has recovered: its node is made, its store open. */

@@ -207,10 +207,16 @@ void checks_dropped(struct world *world, uint32_t host, uint32_t range)
 
 /* ------------------------------------------------------------------------------- Handed over. */
 
-/* By position, for so they are acknowledged: what is held already waits for no new record. */
-void checks_handed(struct world *world, uint32_t host, uint64_t position)
+struct handed *checks_handed_of(const struct world *world, uint32_t host, uint32_t range)
 {
-    struct handed *handed = &world->checks->handed[host];
+    uint32_t shards = host_shards(world->hosts[host]);
+    return &world->checks->handed[shard_of_range(range, world->options.range_bits, shards)][host];
+}
+
+/* By position, for so they are acknowledged: what is held already waits for no new record. */
+void checks_handed(struct world *world, uint32_t host, uint32_t range, uint64_t position)
+{
+    struct handed *handed = checks_handed_of(world, host, range);
     if (handed->positions == NULL)
         handed->positions =
             arena_alloc(&world->checks->arena, HANDED_MAX * sizeof(*handed->positions));
@@ -222,9 +228,9 @@ void checks_handed(struct world *world, uint32_t host, uint64_t position)
     handed->positions[at] = position;
 }
 
-void checks_handed_acknowledged(struct world *world, uint32_t host)
+void checks_handed_acknowledged(struct world *world, uint32_t host, uint32_t range)
 {
-    struct handed *handed = &world->checks->handed[host];
+    struct handed *handed = checks_handed_of(world, host, range);
     if (handed->count == 0)
         return;
     if (handed->positions[0] > handed->synced)

@@ -383,7 +383,7 @@ bool checks_lost(const struct checks *checks, uint32_t host, uint64_t hash)
 
 void checks_key_healed(struct world *world, uint32_t host, uint32_t range)
 {
-    const struct core *core = node_core(host_node(world->hosts[host]));
+    const struct core *core = node_core(host_node_of(world->hosts[host], range));
     if (core->holdings != NULL && core->holdings[range].record.epoch > 0)
         checks_complete(world, host, &core->holdings[range].record);
 }

@@ -28,8 +28,9 @@ void checks_healed(struct world *world, uint32_t host, const struct flight *flig
     struct object object;
     if (object_decode(bytes, &checks->arena, &object) < 0)
         return; /* Told elsewhere. */
-    uint64_t horizon =
-        node_core(host_node(world->hosts[host]))->holdings[flight->range.range].horizon;
+    uint64_t horizon = node_core(host_node_of(world->hosts[host], flight->range.range))
+                           ->holdings[flight->range.range]
+                           .horizon;
     uint64_t name = checks_past_name(flight->range.range, flight->key_hash);
     uint64_t highest = 0; /* Of what is dead, of those that show one version only. */
     for (const struct past *at = map_get(&checks->pasts, name); at != NULL; at = at->older) {

@@ -119,30 +119,36 @@ void checks_hint_acknowledged(struct world *world, uint32_t host, uint32_t range
     for (uint32_t i = 0; i < sent->dots_count && !world->options.interval; i++) {
         uint64_t name = taken_name(world, host, range, sent->dots[i]);
         uint64_t position = (uintptr_t)map_get(&checks->hints_taken, name);
-        if (position > checks->handed[host].synced)
+        uint64_t synced = checks_handed_of(world, host, range)->synced;
+        if (position > synced)
             world_violate(world, "HintAckSynced",
                           "%s acknowledges a hint of range %u that it has not synced: it is at "
                           "%llu, synced is %llu",
                           world_host_name(host), range, (unsigned long long)position,
-                          (unsigned long long)checks->handed[host].synced);
+                          (unsigned long long)synced);
     }
 }
 
 void checks_hints_bounded(struct world *world, uint32_t host)
 {
-    const struct hinted *hinted = &node_core(host_node(world->hosts[host]))->hinted;
-    if (hinted->bytes > world->options.hints_max + SLACK)
+    uint32_t shards = host_shards(world->hosts[host]);
+    uint64_t bytes = 0;
+    for (uint32_t shard = 0; shard < shards; shard++)
+        bytes += node_core(host_shard(world->hosts[host], shard))->hinted.bytes;
+    if (bytes > world->options.hints_max + shards * SLACK)
         world_violate(world, "HintsBounded", "%s keeps %llu bytes of hints, and may %llu",
-                      world_host_name(host), (unsigned long long)hinted->bytes,
+                      world_host_name(host), (unsigned long long)bytes,
                       (unsigned long long)world->options.hints_max);
 }
 
 void checks_hints_left(struct world *world, uint32_t host)
 {
-    const struct node *node = host_node(world->hosts[host]);
-    if (node != NULL && node_core(node)->hinted.keys > 0)
-        world_violate(world, "HintResolves", "%s departs with %llu hints", world_host_name(host),
-                      (unsigned long long)node_core(node)->hinted.keys);
+    for (uint32_t shard = 0; shard < host_shards(world->hosts[host]); shard++) {
+        const struct node *node = host_shard(world->hosts[host], shard);
+        if (node != NULL && node_core(node)->hinted.keys > 0)
+            world_violate(world, "HintResolves", "%s departs with %llu hints",
+                          world_host_name(host), (unsigned long long)node_core(node)->hinted.keys);
+    }
 }
 
 uint32_t checks_holders(const struct world *world, uint32_t range, uint64_t epoch, struct dot dot,

@@ -257,7 +257,7 @@ void checks_gone_forget(struct world *world, uint32_t host, uint32_t range)
                 gone->hosts &= ~(1u << host);
     for (uint32_t i = 0; range == UINT32_MAX && i < checks->ranges; i++) {
         struct shown *shown = map_get(&checks->shown, checksum_pair(host, i));
-        if (shown != NULL && shown->position > checks->handed[host].synced)
+        if (shown != NULL && shown->position > checks_handed_of(world, host, i)->synced)
             shown->lost = true;
     }
 }
@@ -392,21 +392,23 @@ static void judge_synced(struct world *world, const struct range_record *record)
         if (shown == NULL)
             continue;
         bool here = shown->life == host_lives(world->hosts[host]);
-        if (shown->lost || (here && shown->position > checks->handed[host].synced))
+        uint64_t synced = checks_handed_of(world, (uint32_t)host, record->range)->synced;
+        if (shown->lost || (here && shown->position > synced))
             world_violate(world, "HorizonSafe",
                           "a horizon of range %u rests on what %s showed and had not synced",
                           record->range, world_host_name((uint32_t)host));
     }
 }
 
-static void judge_floors(struct world *world, uint32_t raiser, uint64_t horizon)
+static void judge_floors(struct world *world, uint32_t raiser, uint32_t range, uint64_t horizon)
 {
-    const struct member_table *members = &node_core(host_node(world->hosts[raiser]))->members;
+    const struct core *core = node_core(host_node_of(world->hosts[raiser], range));
+    const struct member_table *members = &core->members;
     for (uint32_t i = 0; i < members->count; i++) {
         int host = world_host_of(world, members->members[i]->id);
         uint64_t promised = host < 0 ? UINT64_MAX : world->checks->floors[host];
         if ((uint32_t)host == raiser)
-            promised = node_core(host_node(world->hosts[raiser]))->floor;
+            promised = core->floor;
         if (promised < horizon)
             world_violate(world, "HorizonSafe", "%s raises a horizon past the floor of %s",
                           world_host_name(raiser), world_host_name((uint32_t)host));
@@ -429,7 +431,7 @@ static void show(struct world *world, uint32_t host, uint32_t range, uint64_t qu
         map_put(&checks->shown, name, shown);
     }
     struct store_stats stats;
-    store_stats(host_store(world->hosts[host]), &stats);
+    store_stats(host_store_of(world->hosts[host], range), &stats);
     *shown = (struct shown){stats.position, host_lives(world->hosts[host]), false};
 }
 
@@ -441,7 +443,7 @@ void checks_horizon_message(struct world *world, uint32_t from, uint32_t to,
         message->type == MESSAGE_CHUNK ? message->chunk.range.range : message->horizon.range.range;
     if (range >= checks->ranges || host_node(world->hosts[from]) == NULL)
         return;
-    const struct core *core = node_core(host_node(world->hosts[from]));
+    const struct core *core = node_core(host_node_of(world->hosts[from], range));
     if (message->type == MESSAGE_CHUNK) {
         if (message->chunk.transfer != 0 && message->chunk.horizon != core->holdings[range].horizon)
             world_violate(world, "HorizonSafe", "%s hands range %u on without its horizon",
@@ -465,7 +467,7 @@ void checks_horizon_message(struct world *world, uint32_t from, uint32_t to,
         return;
     checks->horizons_sent[range] = horizon;
     const struct range_record *record = checks_find(checks, &message->horizon.range);
-    judge_floors(world, from, horizon);
+    judge_floors(world, from, range, horizon);
     if (record == NULL)
         return;
     judge_synced(world, record);

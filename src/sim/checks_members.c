@@ -38,9 +38,13 @@ static void check_members(struct world *world, uint32_t host)
     for (uint32_t i = 0; i < core->members.count; i++)
         check_member(world, host, core->members.members[i]);
     /* The one that is refused for it is counted while it is. */
-    if (core->counters.in_flight > HOST_REQUESTS_MAX + 1)
+    uint32_t shards = host_shards(world->hosts[host]);
+    uint64_t in_flight = 0;
+    for (uint32_t shard = 0; shard < shards; shard++)
+        in_flight += node_core(host_shard(world->hosts[host], shard))->counters.in_flight;
+    if (in_flight > HOST_REQUESTS_MAX + shards)
         world_violate(world, "MemoryBound", "%llu requests are in flight at %s",
-                      (unsigned long long)core->counters.in_flight, world_host_name(host));
+                      (unsigned long long)in_flight, world_host_name(host));
 }
 
 static void check_departures(struct world *world, uint32_t host, const struct node *node)

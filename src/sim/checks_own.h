@@ -121,10 +121,10 @@ struct checks {
     struct slot_ack **complete; /* Owned, by range: all acks, newest first. */
     struct flight *flights[HOSTS_MAX];
     struct flight *free_flights;
-    struct handed handed[HOSTS_MAX];
-    struct map gone;            /* (range, key) -> struct gone */
-    struct map shown;           /* (host, range) -> struct shown */
-    struct map questions;       /* (host, range, asker, nonce): was answered. */
+    struct handed handed[SHARDS_MAX][HOSTS_MAX]; /* Each shard has a log of its own. */
+    struct map gone;                             /* (range, key) -> struct gone */
+    struct map shown;                            /* (host, range) -> struct shown */
+    struct map questions;                        /* (host, range, asker, nonce): was answered. */
     uint64_t *horizons_sent;    /* Owned, by range: the highest that a node spoke of as proven. */
     uint64_t *asked;            /* Owned, by range: the last question of a proof. */
     uint64_t *horizons;         /* Owned, by range: the highest that a node took. */
@@ -255,9 +255,10 @@ void checks_stays_dropped(struct world *world, uint32_t host, uint32_t range);
 /* HOST is about to delete its copy of RANGE. */
 void checks_dropped(struct world *world, uint32_t host, uint32_t range);
 /* A chunk that a former member handed over is in HOST's log up to POSITION. */
-void checks_handed(struct world *world, uint32_t host, uint64_t position);
+void checks_handed(struct world *world, uint32_t host, uint32_t range, uint64_t position);
+struct handed *checks_handed_of(const struct world *world, uint32_t host, uint32_t range);
 /* HOST says that the oldest of them is on its disk. */
-void checks_handed_acknowledged(struct world *world, uint32_t host);
+void checks_handed_acknowledged(struct world *world, uint32_t host, uint32_t range);
 
 /* FROM hands over what it is about to delete. */
 void checks_hands_over(struct world *world, uint32_t from, const struct message *message);

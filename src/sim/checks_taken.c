@@ -6,7 +6,8 @@
 static bool is_forgotten(const struct world *world, uint32_t host, uint32_t from,
                          const struct message *message)
 {
-    const struct core *core = node_core(host_node(world->hosts[host]));
+    uint32_t range = message->type == MESSAGE_OBJECTS ? message->compare.range.range : 0;
+    const struct core *core = node_core(host_node_of(world->hosts[host], range));
     const struct member *member = member_find(&core->members, host_id(world->hosts[from]));
     return message->type == MESSAGE_OBJECTS && member != NULL &&
            message->compare.generation < member->generation;

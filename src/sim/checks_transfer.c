@@ -57,7 +57,7 @@ static void check_inbound(struct world *world, uint32_t from, const struct messa
                  record->transfer == all[range].transfer &&
                  world->now_us < all[range].asked_us + RESERVED_US;
     }
-    if (count > INBOUND_MAX)
+    if (count > MAX((uint32_t)INBOUND_MAX, host_shards(world->hosts[from])))
         world_violate(world, "ReservationBound", "%u transfers come in to %s", count,
                       world_host_name(from));
 }

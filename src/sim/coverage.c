@@ -151,6 +151,12 @@ static const char *name_of_crash(uint32_t index)
     return "at-or-after-a-step";
 }
 
+static const char *name_of_mail(uint32_t index)
+{
+    static const char *const names[] = {"mails", "full"};
+    return names[index];
+}
+
 /* A kind of things: counters side by side, each with a name; NULL: not counted. */
 static const struct kind {
     const char *name;
@@ -176,6 +182,7 @@ static const struct kind {
     {"edits", offsetof(struct coverage, edits), 3, name_of_edit},
     {"rot", offsetof(struct coverage, rot_found), 6, name_of_rot},
     {"cold", offsetof(struct coverage, cold_reads), 4, name_of_cold},
+    {"shards", offsetof(struct coverage, mails), 2, name_of_mail},
 };
 
 static const uint64_t *counters_of(const struct coverage *coverage, const struct kind *kind)
@@ -219,7 +226,8 @@ enum {
     ROT = 1 << PROFILE_ROT,
     MOVES = 1 << PROFILE_MOVES,
     RULES = 1 << PROFILE_RULES,
-    STRICT = ALL & ~(SWARM | HINTS),
+    SHARDS = 1 << PROFILE_SHARDS,
+    STRICT = ALL & ~(SWARM | HINTS | SHARDS),
 };
 
 /* What some profiles do not meet, and why. */
@@ -244,6 +252,11 @@ static const struct exemption {
     {"ways", "sloppy", STRICT, "all requests are strict"},
     {"ways", "hints-settled", STRICT, "all requests are strict"},
     {"deaths", "by-message", ALL & ~RULES, "only there"},
+    {"messages", "HANDED", ALL & ~SHARDS, "nodes have one shard"},
+    {"messages", "ANSWERED", ALL & ~SHARDS, "nodes have one shard"},
+    {"messages", "NEWS", ALL & ~SHARDS, "nodes have one shard"},
+    {"shards", "mails", ALL & ~SHARDS, "nodes have one shard"},
+    {"shards", "full", ALL & ~SHARDS, "nodes have one shard"},
     {"stages", "BACK", ALL & ~(MOVES | TRANSFER), "one cut in a thousand is taken back"},
     {"deaths", "chunk", GOSSIP, "hardly any data"},
     {"deaths", "drop", ALL & ~(MOVES | TRANSFER), "few drops, and few deaths at steps"},
@@ -299,9 +312,10 @@ uint32_t coverage_missing(const struct coverage *coverage, enum profile profile,
 uint64_t coverage_worlds(enum profile profile)
 {
     static const uint64_t worlds[PROFILE_COUNT] = {
-        [PROFILE_MOVES] = 10000, [PROFILE_CAUSAL] = 5000,    [PROFILE_DISK] = 2000,
-        [PROFILE_GOSSIP] = 1000, [PROFILE_SWARM] = 200,      [PROFILE_HINTS] = 2000,
-        [PROFILE_ROT] = 5000,    [PROFILE_TRANSFER] = 20000, [PROFILE_RULES] = 20000,
+        [PROFILE_MOVES] = 10000,  [PROFILE_CAUSAL] = 5000,    [PROFILE_DISK] = 2000,
+        [PROFILE_GOSSIP] = 1000,  [PROFILE_SWARM] = 200,      [PROFILE_HINTS] = 2000,
+        [PROFILE_ROT] = 5000,     [PROFILE_TRANSFER] = 20000, [PROFILE_RULES] = 20000,
+        [PROFILE_SHARDS] = 20000,
     };
     return worlds[profile];
 }

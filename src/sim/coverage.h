@@ -40,6 +40,7 @@ struct coverage {
     uint64_t cold_reads, cold_waited, cold_refused, cold_lost; /* The last: waited when a process
                                                                 * died. */
     uint64_t trips;                                            /* Faults by messages: trips.h. */
+    uint64_t mails, mailboxes_full;                            /* Between shards of a node. */
     uint64_t steps, events;
 };
 

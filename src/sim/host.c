@@ -54,14 +54,10 @@ const struct node *host_node(const struct host *host)
 
 enum { SKEW_RIGHT_MS = 200 }; /* Of a clock that is kept right. */
 
-const struct store *host_store(const struct host *host)
-{
-    return host->store;
-}
-
 struct moment host_now(const struct host *host)
 {
     uint64_t us = host->world->now_us;
+    host = host->machine;
     uint64_t wall_ms = (uint64_t)WORLD_EPOCH_S * 1000 + us / 1000;
     return (struct moment){
         .us = us + host->clock_us,
@@ -73,6 +69,21 @@ int64_t host_skew_ms_max(const struct world *world, uint32_t index)
 {
     int64_t most = world->options.skew_ms_max;
     return index % 8 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
+}
+
+static void prepare(struct host *host)
+{
+    const struct disk_mem_options options = {.segment_size = host->world->options.segment_size,
+                                             .stores = host->shards};
+    host->disk =
+        host->shard == 0 ? disk_mem_new(&options) : disk_of_store(host->machine->disk, host->shard);
+    host->last = &host->first;
+    host->wake = (struct host_timer){{.fire = host_on_wake}, host};
+    host->flush = (struct host_timer){{.fire = host_on_flush}, host};
+    host->pump = (struct host_timer){{.fire = host_on_pump}, host};
+    for (uint32_t i = 0; i < ARRAY_SIZE(host->disk_timers); i++)
+        host->disk_timers[i] =
+            (struct disk_event_timer){{.fire = host_on_disk}, host, (enum disk_mem_queue)i};
 }
 
 struct host *host_new(struct world *world, uint32_t index)
@@ -87,15 +98,9 @@ struct host *host_new(struct world *world, uint32_t index)
     int64_t most = host_skew_ms_max(world, index);
     host->skew_ms = (int64_t)world_draw(world, 0, (uint64_t)(2 * most)) - most;
     host->slowness = 1;
-    host->disk =
-        disk_mem_new(&(struct disk_mem_options){.segment_size = world->options.segment_size});
-    host->last = &host->first;
-    host->wake = (struct host_timer){{.fire = host_on_wake}, host};
-    host->flush = (struct host_timer){{.fire = host_on_flush}, host};
-    host->pump = (struct host_timer){{.fire = host_on_pump}, host};
-    for (uint32_t i = 0; i < ARRAY_SIZE(host->disk_timers); i++)
-        host->disk_timers[i] =
-            (struct disk_event_timer){{.fire = host_on_disk}, host, (enum disk_mem_queue)i};
+    host_make_shards(host);
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        prepare(host->each[shard]);
     return host;
 }
 
@@ -111,7 +116,7 @@ static void count_cold(const struct host *host)
 }
 
 /* End the process, if any, without a word to anybody. */
-static void stop(struct host *host)
+static void stop_shard(struct host *host)
 {
     struct world *world = host->world;
     world_cancel(world, &host->wake.event);
@@ -134,6 +139,22 @@ static void stop(struct host *host)
     host_queue_clear(host);
 }
 
+static void stop(struct host *host)
+{
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        stop_shard(host->each[shard]);
+    host_mails_clear(host);
+}
+
+static void free_shard(struct host *host)
+{
+    arena_done(&host->memory);
+    arena_done(&host->decoded);
+    effects_done(&host->effects);
+    buf_done(&host->frame);
+    mem_free(host);
+}
+
 void host_free(struct host *host)
 {
     if (host->state != HOST_DOWN)
@@ -142,14 +163,12 @@ void host_free(struct host *host)
     disk_close(host->disk);
     if (host->backup != NULL)
         disk_close(host->backup);
-    arena_done(&host->memory);
-    arena_done(&host->decoded);
-    effects_done(&host->effects);
-    buf_done(&host->frame);
-    mem_free(host);
+    for (uint32_t shard = host->shards; shard-- > 0;)
+        free_shard(host->each[shard]);
 }
 
-static void make_node(struct host *host, const struct store_recovered *recovered)
+/* Make the shard's node of what RECOVERED says: the cells of all stores, positions of its own. */
+static bool make_node(struct host *host, const struct store_recovered *recovered)
 {
     struct world *world = host->world;
     struct timing timing = timing_default;
@@ -173,13 +192,15 @@ static void make_node(struct host *host, const struct store_recovered *recovered
         .http = address,
         .capacity = 100,
         .seeds = seeds,
-        .seeds_count = host->founder ? 0 : ARRAY_SIZE(seeds),
-        .create = host->founder && fresh,
+        .seeds_count = host->machine->founder ? 0 : ARRAY_SIZE(seeds),
+        .create = host->machine->founder && fresh,
         .cluster = world->cluster,
         .timing = timing,
         .seed = prng_next(&world->prng),
         .hints_max = world->options.hints_max,
         .requests_max = HOST_REQUESTS_MAX,
+        .shard = (uint8_t)host->shard,
+        .shards = (uint8_t)host->shards,
         .metas = recovered->metas,
         .metas_count = recovered->metas_count,
         .found = recovered->found,
@@ -190,27 +211,47 @@ static void make_node(struct host *host, const struct store_recovered *recovered
     if (node_new(&options, host_now(host), &host->effects, &host->node) < 0) {
         world_violate(world, "RecoversWhatItWrote", "%s cannot read its own meta entries",
                       world_host_name(host->index));
-        return;
+        return false;
     }
     host_set_ranges(host);
-    host->state = HOST_UP;
-    checks_start(world, host->index);
-    host_carry_out(host);
-    host_pump(host);
+    return true;
 }
 
-void host_start(struct host *host)
+static void make_nodes(struct host *host, const struct store_recovered *recovered)
 {
-    struct world *world = host->world;
-    if (host->state != HOST_DOWN || host->retired || world_broken(world))
+    struct store_recovered all = {0};
+    for (uint32_t shard = 0; shard < host->shards; shard++) {
+        all.metas_count += recovered[shard].metas_count;
+        all.found += recovered[shard].found;
+    }
+    struct meta *metas = mem_alloc((all.metas_count + 1) * sizeof(*metas));
+    uint32_t count = 0;
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        for (uint32_t i = 0; i < recovered[shard].metas_count; i++)
+            metas[count++] = recovered[shard].metas[i];
+    bool made = true;
+    for (uint32_t shard = 0; shard < host->shards && made; shard++) {
+        struct store_recovered own = recovered[shard];
+        own.metas = metas;
+        own.metas_count = all.metas_count;
+        own.found = shard == 0 ? all.found : own.found;
+        made = make_node(host->each[shard], &own);
+        host->each[shard]->state = HOST_UP;
+    }
+    mem_free(metas);
+    if (!made)
         return;
-    host->lives++;
-    host->ranges_set = false;
-    host->node_state = NODE_STARTING;
-    trace_mix(&world->trace, 400, host->index);
-    if (world->trace.text)
-        trace_line(&world->trace, world->now_us, "%s starts", world_host_name(host->index));
-    struct store_options options = {
+    checks_start(host->world, host->index);
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        host_carry_out(host->each[shard]);
+    for (uint32_t shard = 0; shard < host->shards && host->state == HOST_UP; shard++)
+        host_pump(host->each[shard]);
+}
+
+static struct store_options store_options(struct host *host)
+{
+    const struct world *world = host->world;
+    return (struct store_options){
         .memory_max = world->options.memory_max,
         .log_interval_ms = 200,
         .tree_bits = world->options.tree_bits,
@@ -225,19 +266,47 @@ void host_start(struct host *host)
         .damaged = host_on_damaged,
         .arg = host,
     };
-    struct store_recovered recovered;
-    struct buf text = {0};
-    disk_mem_cache(host->disk, world->options.cold_cache);
+}
+
+/* 0, or why they cannot be opened, also in TEXT. */
+static int open_stores(struct host *host, struct store_recovered *ret_recovered, struct buf *text)
+{
+    struct store_options options[SHARDS_MAX];
+    struct store *stores[SHARDS_MAX];
+    for (uint32_t shard = 0; shard < host->shards; shard++) {
+        struct host *each = host->each[shard];
+        each->ranges_set = false;
+        each->node_state = NODE_STARTING;
+        disk_mem_cache(each->disk, host->world->options.cold_cache);
+        options[shard] = store_options(each);
+    }
     disk_mem_hold(host->disk, false);
-    int error = store_open(&options, host->disk, &host->store, &recovered, &text);
+    int error = stores_open(options, host->disk, stores, ret_recovered, text);
     disk_mem_hold(host->disk, true);
+    for (uint32_t shard = 0; shard < host->shards && error == 0; shard++)
+        host->each[shard]->store = stores[shard];
+    return error;
+}
+
+void host_start(struct host *host)
+{
+    struct world *world = host->world;
+    if (host->state != HOST_DOWN || host->retired || world_broken(world))
+        return;
+    host->lives++;
+    trace_mix(&world->trace, 400, host->index);
+    if (world->trace.text)
+        trace_line(&world->trace, world->now_us, "%s starts", world_host_name(host->index));
+    struct store_recovered recovered[SHARDS_MAX];
+    struct buf text = {0};
+    int error = open_stores(host, recovered, &text);
     if (error == ERR_DISK_FULL && host->full)
         faults_restart_later(world, host->index); /* As a supervisor does. */
     else if (error < 0)
         world_violate(world, "StoreRecovers", "%s: %s: %.*s", world_host_name(host->index),
                       error_word(error), (int)text.size, (const char *)text.data);
     else
-        make_node(host, &recovered);
+        make_nodes(host, recovered);
     buf_done(&text);
 }
 
@@ -297,6 +366,8 @@ void host_back_up(struct host *host)
 bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *ret_is)
 {
     struct world *world = host->world;
+    if (host->shards > 1)
+        host = host->each[world_draw(world, 0, host->shards - 1)];
     uint32_t count = disk_mem_count(host->disk, DISK_OBJECTS);
     uint32_t index = count == 0 ? 0 : (uint32_t)world_draw(world, 0, count - 1);
     if (count == 0)
@@ -314,19 +385,26 @@ bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *r
 
 bool host_rotten(const struct host *host, struct slice key)
 {
-    return disk_mem_rotten(host->disk, DISK_OBJECTS, key);
+    bool rotten = false;
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        rotten = rotten || disk_mem_rotten(host->each[shard]->disk, DISK_OBJECTS, key);
+    return rotten;
 }
 
 bool host_lost(const struct host *host, struct slice key)
 {
-    return store_lost(host->store, key);
+    bool lost = false;
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        lost = lost || store_lost(host->each[shard]->store, key);
+    return lost;
 }
 
 void host_restore(struct host *host)
 {
     ASSERT(host->state == HOST_DOWN && host->backup != NULL);
     disk_close(host->disk);
-    host->disk = host->backup;
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        host->each[shard]->disk = disk_of_store(host->backup, shard);
     host->backup = NULL;
     host->restored = true;
     if (host->world->trace.text)
@@ -338,7 +416,8 @@ void host_pause(struct host *host)
 {
     if (host->state != HOST_UP)
         return;
-    host->state = HOST_PAUSED;
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        host->each[shard]->state = HOST_PAUSED;
     if (host->world->trace.text)
         trace_line(&host->world->trace, host->world->now_us, "%s stands still",
                    world_host_name(host->index));
@@ -348,15 +427,19 @@ void host_resume(struct host *host)
 {
     if (host->state != HOST_PAUSED)
         return;
-    host->state = HOST_UP;
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        host->each[shard]->state = HOST_UP;
     if (host->world->trace.text)
         trace_line(&host->world->trace, host->world->now_us, "%s goes on",
                    world_host_name(host->index));
-    if (host->flush_due)
-        host_flush_later(host);
-    store_poll(host->store, host_now(host));
-    host_pump_later(host);
-    world_at(host->world, &host->wake.event, host->world->now_us);
+    for (uint32_t shard = 0; shard < host->shards; shard++) {
+        struct host *each = host->each[shard];
+        if (each->flush_due)
+            host_flush_later(each);
+        store_poll(each->store, host_now(host));
+        host_pump_later(each);
+        world_at(host->world, &each->wake.event, host->world->now_us);
+    }
 }
 
 void host_slow_disk(struct host *host, uint64_t factor)

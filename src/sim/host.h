@@ -1,6 +1,7 @@
 /* A host: one machine with a disk, a clock and at times a process, which runs one node over one
- * store just as the shell does. Carries out the effects of the core in an order drawn anew for each
- * world, takes completions in turn through a queue, and can be killed between any two effects. */
+ * store just as the shell does, or several shards of one, each over a store and a disk of its own.
+ * Carries out the effects of the core in an order drawn anew for each world, takes completions in
+ * turn through a queue, and can be killed between any two effects. */
 #ifndef SIM_HOST_H
 #define SIM_HOST_H
 
@@ -40,8 +41,8 @@ int64_t host_skew_ms_max(const struct world *world, uint32_t index);
 /* Tell the node that its connection to another host broke. */
 void host_lose_peer(struct host *host, uint32_t other);
 
-/* A frame has arrived. */
-void host_receive(struct host *host, uint32_t from, struct slice frame);
+/* A frame has arrived from a host, on the connection of its shard SHARD. */
+void host_receive(struct host *host, uint32_t from, uint32_t shard, struct slice frame);
 
 /* A request or command of somebody outside, who embeds this. DONE is called once: with the answer,
  * or with NULL when the process died before it answered. */
@@ -86,9 +87,14 @@ bool host_lost(const struct host *host, struct slice key);
 void host_restore(struct host *host);
 /* Has it run on a restored disk since? */
 bool host_restored(const struct host *host);
-/* NULL while it is down. */
+/* NULL while it is down: its first shard, */
 const struct node *host_node(const struct host *host);
-const struct store *host_store(const struct host *host);
+/* and the one that runs RANGE; its store. */
+const struct node *host_node_of(const struct host *host, uint32_t range);
+const struct store *host_store_of(const struct host *host, uint32_t range);
+uint32_t host_shards(const struct host *host);
+/* Shard number SHARD; NULL while it is down. */
+const struct node *host_shard(const struct host *host, uint32_t shard);
 struct moment host_now(const struct host *host);
 
 #endif

@@ -8,9 +8,11 @@
 #include "wire/frame.h"
 #include "wire/peer.h"
 
-static void send_to(struct host *host, uint32_t to, const struct message *message)
+static void send_to(struct host *host, uint32_t to, const struct effect *effect)
 {
     struct world *world = host->world;
+    const struct message *message = effect->send.message;
+    bool inside = message_is_inside(message->type);
     buf_clear(&host->frame);
     if (message_encode(message, &host->frame) < 0) {
         world_violate(world, "PacketBound", "%s cannot encode a message %s to %s",
@@ -22,7 +24,7 @@ static void send_to(struct host *host, uint32_t to, const struct message *messag
     struct slice frame = buf_slice(&host->frame);
     trace_mix(&world->trace, message->type,
               frame_checksum(frame) ^ ((uint64_t)host->index << 8 | to));
-    bool dropped = network_drops(world, host->index, to, message->type);
+    bool dropped = !inside && network_drops(world, host->index, to, message->type);
     if (world->trace.text) {
         struct buf text = {0};
         describe_message(world, message, &text);
@@ -31,13 +33,16 @@ static void send_to(struct host *host, uint32_t to, const struct message *messag
                    dropped ? " (lost)" : "");
         buf_done(&text);
     }
-    checks_message(world, host->index, to, message, frame.size - FRAME_HEADER_SIZE);
+    if (!inside)
+        checks_message(world, host->index, to, message, frame.size - FRAME_HEADER_SIZE);
     bool lost;
     enum tripped tripped = trips_at(world, host->index, message, &lost);
     host->died = host->died || tripped != TRIPPED_NOT;
     host->died_power = host->died_power || tripped == TRIPPED_POWER;
-    if (!dropped && !lost)
-        network_send(world, host->index, to, message->type, frame);
+    if ((dropped || lost) && !inside)
+        return;
+    if (to != host->index || !host_mail_own(host, effect))
+        network_send(world, host->index, host->shard, to, message->type, frame);
 }
 
 static void carry_send(struct host *host, const struct effect *effect)
@@ -50,7 +55,7 @@ static void carry_send(struct host *host, const struct effect *effect)
                       (int)effect->send.address.size, (const char *)effect->send.address.data);
         return;
     }
-    send_to(host, (uint32_t)to, effect->send.message);
+    send_to(host, (uint32_t)to, effect);
 }
 
 /* A durable step of the protocol is where a crash matters most. */
@@ -105,7 +110,9 @@ static void carry_store(struct host *host, const struct store_op *op)
     if (dies_before(host, op))
         return;
     count_store_op(&world->coverage, op);
-    checks_store_op(world, host->index, op);
+    struct store_op seen = *op;
+    seen.token = host_token(host, op->token);
+    checks_store_op(world, host->index, &seen);
     store_submit(host->store, op);
     if (world->options.rot_crash_ppm > 0 && !world->calm && writes_over_rot(world, host, op) &&
         world_chance(world, world->options.rot_crash_ppm))
@@ -127,7 +134,7 @@ static void carry_reply(struct host *host, const struct effect *effect)
 
 static void carry_halt(struct host *host, const struct effect *effect)
 {
-    host->retired = true;
+    host->machine->retired = true;
     host->died = true;
     if (host->world->trace.text)
         trace_line(&host->world->trace, host->world->now_us, "%s halts: %.*s",
@@ -172,7 +179,7 @@ static void watch_state(struct host *host)
     static const char *const names[] = {"starting", "joining",  "syncing",
                                         "ready",    "draining", "halted"};
     enum node_state state = node_state(host->node);
-    if (state == host->node_state)
+    if (state == host->node_state || host->shard != 0)
         return;
     host->node_state = state;
     if (host->world->trace.text)

@@ -2,7 +2,8 @@
  *
  *   host.c           its life: start, crash, pause, and its clock
  *   host_queue.c     what waits to be taken by the node, and taking it
- *   host_effects.c   carrying out what the node wants done */
+ *   host_effects.c   carrying out what the node wants done
+ *   host_shards.c    several shards, and the mailboxes between them */
 #ifndef SIM_HOST_OWN_H
 #define SIM_HOST_OWN_H
 
@@ -14,6 +15,7 @@ enum { OWNER_PROBE = 0xfe };
 
 enum item_type {
     ITEM_MESSAGE,
+    ITEM_INSIDE, /* A message out of a mailbox. */
     ITEM_REQUEST,
     ITEM_COMMAND,
     ITEM_STORE,
@@ -26,10 +28,10 @@ enum item_type {
 struct item {
     enum item_type type;
     struct item *next;
-    uint32_t from;   /* MESSAGE, LOST */
+    uint32_t from;   /* MESSAGE, INSIDE, LOST */
     uint64_t client; /* REQUEST, COMMAND */
     union {
-        struct slice frame; /* MESSAGE */
+        struct slice frame; /* MESSAGE, INSIDE */
         struct request request;
         struct command command;
         struct store_done done; /* STORE */
@@ -52,8 +54,20 @@ struct host_timer {
     struct host *host;
 };
 
+/* A message on its way from one shard of a host to another. */
+struct mail;
+
+/* A shard of a machine. What the machine has once, its first shard has: whether it runs, its clock,
+ * its calls, whether its disks are slow or full. */
 struct host {
-    struct world *world; /* Borrowed. */
+    struct world *world;           /* Borrowed. */
+    struct host *machine;          /* The first shard. */
+    struct host *each[SHARDS_MAX]; /* The first one's: all of them; owned but for itself. */
+    uint32_t shard;
+    uint32_t shards;                 /* How many, of the first. */
+    struct mail *mails;              /* The first one's: all that are under way. Owned. */
+    uint64_t mail_us[SHARDS_MAX];    /* When the last to each other shard comes, */
+    uint32_t mail_count[SHARDS_MAX]; /* and how many are under way. */
     uint32_t index;
     struct node_id id;
     char address[8];
@@ -111,6 +125,30 @@ void host_on_disk(struct world *world, struct world_event *event);
 void host_on_flush(struct world *world, struct world_event *event);
 void host_on_pump(struct world *world, struct world_event *event);
 void host_on_wake(struct world *world, struct world_event *event);
+
+/* host_shards.c */
+void host_make_shards(struct host *host);
+static inline struct host *host_shard_of(const struct host *host, uint32_t range)
+{
+    uint32_t bits = host->world->options.range_bits;
+    return host->machine->each[shard_of_range(range, bits, host->machine->shards)];
+}
+/* Have another shard take a message that came from host FROM. False if the mailbox is full and it
+ * may be lost or refused. */
+bool host_mail(struct host *host, uint32_t shard, uint32_t from, enum message_type type,
+               struct slice frame);
+/* A message of this node to itself: true if another shard is to take it. */
+bool host_mail_own(struct host *host, const struct effect *effect);
+/* What came from another node, decoded: hand it to the shards it is for; true if this is one. */
+bool host_mail_on(struct host *host, const struct item *item, const struct message *message);
+void host_mails_clear(struct host *machine);
+/* As the checkers see it: tokens of all shards of a host are different ones, as coordinators'
+ * and those of hints are by themselves. */
+static inline uint64_t host_token(const struct host *host, uint64_t token)
+{
+    bool own = token_owner(token) == OWNER_COORD || token_owner(token) == OWNER_HINTS;
+    return own ? token : token ^ (uint64_t)host->shard << 52;
+}
 
 /* host_effects.c */
 void host_step(struct host *host, const struct event *event);

@@ -85,8 +85,9 @@ void host_on_damaged(void *arg, const struct store_damage *damage)
     item->damage.key = keep(host, damage->key);
 }
 
-void host_receive(struct host *host, uint32_t from, struct slice frame)
+void host_receive(struct host *host, uint32_t from, uint32_t shard, struct slice frame)
 {
+    host = host->each[shard & (host->shards - 1)];
     if (host->state == HOST_DOWN)
         return;
     struct item *item = host_enqueue(host, ITEM_MESSAGE);
@@ -97,10 +98,10 @@ void host_receive(struct host *host, uint32_t from, struct slice frame)
 
 void host_lose_peer(struct host *host, uint32_t other)
 {
-    if (host->state == HOST_DOWN)
-        return;
-    host_enqueue(host, ITEM_LOST)->from = other;
-    host_pump_later(host);
+    for (uint32_t shard = 0; shard < host->shards && host->state != HOST_DOWN; shard++) {
+        host_enqueue(host->each[shard], ITEM_LOST)->from = other;
+        host_pump_later(host->each[shard]);
+    }
 }
 
 static bool call_open(struct host *host, struct host_call *call)
@@ -115,6 +116,7 @@ static bool call_open(struct host *host, struct host_call *call)
 
 struct host_call *host_call_close(struct host *host, uint64_t id)
 {
+    host = host->machine;
     for (uint32_t i = 0; i < host->calls_count; i++) {
         struct host_call *call = host->calls[i];
         if (call->id != id)
@@ -136,6 +138,8 @@ bool host_request(struct host *host, struct host_call *call, const struct reques
 {
     if (!call_open(host, call))
         return false;
+    if (host->shards > 1) /* Its connection is anywhere. */
+        host = host->each[world_draw(host->world, 0, host->shards - 1)];
     struct item *item = host_enqueue(host, ITEM_REQUEST);
     item->client = call->id;
     item->request = *request;
@@ -164,6 +168,7 @@ bool host_command(struct host *host, struct host_call *call, const struct comman
 
 bool host_probe(struct host *host, struct host_probe *probe, const struct store_op *op)
 {
+    host = host_shard_of(host, op->range);
     if (host->state != HOST_UP || host->probes_count == ARRAY_SIZE(host->probes))
         return false;
     probe->id = ++host->next_id;
@@ -194,7 +199,9 @@ static void disk_schedule(struct host *host)
 {
     struct world *world = host->world;
     for (uint32_t i = 0; i < ARRAY_SIZE(host->disk_timers); i++) {
-        struct disk_event_timer *timer = &host->disk_timers[i];
+        /* There is one log, whoever writes it. */
+        struct host *of = i == DISK_MEM_LOG ? host->machine : host;
+        struct disk_event_timer *timer = &of->disk_timers[i];
         if (timer->event.node.index > 0 || disk_mem_pending(host->disk, timer->queue) == 0)
             continue;
         /* The reader draws nothing where all is in memory, so that worlds differ by what they are
@@ -203,7 +210,7 @@ static void disk_schedule(struct host *host)
         uint64_t delay = timer->queue == DISK_MEM_READER && world->options.cold_cache == 0
                              ? least
                              : world_draw(world, least, world->options.disk_us_max);
-        world_at(world, &timer->event, world->now_us + delay * host->slowness);
+        world_at(world, &timer->event, world->now_us + delay * host->machine->slowness);
     }
 }
 
@@ -249,13 +256,26 @@ static void wake_schedule(struct host *host)
     if (at == UINT64_MAX)
         world_cancel(host->world, &host->wake.event);
     else
-        world_at(host->world, &host->wake.event, at > host->clock_us ? at - host->clock_us : 0);
+        world_at(host->world, &host->wake.event,
+                 at > host->machine->clock_us ? at - host->machine->clock_us : 0);
 }
 
 void host_on_pump(struct world *world, struct world_event *event)
 {
     (void)world;
-    host_pump(((struct host_timer *)event)->host);
+    struct host *host = ((struct host_timer *)event)->host;
+    if (host->shards > 1 && host->state == HOST_UP)
+        store_poll(host->store, host_now(host));
+    host_pump(host);
+}
+
+/* What one shard did may be news to the stores of others. */
+static void wake_others(const struct host *host)
+{
+    const struct host *machine = host->machine;
+    for (uint32_t shard = 0; shard < machine->shards && machine->shards > 1; shard++)
+        if (disk_mem_due(machine->each[shard]->disk))
+            host_pump_later(machine->each[shard]);
 }
 
 /* --------------------------------------------------------------------------- Taking the queue. */
@@ -274,6 +294,8 @@ static void take_message(struct host *host, const struct item *item)
                       world_host_name(host->index), world_host_name(item->from));
         return;
     }
+    if (item->type == ITEM_MESSAGE && !host_mail_on(host, item, &message))
+        return;
     struct event event = {
         .type = EVENT_MESSAGE,
         .message = {.from = host_id(world->hosts[item->from]), .message = &message},
@@ -283,11 +305,19 @@ static void take_message(struct host *host, const struct item *item)
     checks_handled(world, host->index);
 }
 
+static void checks_done(struct host *host, const struct store_done *done)
+{
+    struct store_done seen = *done;
+    seen.token = host_token(host, done->token);
+    checks_store_done(host->world, host->index, &seen);
+}
+
 static void take(struct host *host, struct item *item)
 {
     struct event event = {0};
     switch (item->type) {
     case ITEM_MESSAGE:
+    case ITEM_INSIDE:
         take_message(host, item);
         return;
     case ITEM_REQUEST:
@@ -305,16 +335,17 @@ static void take(struct host *host, struct item *item)
             probe_done(host, &item->done);
             return;
         }
-        checks_store_done(host->world, host->index, &item->done);
+        checks_done(host, &item->done);
         event.type = EVENT_STORE;
         event.store = &item->done;
         break;
     case ITEM_DURABLE:
         trace_mix(&host->world->trace, 300, item->durable.synced);
-        checks_durable(host->world, host->index, item->durable.synced);
+        checks_durable(host->world, host->index, host->shard, item->durable.synced);
         event.type = EVENT_DURABLE;
         event.durable.written = item->durable.written;
         event.durable.synced = item->durable.synced;
+        event.durable.logged = item->durable.synced;
         break;
     case ITEM_DAMAGED:
         event.type = EVENT_DAMAGED;
@@ -347,7 +378,7 @@ void host_pump(struct host *host)
         take(host, item);
     }
     if (host->died) {
-        host_crash(host, host->died_power);
+        host_crash(host->machine, host->died_power);
         faults_restart_later(host->world, host->index);
         return;
     }
@@ -355,6 +386,7 @@ void host_pump(struct host *host)
         arena_reset(&host->memory);
     disk_schedule(host);
     wake_schedule(host);
+    wake_others(host);
 }
 
 void host_on_wake(struct world *world, struct world_event *event)

@@ -171,7 +171,8 @@ static void mark_copy(struct world *world)
     struct losses *losses = world->losses;
     const struct host *host = world->hosts[losses->copied];
     if (losses->copied_mark == 0 && host_backed_up(host) && host_state(host) == HOST_UP)
-        losses->copied_mark = node_core(host_node(host))->written;
+        for (uint32_t shard = 0; shard < host_shards(host); shard++)
+            losses->copied_mark += node_core(host_shard(host, shard))->written;
 }
 
 /* -------------------------------------------------------------------------------- Striking. */

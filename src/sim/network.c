@@ -19,6 +19,7 @@ struct link {
 struct packet {
     struct world_event event;
     uint32_t from;
+    uint32_t shard; /* Of the sender: the connection. */
     uint32_t to;
     uint32_t life; /* Of the receiver when it was sent; the next one, if it was down. */
     size_t size;
@@ -104,18 +105,21 @@ static void arrive(struct world *world, struct world_event *event)
             trace_line(&world->trace, world->now_us, "%s -> %s cut off %zu bytes",
                        world_host_name(packet->from), world_host_name(packet->to), packet->size);
     } else {
-        host_receive(world->hosts[packet->to], packet->from, slice_of(packet->bytes, packet->size));
+        host_receive(world->hosts[packet->to], packet->from, packet->shard,
+                     slice_of(packet->bytes, packet->size));
     }
     packet_free(world->network, packet);
 }
 
-static void launch(struct world *world, uint32_t from, uint32_t to, struct slice frame, uint64_t at)
+static void launch(struct world *world, uint32_t from, uint32_t shard, uint32_t to,
+                   struct slice frame, uint64_t at)
 {
     struct network *network = world->network;
     struct packet *packet = packet_new(network, frame.size);
     *packet = (struct packet){
         .event.fire = arrive,
         .from = from,
+        .shard = shard,
         .to = to,
         .life = host_lives(world->hosts[to]) + (host_state(world->hosts[to]) == HOST_DOWN),
         .size = frame.size,
@@ -129,14 +133,14 @@ static void launch(struct world *world, uint32_t from, uint32_t to, struct slice
     world_at(world, &packet->event, at);
 }
 
-void network_send(struct world *world, uint32_t from, uint32_t to, enum message_type type,
-                  struct slice frame)
+void network_send(struct world *world, uint32_t from, uint32_t shard, uint32_t to,
+                  enum message_type type, struct slice frame)
 {
     const struct sim_options *options = &world->options;
     struct network *network = world->network;
     struct link *link = link_of(world, from, to);
     if (from == to) {
-        launch(world, from, to, frame, world->now_us);
+        launch(world, from, shard, to, frame, world->now_us);
         return;
     }
     bool faulty = !network->healed;
@@ -151,20 +155,20 @@ void network_send(struct world *world, uint32_t from, uint32_t to, enum message_
         at += world_draw(world, 0, options->jitter_us);
     if (link->late_count > 0 && link->late_type == type) {
         link->late_count--;
-        launch(world, from, to, frame, at + link->late_us);
+        launch(world, from, shard, to, frame, at + link->late_us);
         return;
     }
     bool held = faulty && (uint32_t)type == options->held_type;
     if (held && world_chance(world, options->held_ppm)) {
-        launch(world, from, to, frame, at + world_draw(world, 0, options->held_us_max));
+        launch(world, from, shard, to, frame, at + world_draw(world, 0, options->held_us_max));
     } else if (faulty && world_chance(world, options->reorder_ppm)) {
-        launch(world, from, to, frame, at + world_draw(world, 0, 20 * link->delay_us));
+        launch(world, from, shard, to, frame, at + world_draw(world, 0, 20 * link->delay_us));
     } else {
         link->last_us = at = MAX(at, link->last_us);
-        launch(world, from, to, frame, at);
+        launch(world, from, shard, to, frame, at);
     }
     if (faulty && world_chance(world, options->duplicate_ppm))
-        launch(world, from, to, frame, at + world_draw(world, 0, 100 * link->delay_us));
+        launch(world, from, shard, to, frame, at + world_draw(world, 0, 100 * link->delay_us));
 }
 
 int network_resolve(const struct world *world, struct slice address)

@@ -15,8 +15,8 @@ void network_free(struct network *network);
 
 /* Carry FRAME (copied), a message of TYPE, from host FROM to host TO; a frame to oneself is never
  * lost or late. */
-void network_send(struct world *world, uint32_t from, uint32_t to, enum message_type type,
-                  struct slice frame);
+void network_send(struct world *world, uint32_t from, uint32_t shard, uint32_t to,
+                  enum message_type type, struct slice frame);
 /* The host that an address "nK" or "nK:port" means, -1 for none. */
 int network_resolve(const struct world *world, struct slice address);
 

@@ -10,6 +10,7 @@ static const char *const profile_names[PROFILE_COUNT] = {
     [PROFILE_MOVES] = "moves",   [PROFILE_CAUSAL] = "causal",     [PROFILE_DISK] = "disk",
     [PROFILE_GOSSIP] = "gossip", [PROFILE_SWARM] = "swarm",       [PROFILE_HINTS] = "hints",
     [PROFILE_ROT] = "rot",       [PROFILE_TRANSFER] = "transfer", [PROFILE_RULES] = "rules",
+    [PROFILE_SHARDS] = "shards",
 };
 
 static const char *const fault_names[FAULT_COUNT] = {
@@ -137,6 +138,7 @@ static void lean(struct prng *prng, struct sim_options *o)
     case PROFILE_MOVES:
     case PROFILE_TRANSFER:
     case PROFILE_RULES:
+    case PROFILE_SHARDS:
         o->hot_ranges = 1;
         o->range_bits = 1;
         o->tree_bits = 4;
@@ -292,8 +294,11 @@ static void draw_losses(uint64_t seed, struct sim_options *o)
 {
     struct prng prng;
     prng_init(&prng, (seed * PROFILES_SIX + o->profile) ^ 0x6c6f7373u);
-    static const uint32_t percent[PROFILE_COUNT] = {
-        [PROFILE_MOVES] = 40, [PROFILE_SWARM] = 40, [PROFILE_GOSSIP] = 20, [PROFILE_TRANSFER] = 30};
+    static const uint32_t percent[PROFILE_COUNT] = {[PROFILE_MOVES] = 40,
+                                                    [PROFILE_SWARM] = 40,
+                                                    [PROFILE_GOSSIP] = 20,
+                                                    [PROFILE_TRANSFER] = 30,
+                                                    [PROFILE_SHARDS] = 30};
     if (o->copies >= 3 && o->nodes >= 3 && !o->move_all && chance(&prng, percent[o->profile]))
         o->losses = between32(&prng, 1, 3);
 }
@@ -306,8 +311,9 @@ static void draw_rots(uint64_t seed, struct sim_options *o)
     struct prng prng;
     prng_init(&prng, (seed * PROFILES_SEVEN + o->profile) ^ 0x7271c8u);
     static const uint32_t percent[PROFILE_COUNT] = {
-        [PROFILE_MOVES] = 20, [PROFILE_CAUSAL] = 20, [PROFILE_DISK] = 40,    [PROFILE_SWARM] = 30,
-        [PROFILE_HINTS] = 20, [PROFILE_ROT] = 100,   [PROFILE_TRANSFER] = 20};
+        [PROFILE_MOVES] = 20,    [PROFILE_CAUSAL] = 20, [PROFILE_DISK] = 40,
+        [PROFILE_SWARM] = 30,    [PROFILE_HINTS] = 20,  [PROFILE_ROT] = 100,
+        [PROFILE_TRANSFER] = 20, [PROFILE_SHARDS] = 20};
     if (o->copies < 2 || o->nodes < 2 || o->move_all || !chance(&prng, percent[o->profile]))
         return;
     o->rots = between32(&prng, 1, 20);
@@ -385,10 +391,24 @@ static void draw_short(struct prng *prng, struct sim_options *o)
         o->copies = 4;
 }
 
+/* Several hot ranges, so that all shards have work, and nodes of which some have one shard. */
+static void draw_shards(struct prng *prng, struct sim_options *o)
+{
+    o->shards = chance(prng, 80) ? 2 : 4;
+    o->single_hosts = chance(prng, 40) ? between32(prng, 0, 63) : 0;
+    o->range_bits = between32(prng, 2, 3);
+    o->tree_bits = 5;
+    o->hot_ranges = between32(prng, 2, 4);
+    o->shard_us_max = chance(prng, 60) ? between(prng, 0, 200) : between(prng, 0, 20 * MS);
+    o->mailbox_max = chance(prng, 20) ? between32(prng, 2, 8) : 256;
+    if (chance(prng, 40))
+        o->sloppy_ppm = between32(prng, 300000, 1000000);
+}
+
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
-    *ret_options = (struct sim_options){.seed = seed, .profile = profile};
+    *ret_options = (struct sim_options){.seed = seed, .profile = profile, .shards = 1};
     prng_init(&prng, seed * PROFILES_FIRST + profile);
     draw_common(&prng, ret_options);
     lean(&prng, ret_options);
@@ -402,8 +422,10 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_edits(&prng, ret_options);
     draw_horizons(ret_options);
     draw_rots(seed, ret_options);
-    if (profile == PROFILE_TRANSFER || profile == PROFILE_RULES)
+    if (profile == PROFILE_TRANSFER || profile == PROFILE_RULES || profile == PROFILE_SHARDS)
         draw_short(&prng, ret_options);
+    if (profile == PROFILE_SHARDS)
+        draw_shards(&prng, ret_options);
     if (profile == PROFILE_RULES)
         rules_draw(ret_options);
     draw_rot_keys(seed, ret_options);
@@ -425,6 +447,10 @@ void options_format(const struct sim_options *o, struct buf *out)
                o->spares, o->copies, o->hot_ranges, o->move_all ? " move=all" : "");
     if (o->profile == PROFILE_RULES)
         rules_format(o, out);
+    if (o->shards > 1)
+        buf_printf(out, " ranges=%u shards=%u single=%x apart=%lluus mailbox=%u",
+                   1u << o->range_bits, o->shards, o->single_hosts,
+                   (unsigned long long)o->shard_us_max, o->mailbox_max);
     buf_printf(out, " clients=%u keys=%u ops=%u edits=%u think=%lluus", o->clients, o->keys,
                o->operations, o->edits, (unsigned long long)o->think_us);
     if (o->plain_ppm > 0)

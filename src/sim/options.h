@@ -19,8 +19,9 @@ enum profile {
     PROFILE_ROT,       /* Few keys, small memtables, records that go bad again and again. */
     PROFILE_TRANSFER,  /* As moves, but short: a million of them are run. */
     PROFILE_RULES,     /* As transfer, each about a rule that is rarely needed (rules.h). */
+    PROFILE_SHARDS,    /* As transfer, of nodes with several shards. */
 };
-enum { PROFILE_COUNT = PROFILE_RULES + 1 };
+enum { PROFILE_COUNT = PROFILE_SHARDS + 1 };
 
 enum fault {
     FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */
@@ -74,6 +75,11 @@ struct sim_options {
     uint64_t seed;
     uint64_t variation; /* Another run of the same options; 0 as drawn. */
     enum profile profile;
+
+    uint32_t shards;       /* Of a node, */
+    uint32_t single_hosts; /* but for these, by bits, which have one. */
+    uint64_t shard_us_max; /* From one shard of a node to another. */
+    uint32_t mailbox_max;  /* What may be lost, or refused, is past so many in one mailbox. */
 
     uint32_t nodes;      /* From the start; one founds, the others join. */
     uint32_t spares;     /* Join later, at an administrator's command. */

@@ -97,7 +97,8 @@ bool rots_has(const struct world *world, uint32_t host, uint64_t hash)
 
 bool rots_hides(const struct world *world, uint32_t host, uint64_t hash)
 {
-    const struct store *store = host_store(world->hosts[host]);
+    uint32_t range = range_of(hash, world->options.range_bits);
+    const struct store *store = host_store_of(world->hosts[host], range);
     return rots_has(world, host, hash) ||
            (rots_sick(world, host) && store != NULL && store_hides(store, hash));
 }
@@ -228,14 +229,15 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     item->asked = false;
     if (host_restored(world->hosts[rots->host]))
         return;
-    store_stats(host_store(world->hosts[rots->host]), &stats);
+    const struct store *store = host_store_of(world->hosts[rots->host], item->range);
+    store_stats(store, &stats);
     bool lies_there = host_rotten(world->hosts[rots->host], buf_slice(&item->is));
     bool hidden = !item->told && lies_there;
     /* Where a key rotted others beside it may be unreadable. */
     bool hides = item->in_key && (stats.holes_now > 0 || stats.bad_now > 0 || lies_there);
     item->hidden = done->error == 0 && hidden && !item->in_key;
     if (hides && done->error == 0 && item->known && !item->judged &&
-        !store_hides(host_store(world->hosts[rots->host]), hash_of(item))) {
+        !store_hides(store, hash_of(item))) {
         item->judged = true;
         checks_key_healed(world, rots->host, item->range);
     }

@@ -146,16 +146,18 @@ static bool rings_equal(struct world *world)
 {
     const struct core *first = NULL;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
-        const struct node *node = host_node(world->hosts[i]);
-        if (node == NULL)
-            continue;
-        const struct core *core = node_core(node);
-        if (core->holdings == NULL || node_state(node) != NODE_READY)
-            return false;
-        if (first == NULL)
-            first = core;
-        else if (!tables_equal(first, core))
-            return false;
+        for (uint32_t shard = 0; shard < host_shards(world->hosts[i]); shard++) {
+            const struct node *node = host_shard(world->hosts[i], shard);
+            if (node == NULL)
+                continue;
+            const struct core *core = node_core(node);
+            if (core->holdings == NULL || node_state(node) != NODE_READY)
+                return false;
+            if (first == NULL)
+                first = core;
+            else if (!tables_equal(first, core))
+                return false;
+        }
     }
     return true;
 }
@@ -163,7 +165,7 @@ static bool rings_equal(struct world *world)
 /* The digest of what HOST has of RANGE. */
 static uint64_t digest_of(const struct world *world, uint32_t host, uint32_t range)
 {
-    const struct store *store = host_store(world->hosts[host]);
+    const struct store *store = host_store_of(world->hosts[host], range);
     return tree_digest(store_tree(store), range, world->options.range_bits);
 }
 
@@ -177,7 +179,7 @@ static bool replicas_equal(const struct world *world, struct buf *out)
         uint64_t first = 0;
         for (uint32_t k = 0; record != NULL && k < record->slots_count; k++) {
             int host = world_host_of(world, record->slots[k].owner);
-            if (host < 0 || host_store(world->hosts[host]) == NULL)
+            if (host < 0 || host_store_of(world->hosts[host], range) == NULL)
                 return false;
             uint64_t digest = digest_of(world, (uint32_t)host, range);
             if (k == 0)
@@ -198,14 +200,16 @@ static bool hints_delivered(const struct world *world, struct buf *out)
 {
     bool none = true;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
-        const struct node *node = host_node(world->hosts[i]);
-        const struct hinted *hinted = node == NULL ? NULL : &node_core(node)->hinted;
-        if (hinted == NULL || (hinted->counted && hinted->keys == 0))
-            continue;
-        none = false;
-        if (out != NULL)
-            buf_printf(out, " %s holds %llu hints%s", world_host_name(i),
-                       (unsigned long long)hinted->keys, hinted->counted ? "" : " and counts");
+        for (uint32_t shard = 0; shard < host_shards(world->hosts[i]); shard++) {
+            const struct node *node = host_shard(world->hosts[i], shard);
+            const struct hinted *hinted = node == NULL ? NULL : &node_core(node)->hinted;
+            if (hinted == NULL || (hinted->counted && hinted->keys == 0))
+                continue;
+            none = false;
+            if (out != NULL)
+                buf_printf(out, " %s holds %llu hints%s", world_host_name(i),
+                           (unsigned long long)hinted->keys, hinted->counted ? "" : " and counts");
+        }
     }
     return none;
 }
@@ -221,8 +225,8 @@ static bool horizons_advanced(const struct world *world)
         if (record == NULL)
             continue; /* A node alone never spoke of it. */
         int host = world_host_of(world, record->slots[0].owner);
-        if (host < 0 || host_store(world->hosts[host]) == NULL ||
-            store_dead_earliest(host_store(world->hosts[host]), range) <= healed)
+        if (host < 0 || host_store_of(world->hosts[host], range) == NULL ||
+            store_dead_earliest(host_store_of(world->hosts[host], range), range) <= healed)
             return false;
     }
     return true;
@@ -310,8 +314,9 @@ static void live(struct world *world)
         checks_end_or_say(world);
     judge_busy(world);
     for (uint32_t i = 0; i < world->hosts_count && !world_broken(world); i++)
-        if (host_node(world->hosts[i]) != NULL)
-            node_check(host_node(world->hosts[i]));
+        for (uint32_t shard = 0; shard < host_shards(world->hosts[i]); shard++)
+            if (host_shard(world->hosts[i], shard) != NULL)
+                node_check(host_shard(world->hosts[i], shard));
 }
 
 void run_world(const struct sim_options *options, bool text, bool print,

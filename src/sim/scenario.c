@@ -32,6 +32,7 @@ static void default_options(struct sim_options *options)
 {
     *options = (struct sim_options){
         .seed = 1,
+        .shards = 1,
         .nodes = 3,
         .copies = 3,
         .range_bits = 6,

@@ -301,10 +301,11 @@ static bool own(struct story *story)
     struct buf text = {0};
     buf_printf(&text, "keys:");
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        if (host_store(world->hosts[i]) != NULL)
+        if (host_store_of(world->hosts[i], range) != NULL)
             buf_printf(
                 &text, " %s %llu", world_host_name(i),
-                (unsigned long long)store_range_stat(host_store(world->hosts[i]), range).keys);
+                (unsigned long long)store_range_stat(host_store_of(world->hosts[i], range), range)
+                    .keys);
     buf_printf(&text, "; record");
     describe_record(world, checks_newest(world, range), &text);
     buf_append_byte(&text, 0);

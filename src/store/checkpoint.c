@@ -4,7 +4,8 @@
  * order, then the hints, then the metas. Each transaction carries its objects, the leaves and
  * figures of what it changes, and the watermark that tells a replay which records the engine has.
  * The log is synced up to the freeze before the first one, so the engine never is ahead of the log.
- * After the last the log's segments are free.
+ * After the last the log's segments are free. A store that shares its log begins one also when only
+ * others have written: it moves the watermark, and costs one transaction.
  *
  * Pace: while the active memtable has room, a pause as long as the transaction took follows it, so
  * that syncs of the log stay fast. When it fills faster than the frozen one drains, the
@@ -63,11 +64,14 @@ static bool transaction_is_full(const struct store *store, uint64_t bytes)
            bytes >= TRANSACTION_BYTES;
 }
 
+/* What a replay would read bounds the log as a whole: of several stores, the one whose mark is the
+ * oldest holds it. */
 bool checkpoint_behind(const struct store *store)
 {
+    const struct log *log = &store->log;
     return (store->frozen && store_active_bytes(store) >= memory_share(store)) ||
-           checkpoint_log_bytes(store) >= LOG_SEGMENTS_MAX * store->disk->segment_size ||
-           store->log.waiting_bytes > WAITING_BYTES_MAX;
+           log->bytes - log->oldest >= LOG_SEGMENTS_MAX * store->disk->segment_size ||
+           log->waiting_bytes > WAITING_BYTES_MAX;
 }
 
 uint64_t checkpoint_delay_us(const struct store *store, uint64_t bytes)
@@ -160,7 +164,7 @@ void checkpoint_begin_if_due(struct store *store)
     checkpoint->cell = memtable_seek(store->frozen, 0, SLICE_NONE);
     checkpoint->state = CHECKPOINT_SYNC;
     checkpoint->next_us = 0;
-    log_sync(&store->log);
+    log_sync_to(&store->log, &checkpoint->mark.freeze);
 }
 
 /* ------------------------------------------------------------------------------ Transactions. */
@@ -358,7 +362,7 @@ void checkpoint_run(struct store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     checkpoint_begin_if_due(store);
     if (checkpoint->state == CHECKPOINT_SYNC &&
-        (store->log.synced >= checkpoint->mark.freeze.position || !RULE(LOG_BEFORE_ENGINE)))
+        (log_synced_to(&store->log, &checkpoint->mark.freeze) || !RULE(LOG_BEFORE_ENGINE)))
         checkpoint->state = CHECKPOINT_DROPS;
     if (checkpoint->state < CHECKPOINT_DROPS || checkpoint->applying || checkpoint->warming ||
         store->now_us < checkpoint->next_us || holes_hold(&store->holes))
@@ -386,7 +390,7 @@ static void finish(struct store *store)
     checkpoint->next_us = 0;
     arena_reset(&checkpoint->arena);
     arena_reset(&checkpoint->metas_arena);
-    log_recycle(&store->log, &checkpoint->mark.start);
+    log_recycle(&store->log, &checkpoint->mark.start, checkpoint->log_bytes);
 }
 
 /* Note how fast it goes, and pause while nothing presses. */

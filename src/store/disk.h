@@ -5,6 +5,15 @@
  *
  * What takes time is handed over and comes back by disk_poll, log work in the order it was handed
  * over. Memory given to log_write and apply stays the caller's and must not change until then.
+ *
+ * A directory has a fixed number of stores, a power of two. They share the log and the room; each
+ * has an engine of its own, and a struct disk of its own, by which it reads, hands over and gets
+ * its completions. The disks of one directory may be used by as many threads, each by one at a
+ * time. Only disk_log_write, disk_slot_prepare and disk_ring may be called for another one's disk;
+ * of the writes of all threads, the order counts: whoever calls holds a lock that they share
+ * (log_shared.h). Opening, disk_log_read, disk_drain and closing are for while no other thread is
+ * at it.
+ *
  * An event with an error of the log, or any of the engine but ERR_DISK_FULL and ERR_CORRUPT, is the
  * end: what is on the disk is no longer known. */
 #ifndef DISK_H
@@ -50,13 +59,14 @@ enum disk_event_type {
                            * ERR_CORRUPT: near the key of item number `item` objects lie out of
                            * order, and what is written there might never be found. */
     DISK_WARMED,          /* Whatever the disk_warm with this tag named is in memory. */
+    DISK_RUNG,            /* Somebody called disk_ring. */
 };
 
 struct disk_event {
     enum disk_event_type type;
     int error;
     const char *text; /* With an error: what failed; valid until the disk is closed. */
-    uint64_t tag;     /* WARMED */
+    uint64_t tag;     /* WARMED; of SLOT_READY the number of the slot. */
     uint32_t item;    /* APPLIED */
 };
 
@@ -74,7 +84,8 @@ struct disk_operations {
     void (*log_write)(struct disk *disk, uint32_t slot, uint64_t offset, struct slice bytes,
                       bool sync);
     void (*log_sync)(struct disk *disk);
-    void (*slot_prepare)(struct disk *disk);
+    void (*slot_prepare)(struct disk *disk, uint32_t slot);
+    void (*ring)(struct disk *disk);
     int (*get)(struct disk *disk, enum disk_table table, struct slice key, struct slice *ret_value);
     int (*seek)(struct disk *disk, enum disk_table table, struct slice key, struct slice *ret_key,
                 struct slice *ret_value);
@@ -93,10 +104,16 @@ struct disk_operations {
     void (*close)(struct disk *disk);
 };
 
+enum { STORES_MAX = 16 };
+
 struct disk {
     const struct disk_operations *operations;
     uint64_t segment_size; /* Of each slot of the log. */
-    uint32_t slots;        /* Slots 0..slots-1 can be read and written; at least 1. */
+    uint32_t slots;  /* Slots 0..slots-1 can be read and written; at least 1. As of the opening, and
+                      * of the last SLOT_READY that came by this disk. */
+    uint32_t store;  /* The number of the store whose disk this is, */
+    uint32_t stores; /* of so many in the directory. */
+    struct disk *next; /* The next store's, NULL after the last. Closed with the first one's. */
     bool patient; /* The caller's to set: get, seek and next wait for what is not in memory. Else
                    * they answer DISK_COLD, and a walk has to begin anew. */
 };
@@ -122,10 +139,16 @@ static inline void disk_log_sync(struct disk *disk)
     disk->operations->log_sync(disk);
 }
 
-/* Make one more slot, number disk->slots. One at a time. */
-static inline void disk_slot_prepare(struct disk *disk)
+/* Make one more slot, number SLOT: the lowest that there is not. One at a time in a directory. */
+static inline void disk_slot_prepare(struct disk *disk, uint32_t slot)
 {
-    disk->operations->slot_prepare(disk);
+    disk->operations->slot_prepare(disk, slot);
+}
+
+/* Have disk_poll tell DISK_RUNG, on whichever thread polls DISK. From any thread. */
+static inline void disk_ring(struct disk *disk)
+{
+    disk->operations->ring(disk);
 }
 
 /* 0, ERR_NOT_FOUND, DISK_COLD or ERR_IO. The value is valid until disk_release or the next
@@ -218,7 +241,16 @@ static inline int disk_fd(struct disk *disk)
     return disk->operations->fd(disk);
 }
 
-/* Wait for work under way, close and free. */
+/* The disk of STORE, where FIRST is store 0's. */
+static inline struct disk *disk_of_store(struct disk *first, uint32_t store)
+{
+    struct disk *disk = first;
+    while (disk->store != store)
+        disk = disk->next;
+    return disk;
+}
+
+/* Wait for work under way, close and free; of store 0's disk, and with it those of all stores. */
 static inline void disk_close(struct disk *disk)
 {
     disk->operations->close(disk);

@@ -12,7 +12,8 @@
 
 #include "store/disk_posix.h"
 
-enum { FORMAT = 1, TEXT_MAX = 256 };
+/* The first format has one store. */
+enum { FORMAT_ONE = 1, FORMAT = 2, TEXT_MAX = 256 };
 
 /* File systems over a network: their locks and maps do not keep what we rely on. */
 static const struct {
@@ -93,12 +94,16 @@ static int format_read(struct disk_dir *dir, struct buf *error_text)
                    dir->path, version, (unsigned)FORMAT);
         return ERR_REFUSED;
     }
-    if (sscanf(text, "kvring %u segment %llu", &version, &segment_size) != 2 ||
-        segment_size < 4096 || segment_size % 4096 != 0 || segment_size > 1ull << 31) {
+    unsigned stores = 1;
+    int fields = sscanf(text, "kvring %u segment %llu stores %u", &version, &segment_size, &stores);
+    if (fields != (version == FORMAT_ONE ? 2 : 3) || segment_size < 4096 ||
+        segment_size % 4096 != 0 || segment_size > 1ull << 31 || stores == 0 ||
+        stores > STORES_MAX || (stores & (stores - 1)) != 0) {
         buf_printf(error_text, "%s/format is damaged: restore the file", dir->path);
         return ERR_CORRUPT;
     }
     dir->segment_size = segment_size;
+    dir->stores = stores;
     return 0;
 }
 
@@ -106,8 +111,12 @@ static int format_read(struct disk_dir *dir, struct buf *error_text)
 static int format_write(const struct disk_dir *dir, struct buf *error_text)
 {
     char text[TEXT_MAX];
-    int size = snprintf(text, sizeof(text), "kvring %u segment %llu\n", (unsigned)FORMAT,
+    int size = snprintf(text, sizeof(text), "kvring %u segment %llu",
+                        (unsigned)(dir->stores == 1 ? FORMAT_ONE : FORMAT),
                         (unsigned long long)dir->segment_size);
+    if (dir->stores > 1)
+        size += snprintf(text + size, sizeof(text) - (size_t)size, " stores %u", dir->stores);
+    text[size++] = '\n';
     int fd = openat(dir->fd, "format.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return say_errno(error_text, "write format in", dir->path);
@@ -150,7 +159,8 @@ static int open_directory(struct disk_dir *dir, bool existing, struct buf *error
     return 0;
 }
 
-static int check(struct disk_dir *dir, uint64_t segment_size, bool existing, struct buf *error_text)
+static int check(struct disk_dir *dir, uint64_t segment_size, uint32_t stores, bool existing,
+                 struct buf *error_text)
 {
     int error = open_directory(dir, existing, error_text);
     if (error == 0)
@@ -179,14 +189,15 @@ static int check(struct disk_dir *dir, uint64_t segment_size, bool existing, str
         return error;
     dir->fresh = true;
     dir->segment_size = segment_size;
+    dir->stores = stores;
     return format_write(dir, error_text);
 }
 
-int disk_dir_open(struct disk_dir *dir, const char *path, uint64_t segment_size, bool existing,
-                  struct buf *error_text)
+int disk_dir_open(struct disk_dir *dir, const char *path, uint64_t segment_size, uint32_t stores,
+                  bool existing, struct buf *error_text)
 {
     *dir = (struct disk_dir){.path = path, .fd = -1, .lock_fd = -1};
-    int error = check(dir, segment_size, existing, error_text);
+    int error = check(dir, segment_size, stores, existing, error_text);
     if (error)
         disk_dir_close(dir);
     return error;

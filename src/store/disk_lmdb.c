@@ -129,11 +129,11 @@ static int say(int code, const char *path, struct buf *error_text)
     return damaged ? ERR_CORRUPT : ERR_IO;
 }
 
-int lmdb_open(const char *directory, uint64_t map_size, struct lmdb **ret_lmdb,
+int lmdb_open(const char *directory, const char *name, uint64_t map_size, struct lmdb **ret_lmdb,
               struct buf *error_text)
 {
     char path[PATH_MAX_OWN];
-    snprintf(path, sizeof(path), "%s/db", directory);
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return say(errno, path, error_text);
     struct lmdb *lmdb = mem_zero(sizeof(*lmdb));

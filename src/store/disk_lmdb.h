@@ -9,8 +9,8 @@
 
 struct lmdb;
 
-/* Open DIRECTORY/db. 0; ERR_CORRUPT, ERR_IO, ERR_DISK_FULL with words. */
-int lmdb_open(const char *directory, uint64_t map_size, struct lmdb **ret_lmdb,
+/* Open DIRECTORY/NAME. 0; ERR_CORRUPT, ERR_IO, ERR_DISK_FULL with words. */
+int lmdb_open(const char *directory, const char *name, uint64_t map_size, struct lmdb **ret_lmdb,
               struct buf *error_text) CHECK_RESULT;
 void lmdb_close(struct lmdb *lmdb);
 

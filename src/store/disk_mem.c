@@ -72,7 +72,7 @@ static int mem_log_read(struct disk *disk, uint32_t slot, uint64_t offset, uint8
 {
     struct disk_mem *mem = mem_of(disk);
     ASSERT(slot < disk->slots && offset + size <= disk->segment_size);
-    memcpy(ret, mem->slots[slot] + offset, size);
+    memcpy(ret, mem->first->slots[slot] + offset, size);
     return 0;
 }
 
@@ -90,9 +90,14 @@ static void mem_log_sync(struct disk *disk)
     mem_work_add(mem_of(disk), (struct work){.type = WORK_SYNC});
 }
 
-static void mem_slot_prepare(struct disk *disk)
+static void mem_slot_prepare(struct disk *disk, uint32_t slot)
 {
-    mem_work_add(mem_of(disk), (struct work){.type = WORK_PREPARE});
+    mem_work_add(mem_of(disk), (struct work){.type = WORK_PREPARE, .slot = slot});
+}
+
+static void mem_ring(struct disk *disk)
+{
+    mem_event_add(mem_of(disk), DISK_RUNG, 0, 0);
 }
 
 static int mem_get(struct disk *disk, enum disk_table name, struct slice key,
@@ -197,6 +202,11 @@ static void mem_apply(struct disk *disk, const struct disk_item *items, uint32_t
     mem_work_add(mem_of(disk), (struct work){.type = WORK_APPLY, .items = items, .count = count});
 }
 
+bool disk_mem_due(const struct disk *disk)
+{
+    return mem_of_const(disk)->events != NULL;
+}
+
 static bool mem_poll(struct disk *disk, struct disk_event *ret_event)
 {
     struct disk_mem *mem = mem_of(disk);
@@ -208,8 +218,8 @@ static bool mem_poll(struct disk *disk, struct disk_event *ret_event)
     if (!mem->events)
         mem->events_last = &mem->events;
     if (RECYCLES) {
-        node->next = mem->events_unused;
-        mem->events_unused = node;
+        node->next = mem->first->events_unused;
+        mem->first->events_unused = node;
     } else {
         mem_free(node);
     }
@@ -224,15 +234,36 @@ static void mem_wait(struct disk *disk)
                disk_mem_step(disk, DISK_MEM_READER));
 }
 
+/* What other stores have handed over stays. */
+static void drain_log(struct disk_mem *mem)
+{
+    struct work_queue *queue = &mem->first->log;
+    struct work **link = &queue->first;
+    while (*link) {
+        struct work *work = *link;
+        if (work->of != mem) {
+            link = &work->next;
+            continue;
+        }
+        *link = work->next;
+        queue->count--;
+        mem_work_free(mem, work);
+    }
+    queue->last = link;
+}
+
 /* Work that was held is as if it had never reached the kernel: who wants it otherwise crashes the
  * disk first. */
 static void mem_drain(struct disk *disk)
 {
     struct disk_mem *mem = mem_of(disk);
     struct disk_event event;
-    for (uint32_t i = 0; i < ARRAY_SIZE(mem->queues); i++)
-        for (struct work *work; (work = mem_queue_take(&mem->queues[i]));)
-            mem_work_free(mem, work);
+    drain_log(mem);
+    mem->first->log_error = 0;
+    for (struct work *work; (work = mem_queue_take(&mem->engine));)
+        mem_work_free(mem, work);
+    for (struct work *work; (work = mem_queue_take(&mem->reader));)
+        mem_work_free(mem, work);
     while (mem_poll(disk, &event))
         continue;
 }
@@ -240,7 +271,7 @@ static void mem_drain(struct disk *disk)
 static void mem_space(struct disk *disk, struct disk_space *ret_space)
 {
     const struct disk_mem *mem = mem_of_const(disk);
-    uint64_t total = mem->total == 0 ? UINT64_MAX / 4 : mem->total;
+    uint64_t total = mem->first->total == 0 ? UINT64_MAX / 4 : mem->first->total;
     uint64_t used = mem_used_bytes(mem);
     *ret_space = (struct disk_space){
         .free = total > used ? total - used : 0, .total = total, .file = mem->engine_bytes};
@@ -252,10 +283,21 @@ static int mem_fd(struct disk *disk)
     return -1;
 }
 
+static void tables_free(struct disk_mem *mem)
+{
+    for (uint32_t t = 0; t < DISK_TABLES; t++) {
+        for (uint32_t i = 0; i < mem->tables[t].count; i++)
+            mem_free(mem->tables[t].records[i]);
+        mem_free(mem->tables[t].records);
+    }
+}
+
 static void mem_close(struct disk *disk)
 {
     struct disk_mem *mem = mem_of(disk);
-    mem_drain(disk);
+    ASSERT(mem->first == mem);
+    for (struct disk *one = disk; one; one = one->next)
+        mem_drain(one);
     mem_unsynced_forget(mem);
     while (mem->works_unused) {
         struct work *work = mem->works_unused;
@@ -270,12 +312,12 @@ static void mem_close(struct disk *disk)
     for (uint32_t i = 0; i < disk->slots; i++)
         mem_free(mem->slots[i]);
     mem_free(mem->slots);
-    for (uint32_t t = 0; t < DISK_TABLES; t++) {
-        for (uint32_t i = 0; i < mem->tables[t].count; i++)
-            mem_free(mem->tables[t].records[i]);
-        mem_free(mem->tables[t].records);
+    while (mem) {
+        struct disk_mem *next = mem_next_store(mem);
+        tables_free(mem);
+        mem_free(mem);
+        mem = next;
     }
-    mem_free(mem);
 }
 
 static const struct disk_operations operations = {
@@ -283,6 +325,7 @@ static const struct disk_operations operations = {
     .log_write = mem_log_write,
     .log_sync = mem_log_sync,
     .slot_prepare = mem_slot_prepare,
+    .ring = mem_ring,
     .get = mem_get,
     .seek = mem_seek,
     .next = mem_next,
@@ -299,40 +342,62 @@ static const struct disk_operations operations = {
     .close = mem_close,
 };
 
-struct disk *disk_mem_new(const struct disk_mem_options *options)
+static struct disk_mem *mem_new(struct disk_mem *first, uint32_t store,
+                                const struct disk_mem_options *options)
 {
     struct disk_mem *mem = mem_zero(sizeof(*mem));
     mem->disk.operations = &operations;
     mem->disk.patient = true;
     mem->disk.segment_size = options->segment_size ? options->segment_size : SEGMENT_SIZE_DEFAULT;
+    mem->disk.store = store;
+    mem->disk.stores = options->stores ? options->stores : 1;
+    mem->first = first ? first : mem;
     mem->total = options->total_bytes;
     mem->unsynced_last = &mem->unsynced;
     mem->events_last = &mem->events;
-    for (uint32_t i = 0; i < ARRAY_SIZE(mem->queues); i++)
-        mem->queues[i].last = &mem->queues[i].first;
-    mem_slot_add(mem);
-    return &mem->disk;
+    mem->log.last = &mem->log.first;
+    mem->engine.last = &mem->engine.first;
+    mem->reader.last = &mem->reader.first;
+    return mem;
+}
+
+struct disk *disk_mem_new(const struct disk_mem_options *options)
+{
+    struct disk_mem *first = mem_new(NULL, 0, options);
+    struct disk *last = &first->disk;
+    uint32_t stores = first->disk.stores;
+    ASSERT(stores <= STORES_MAX && (stores & (stores - 1)) == 0);
+    for (uint32_t i = 1; i < stores; i++)
+        last = last->next = &mem_new(first, i, options)->disk;
+    mem_slot_add(first);
+    return &first->disk;
+}
+
+static void engine_copy(struct disk_mem *to, const struct disk_mem *from)
+{
+    for (uint32_t t = 0; t < DISK_TABLES; t++) {
+        const struct table *table = &from->tables[t];
+        to->tables[t].records = mem_alloc((table->count + 1) * sizeof(struct record *));
+        for (uint32_t i = 0; i < table->count; i++)
+            to->tables[t].records[i] =
+                mem_record_new(record_key(table->records[i]), record_value(table->records[i]));
+        to->tables[t].count = table->count;
+    }
+    to->engine_bytes = from->engine_bytes;
+    to->cache = from->cache;
 }
 
 struct disk *disk_mem_copy(const struct disk *disk)
 {
-    const struct disk_mem *from = mem_of_const(disk);
-    struct disk *copy = disk_mem_new(
-        &(struct disk_mem_options){.segment_size = disk->segment_size, .total_bytes = from->total});
-    struct disk_mem *mem = mem_of(copy);
-    while (copy->slots < disk->slots)
-        mem_slot_add(mem);
-    for (uint32_t i = 0; i < disk->slots; i++)
-        memcpy(mem->slots[i], from->slots[i], disk->segment_size);
-    for (uint32_t t = 0; t < DISK_TABLES; t++) {
-        const struct table *table = &from->tables[t];
-        mem->tables[t].records = mem_alloc((table->count + 1) * sizeof(struct record *));
-        for (uint32_t i = 0; i < table->count; i++)
-            mem->tables[t].records[i] =
-                mem_record_new(record_key(table->records[i]), record_value(table->records[i]));
-        mem->tables[t].count = table->count;
-    }
-    mem->engine_bytes = from->engine_bytes;
-    mem->cache = from->cache;
+    const struct disk_mem *from = mem_of_const(disk)->first;
+    struct disk *copy = disk_mem_new(&(struct disk_mem_options){
+        .segment_size = disk->segment_size, .total_bytes = from->total, .stores = disk->stores});
+    struct disk_mem *to = mem_of(copy);
+    while (copy->slots < from->disk.slots)
+        mem_slot_add(to);
+    for (uint32_t i = 0; i < copy->slots; i++)
+        memcpy(to->slots[i], from->slots[i], disk->segment_size);
+    for (; to; to = mem_next_store(to), from = mem_next_store(from))
+        engine_copy(to, from);
     return copy;
 }

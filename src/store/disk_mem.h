@@ -12,8 +12,12 @@
 struct disk_mem_options {
     uint64_t segment_size; /* 0: 64 KiB. */
     uint64_t total_bytes;  /* Of the disk; 0: without a bound. */
+    uint32_t stores;       /* A power of two; 0: 1. */
 };
 
+/* The disk of store 0; disk_of_store finds the others. Where there are several, what is said below
+ * of the disk, its log, its room, its failures and its end is of all of them, by whichever it is
+ * called; what is said of engines and readers is of the one that it is called for. */
 struct disk *disk_mem_new(const struct disk_mem_options *options);
 
 /* Work of the log, the engine and the reader: queues of their own, as they are threads. */
@@ -25,6 +29,9 @@ void disk_mem_hold(struct disk *disk, bool hold);
 uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue);
 /* Carry out the oldest of a queue and make its completion pollable; false if there is none. */
 bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue);
+
+/* Has disk_poll something? */
+bool disk_mem_due(const struct disk *disk);
 
 /* Let chance pick which work of the readers, who are several, is carried out next. */
 void disk_mem_shuffle(struct disk *disk, struct prng *prng);

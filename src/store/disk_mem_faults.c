@@ -6,33 +6,33 @@ enum { SECTOR = 512 };
 
 void disk_mem_hold(struct disk *disk, bool hold)
 {
-    mem_of(disk)->hold = hold;
-    if (hold)
-        return;
-    while (disk_mem_step(disk, DISK_MEM_LOG) || disk_mem_step(disk, DISK_MEM_ENGINE) ||
-           disk_mem_step(disk, DISK_MEM_READER))
-        continue;
+    struct disk_mem *first = mem_of(disk)->first;
+    first->hold = hold;
+    for (struct disk *one = &first->disk; one && !hold; one = one->next)
+        while (disk_mem_step(one, DISK_MEM_LOG) || disk_mem_step(one, DISK_MEM_ENGINE) ||
+               disk_mem_step(one, DISK_MEM_READER))
+            continue;
 }
 
 uint32_t disk_mem_pending(const struct disk *disk, enum disk_mem_queue queue)
 {
-    return mem_of_const(disk)->queues[queue].count;
+    return mem_queue((struct disk_mem *)(uintptr_t)disk, queue)->count;
 }
 
 bool disk_mem_step(struct disk *disk, enum disk_mem_queue queue)
 {
     struct disk_mem *mem = mem_of(disk);
-    struct work *work = mem_queue_take(&mem->queues[queue]);
+    struct work *work = mem_queue_take(mem_queue(mem, queue));
     if (!work)
         return false;
-    mem_work_do(mem, work);
+    mem_work_do(work->of, work);
     mem_work_free(mem, work);
     return true;
 }
 
 void disk_mem_shuffle(struct disk *disk, struct prng *prng)
 {
-    struct work_queue *queue = &mem_of(disk)->queues[DISK_MEM_READER];
+    struct work_queue *queue = &mem_of(disk)->reader;
     if (queue->count < 2)
         return;
     struct work **link = &queue->first;
@@ -58,9 +58,9 @@ void disk_mem_cache(struct disk *disk, uint32_t records)
 /* Held log writes reach the kernel in order, up to a point within one of them. */
 static void crash_log(struct disk_mem *mem, struct prng *prng)
 {
-    uint64_t whole = prng ? prng_below(prng, mem->queues[DISK_MEM_LOG].count + 1u) : 0;
+    uint64_t whole = prng ? prng_below(prng, mem->first->log.count + 1u) : 0;
     for (uint64_t i = 0; i <= whole; i++) {
-        struct work *work = mem_queue_take(&mem->queues[DISK_MEM_LOG]);
+        struct work *work = mem_queue_take(&mem->first->log);
         if (!work)
             return;
         if (work->type == WORK_WRITE) {
@@ -75,12 +75,14 @@ static void crash_log(struct disk_mem *mem, struct prng *prng)
 
 void disk_mem_crash(struct disk *disk, struct prng *prng)
 {
-    struct disk_mem *mem = mem_of(disk);
-    crash_log(mem, prng);
-    struct work *work = mem->queues[DISK_MEM_ENGINE].first;
-    if (work && work->type == WORK_APPLY && prng && prng_below(prng, 2) == 0)
-        mem_engine_try(mem, work);
-    disk_drain(disk);
+    struct disk_mem *first = mem_of(disk)->first;
+    crash_log(first, prng);
+    for (struct disk_mem *mem = first; mem; mem = mem_next_store(mem)) {
+        struct work *work = mem->engine.first;
+        if (work && work->type == WORK_APPLY && prng && prng_below(prng, 2) == 0)
+            mem_engine_try(mem, work);
+        disk_drain(&mem->disk);
+    }
 }
 
 /* Lay down again what chance had brought to the platter of one write. */
@@ -103,7 +105,7 @@ static void sectors_keep(struct disk_mem *mem, const struct unsynced *write, str
 
 void disk_mem_power_loss(struct disk *disk, struct prng *prng)
 {
-    struct disk_mem *mem = mem_of(disk);
+    struct disk_mem *mem = mem_of(disk)->first;
     disk_mem_crash(disk, prng);
     uint32_t count = 0;
     for (struct unsynced *write = mem->unsynced; write; write = write->next)
@@ -123,11 +125,12 @@ void disk_mem_power_loss(struct disk *disk, struct prng *prng)
 bool disk_mem_rot_tail(struct disk *disk, struct prng *prng)
 {
     uint64_t count = 0;
-    for (struct unsynced *write = mem_of(disk)->unsynced; write; write = write->next)
+    const struct disk_mem *first = mem_of(disk)->first;
+    for (struct unsynced *write = first->unsynced; write; write = write->next)
         count++;
     if (count == 0)
         return false;
-    struct unsynced *write = mem_of(disk)->unsynced;
+    struct unsynced *write = first->unsynced;
     for (uint64_t at = prng_below(prng, count); at > 0; at--)
         write = write->next;
     uint64_t bit = prng_below(prng, write->size * 8);
@@ -137,13 +140,13 @@ bool disk_mem_rot_tail(struct disk *disk, struct prng *prng)
 
 void disk_mem_fail(struct disk *disk, enum disk_mem_call call, uint32_t nth, int error)
 {
-    mem_of(disk)->fail_nth[call] = nth;
-    mem_of(disk)->fail_error[call] = error;
+    mem_of(disk)->first->fail_nth[call] = nth;
+    mem_of(disk)->first->fail_error[call] = error;
 }
 
 void disk_mem_set_total(struct disk *disk, uint64_t total_bytes)
 {
-    mem_of(disk)->total = total_bytes;
+    mem_of(disk)->first->total = total_bytes;
 }
 
 bool disk_mem_flip(struct disk *disk, enum disk_table table, uint32_t index, uint64_t bit)
@@ -188,7 +191,7 @@ bool disk_mem_rotten(const struct disk *disk, enum disk_table table, struct slic
 void disk_mem_flip_log(struct disk *disk, uint32_t slot, uint64_t offset, uint8_t bit)
 {
     ASSERT(slot < disk->slots && offset < disk->segment_size);
-    mem_of(disk)->slots[slot][offset] ^= (uint8_t)(1u << (bit % 8));
+    mem_of(disk)->first->slots[slot][offset] ^= (uint8_t)(1u << (bit % 8));
 }
 
 uint32_t disk_mem_count(const struct disk *disk, enum disk_table table)

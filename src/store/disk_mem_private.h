@@ -13,6 +13,7 @@ enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY, WORK_WARM };
 
 struct work {
     struct work *next;
+    struct disk_mem *of; /* Whose it is. */
     enum work_type type;
     uint32_t slot;
     uint64_t offset;
@@ -60,16 +61,24 @@ struct event_node {
 
 struct disk_mem {
     struct disk disk;
+    /* What all stores of the directory share, which the first one's has. */
+    struct disk_mem *first;
     uint64_t total;
     uint8_t **slots; /* Owned. */
     struct unsynced *unsynced;
     struct unsynced **unsynced_last;
-    struct work_queue queues[DISK_MEM_QUEUES];
+    struct work_queue log;
     bool hold;
-    struct event_node *events;
-    struct event_node **events_last;
     struct work *works_unused;        /* Owned, for the next ones; */
     struct event_node *events_unused; /* the same. */
+    uint32_t fail_nth[DISK_MEM_CALLS];
+    int fail_error[DISK_MEM_CALLS];
+    int log_error; /* Once something of the log has failed, so does all of it until the end. */
+    /* What is each store's. */
+    struct work_queue engine;
+    struct work_queue reader;
+    struct event_node *events;
+    struct event_node **events_last;
     struct table tables[DISK_TABLES];
     uint64_t engine_bytes;
     uint32_t cache; /* Records that it has room for; 0: for all. */
@@ -79,8 +88,6 @@ struct disk_mem {
     uint32_t walk_index; /* Of the record that mem_next gives, */
     uint32_t walk_at;    /* of the one that was given last, */
     uint32_t walk_place; /* and where the key lies or would lie that was looked for. */
-    uint32_t fail_nth[DISK_MEM_CALLS];
-    int fail_error[DISK_MEM_CALLS];
 };
 
 static inline struct disk_mem *mem_of(struct disk *disk)
@@ -91,6 +98,19 @@ static inline struct disk_mem *mem_of(struct disk *disk)
 static inline const struct disk_mem *mem_of_const(const struct disk *disk)
 {
     return (const struct disk_mem *)disk;
+}
+
+/* The next store's, NULL after the last. */
+static inline struct disk_mem *mem_next_store(const struct disk_mem *mem)
+{
+    return (struct disk_mem *)mem->disk.next;
+}
+
+static inline struct work_queue *mem_queue(struct disk_mem *mem, enum disk_mem_queue queue)
+{
+    return queue == DISK_MEM_LOG      ? &mem->first->log
+           : queue == DISK_MEM_ENGINE ? &mem->engine
+                                      : &mem->reader;
 }
 
 static inline struct slice record_key(const struct record *record)
@@ -106,6 +126,8 @@ void mem_work_warm(struct disk_mem *mem, const struct work *work);
 uint64_t mem_used_bytes(const struct disk_mem *mem);
 /* One more slot of the log, of zeros. */
 void mem_slot_add(struct disk_mem *mem);
+/* Tell that TYPE has happened. */
+struct disk_event *mem_event_add(struct disk_mem *mem, enum disk_event_type type, int error, uint64_t tag);
 /* Do it, or hold a copy of it. */
 void mem_work_add(struct disk_mem *mem, struct work work);
 /* Carry WORK out and make its completion pollable. */

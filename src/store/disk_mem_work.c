@@ -18,33 +18,38 @@ struct record *mem_record_new(struct slice key, struct slice value)
 
 static int failure(struct disk_mem *mem, enum disk_mem_call call)
 {
-    if (mem->fail_nth[call] == 0 || --mem->fail_nth[call] > 0)
+    struct disk_mem *first = mem->first;
+    if (first->fail_nth[call] == 0 || --first->fail_nth[call] > 0)
         return 0;
-    return mem->fail_error[call];
+    return first->fail_error[call];
 }
 
 uint64_t mem_used_bytes(const struct disk_mem *mem)
 {
-    return mem->disk.slots * mem->disk.segment_size + mem->engine_bytes;
+    uint64_t bytes = mem->disk.slots * mem->disk.segment_size;
+    for (const struct disk_mem *one = mem->first; one; one = mem_next_store(one))
+        bytes += one->engine_bytes;
+    return bytes;
 }
 
 static bool has_room(const struct disk_mem *mem, uint64_t more)
 {
-    return mem->total == 0 || mem_used_bytes(mem) + more <= mem->total;
+    return mem->first->total == 0 || mem_used_bytes(mem) + more <= mem->first->total;
 }
 
 /* ------------------------------------------------------------------------- Carrying out work. */
 
-static struct disk_event *event_add(struct disk_mem *mem, enum disk_event_type type, int error)
+struct disk_event *mem_event_add(struct disk_mem *mem, enum disk_event_type type, int error,
+                                 uint64_t tag)
 {
-    struct event_node *node = mem->events_unused;
+    struct event_node *node = mem->first->events_unused;
     if (node)
-        mem->events_unused = node->next;
+        mem->first->events_unused = node->next;
     else
         node = mem_alloc(sizeof(*node));
     node->next = NULL;
     node->event = (struct disk_event){
-        .type = type, .error = error, .text = error ? "injected failure" : NULL};
+        .type = type, .error = error, .text = error ? "injected failure" : NULL, .tag = tag};
     *mem->events_last = node;
     mem->events_last = &node->next;
     return &node->event;
@@ -52,19 +57,20 @@ static struct disk_event *event_add(struct disk_mem *mem, enum disk_event_type t
 
 void mem_unsynced_forget(struct disk_mem *mem)
 {
-    while (mem->unsynced) {
-        struct unsynced *write = mem->unsynced;
-        mem->unsynced = write->next;
+    struct disk_mem *first = mem->first;
+    while (first->unsynced) {
+        struct unsynced *write = first->unsynced;
+        first->unsynced = write->next;
         mem_free(write);
     }
-    mem->unsynced_last = &mem->unsynced;
+    first->unsynced_last = &first->unsynced;
 }
 
 static uint8_t *place_of(const struct disk_mem *mem, uint32_t slot, uint64_t offset, size_t size)
 {
     ASSERT(slot < mem->disk.slots);
     ASSERT(offset + size <= mem->disk.segment_size);
-    return mem->slots[slot] + offset;
+    return mem->first->slots[slot] + offset;
 }
 
 void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, struct slice bytes)
@@ -76,15 +82,18 @@ void mem_kernel_write(struct disk_mem *mem, uint32_t slot, uint64_t offset, stru
     *write = (struct unsynced){NULL, slot, offset, bytes.size};
     memcpy(write->bytes, at, bytes.size);
     memcpy(write->bytes + bytes.size, bytes.data, bytes.size);
-    *mem->unsynced_last = write;
-    mem->unsynced_last = &write->next;
+    *mem->first->unsynced_last = write;
+    mem->first->unsynced_last = &write->next;
     memcpy(at, bytes.data, bytes.size);
 }
 
 void mem_slot_add(struct disk_mem *mem)
 {
-    mem->slots = mem_grow(mem->slots, (mem->disk.slots + 1) * sizeof(*mem->slots));
-    mem->slots[mem->disk.slots++] = mem_zero(mem->disk.segment_size);
+    struct disk_mem *first = mem->first;
+    first->slots = mem_grow(first->slots, (first->disk.slots + 1) * sizeof(*first->slots));
+    first->slots[first->disk.slots++] = mem_zero(first->disk.segment_size);
+    for (struct disk_mem *one = mem_next_store(first); one; one = mem_next_store(one))
+        one->disk.slots = first->disk.slots;
 }
 
 /* Take the record out whose key has these bytes, wherever it lies. */
@@ -193,13 +202,16 @@ void mem_engine_try(struct disk_mem *mem, const struct work *work)
 
 static int work_write(struct disk_mem *mem, const struct work *work)
 {
-    int error = failure(mem, DISK_MEM_WRITE);
-    if (error)
-        return error;
-    error = work->sync ? failure(mem, DISK_MEM_SYNC) : 0;
-    if (!work->sync || error) {
+    struct disk_mem *first = mem->first;
+    if (first->log_error)
+        return first->log_error;
+    first->log_error = failure(mem, DISK_MEM_WRITE);
+    if (first->log_error)
+        return first->log_error;
+    first->log_error = work->sync ? failure(mem, DISK_MEM_SYNC) : 0;
+    if (!work->sync || first->log_error) {
         mem_kernel_write(mem, work->slot, work->offset, work->bytes);
-        return error;
+        return first->log_error;
     }
     /* It is on the platter as soon as in the kernel: nothing to be taken back. */
     mem_unsynced_forget(mem);
@@ -215,29 +227,31 @@ void mem_work_do(struct disk_mem *mem, const struct work *work)
     uint32_t item = 0;
     switch (work->type) {
     case WORK_WRITE:
-        event_add(mem, DISK_LOG_WRITTEN, work_write(mem, work));
+        mem_event_add(mem, DISK_LOG_WRITTEN, work_write(mem, work), 0);
         return;
     case WORK_SYNC:
-        error = failure(mem, DISK_MEM_SYNC);
-        if (error == 0)
+        if (mem->first->log_error == 0)
+            mem->first->log_error = failure(mem, DISK_MEM_SYNC);
+        if (mem->first->log_error == 0)
             mem_unsynced_forget(mem);
-        event_add(mem, DISK_LOG_SYNCED, error);
+        mem_event_add(mem, DISK_LOG_SYNCED, mem->first->log_error, 0);
         return;
     case WORK_PREPARE:
         error = failure(mem, DISK_MEM_PREPARE);
         if (error == 0 && !has_room(mem, mem->disk.segment_size))
             error = ERR_DISK_FULL;
+        ASSERT(work->slot == mem->disk.slots);
         if (error == 0)
             mem_slot_add(mem);
-        event_add(mem, DISK_SLOT_READY, error);
+        mem_event_add(mem, DISK_SLOT_READY, error, work->slot);
         return;
     case WORK_APPLY:
         error = work_apply(mem, work, &item);
-        event_add(mem, DISK_APPLIED, error)->item = item;
+        mem_event_add(mem, DISK_APPLIED, error, 0)->item = item;
         return;
     case WORK_WARM:
         mem_work_warm(mem, work);
-        event_add(mem, DISK_WARMED, 0)->tag = work->tag;
+        mem_event_add(mem, DISK_WARMED, 0, work->tag);
         return;
     }
 }
@@ -265,8 +279,8 @@ void mem_work_free(struct disk_mem *mem, struct work *work)
 {
     work_done(work);
     if (RECYCLES) {
-        work->next = mem->works_unused;
-        mem->works_unused = work;
+        work->next = mem->first->works_unused;
+        mem->first->works_unused = work;
     } else {
         mem_free(work);
     }
@@ -274,17 +288,18 @@ void mem_work_free(struct disk_mem *mem, struct work *work)
 
 void mem_work_add(struct disk_mem *mem, struct work work)
 {
-    if (!mem->hold) {
+    work.of = mem;
+    if (!mem->first->hold) {
         mem_work_do(mem, &work);
         work_done(&work);
         return;
     }
     bool engine = work.type == WORK_APPLY || work.type == WORK_PREPARE;
     enum disk_mem_queue thread = engine ? DISK_MEM_ENGINE : DISK_MEM_LOG;
-    struct work_queue *queue = &mem->queues[work.type == WORK_WARM ? DISK_MEM_READER : thread];
-    struct work *copy = mem->works_unused;
+    struct work_queue *queue = mem_queue(mem, work.type == WORK_WARM ? DISK_MEM_READER : thread);
+    struct work *copy = mem->first->works_unused;
     if (copy)
-        mem->works_unused = copy->next;
+        mem->first->works_unused = copy->next;
     else
         copy = mem_alloc(sizeof(*copy));
     *copy = work;

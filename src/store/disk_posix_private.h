@@ -17,12 +17,17 @@ enum {
     SLOT_NAME_SIZE = 32,
     TEXT_SIZE = 256,
     READERS = 4, /* A device answers several reads at a time faster than one after the other. */
+    STORES_PER_ENGINE = 4, /* So many share a thread that applies. */
+    ENGINES_MAX = STORES_MAX / STORES_PER_ENGINE,
 };
 
 enum work_type { WORK_WRITE, WORK_SYNC, WORK_PREPARE, WORK_APPLY, WORK_WARM };
 
+struct posix_disk;
+
 struct work {
     struct work *next;
+    struct posix_disk *of; /* Who gets the completion. */
     enum work_type type;
     bool sync;
     uint32_t slot;
@@ -39,6 +44,7 @@ struct work {
 
 struct completion {
     struct completion *next;
+    struct posix_disk *of;
     struct disk_event event;
 };
 
@@ -60,29 +66,38 @@ struct worker {
     bool running;
 };
 
+/* What the stores of a directory share. */
 struct posix {
-    struct disk disk;
     struct disk_dir dir;
     int log_dir;
-    struct lmdb *lmdb;
+    uint32_t slots;            /* As of the opening. */
     int fds[SLOTS_AT_MOST];    /* Of the slots; written before a slot is announced. */
     bool dirty[SLOTS_AT_MOST]; /* Of the log thread: written and not synced. */
     bool log_dirty;            /* Any of them; as well. */
     bool log_failed;           /* As well. */
     char text[TEXT_SIZE];      /* The first failure, in words. */
     bool text_set;
-    int event_fd;
     pthread_mutex_t mutex;
     pthread_cond_t idle;
-    uint32_t outstanding; /* Work handed over whose completion is not on the list yet. */
     bool stop;
-    struct work_queue writes;  /* Of the log, */
-    struct work_queue applies; /* of the engine, */
-    struct work_queue reads;   /* and of the readers. */
+    struct work_queue writes;               /* Of the log, */
+    struct work_queue applies[ENGINES_MAX]; /* of the engines, */
+    struct work_queue reads;                /* and of the readers. */
     struct worker log;
-    struct worker engine;
+    struct worker engines[ENGINES_MAX];
+    uint32_t engines_count;
     struct worker readers[READERS];
-    struct completion *done; /* Filled by the threads. */
+    struct posix_disk *first;
+};
+
+/* What is each store's. */
+struct posix_disk {
+    struct disk disk;
+    struct posix *posix;
+    struct lmdb *lmdb;
+    int event_fd;
+    uint32_t outstanding;    /* Work handed over whose completion is not on the list yet. */
+    struct completion *done; /* Filled by the threads; with `outstanding`, under the mutex. */
     struct completion **done_last;
     struct completion *taken; /* Of the polling thread. */
 };
@@ -91,8 +106,15 @@ struct posix {
 int threads_start(struct posix *posix) CHECK_RESULT;
 /* Let them finish what they were given, and end. */
 void threads_stop(struct posix *posix);
-/* Put WORK, which is copied, at the end of QUEUE. */
-void threads_hand_over(struct posix *posix, struct work_queue *queue, struct work work);
+/* Put WORK of DISK, which is copied, at the end of QUEUE. */
+void threads_hand_over(struct posix_disk *disk, struct work_queue *queue, struct work work);
+/* Tell DISK that TYPE has happened; COUNTED if it was handed over. */
+void threads_tell(struct posix_disk *disk, struct disk_event event, bool counted);
+/* The queue of the thread that applies for DISK. */
+static inline struct work_queue *threads_engine(const struct posix_disk *disk)
+{
+    return &disk->posix->applies[disk->disk.store / STORES_PER_ENGINE];
+}
 
 void slot_name(uint32_t slot, char name[SLOT_NAME_SIZE]);
 /* Make one more slot: 0 or an errno. */

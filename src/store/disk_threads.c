@@ -1,5 +1,5 @@
 /* The threads of the posix disk. Each takes all that was handed to it, does it in order, and puts
- * the completions on the one list that disk_poll empties. */
+ * each completion on the list of whoever handed it over, which its disk_poll empties. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +13,7 @@ enum {
     GATHER_COUNT = 256, /* Writes joined in one call. */
     ZEROS_SIZE = 1 << 20,
     ZEROS_SYNC_EVERY = 4 << 20,
+    WHAT_SIZE = 64,
 };
 
 /* --------------------------------------------------------------------------------- Threads. */
@@ -28,34 +29,51 @@ static const char *failure(struct posix *posix, const char *what, const char *wh
     return posix->text;
 }
 
-static void complete(struct posix *posix, struct completion *first, struct completion **last,
-                     uint32_t count)
+static void ring(const struct posix_disk *disk)
 {
-    if (count == 0)
-        return;
-    pthread_mutex_lock(&posix->mutex);
-    *posix->done_last = first;
-    posix->done_last = last;
-    posix->outstanding -= count;
-    if (posix->outstanding == 0)
-        pthread_cond_broadcast(&posix->idle);
-    pthread_mutex_unlock(&posix->mutex);
     uint64_t one = 1;
-    while (write(posix->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    while (write(disk->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         continue;
 }
 
-static void complete_event(struct posix *posix, struct disk_event event)
+/* Under the mutex. */
+static void completion_add(struct posix_disk *disk, struct completion *completion, bool counted)
+{
+    *disk->done_last = completion;
+    disk->done_last = &completion->next;
+    if (!counted)
+        return;
+    disk->outstanding--;
+    if (disk->outstanding == 0)
+        pthread_cond_broadcast(&disk->posix->idle);
+}
+
+void threads_tell(struct posix_disk *disk, struct disk_event event, bool counted)
 {
     struct completion *completion = mem_zero(sizeof(*completion));
     completion->event = event;
-    complete(posix, completion, &completion->next, 1);
+    pthread_mutex_lock(&disk->posix->mutex);
+    completion_add(disk, completion, counted);
+    pthread_mutex_unlock(&disk->posix->mutex);
+    ring(disk);
 }
 
-static void complete_one(struct posix *posix, enum disk_event_type type, int error,
-                         const char *text)
+/* A list of several disks' completions; each of these is rung once. */
+static void complete(struct posix *posix, struct completion *list)
 {
-    complete_event(posix, (struct disk_event){.type = type, .error = error, .text = text});
+    bool rings[STORES_MAX] = {0};
+    pthread_mutex_lock(&posix->mutex);
+    while (list) {
+        struct completion *next = list->next;
+        list->next = NULL;
+        rings[list->of->disk.store] = true;
+        completion_add(list->of, list, true);
+        list = next;
+    }
+    pthread_mutex_unlock(&posix->mutex);
+    for (struct disk *disk = &posix->first->disk; disk; disk = disk->next)
+        if (rings[disk->store])
+            ring((struct posix_disk *)disk);
 }
 
 static struct work *take(struct work_queue *queue)
@@ -88,15 +106,17 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-void threads_hand_over(struct posix *posix, struct work_queue *queue, struct work work)
+void threads_hand_over(struct posix_disk *disk, struct work_queue *queue, struct work work)
 {
+    struct posix *posix = disk->posix;
     struct work *copy = mem_alloc(sizeof(*copy));
     *copy = work;
+    copy->of = disk;
     pthread_mutex_lock(&posix->mutex);
     bool asleep = queue->first == NULL || queue->shared;
     *queue->last = copy;
     queue->last = &copy->next;
-    posix->outstanding++;
+    disk->outstanding++;
     pthread_mutex_unlock(&posix->mutex);
     if (asleep)
         pthread_cond_signal(&queue->wake);
@@ -199,7 +219,6 @@ static void log_work(struct posix *posix, struct work *list)
     while (list) {
         struct completion *first = NULL;
         struct completion **last = &first;
-        uint32_t count = 0;
         const char *text = posix->log_failed ? posix->text : NULL;
         struct work *end = list->next;
         if (!text && list->type == WORK_WRITE)
@@ -211,17 +230,17 @@ static void log_work(struct posix *posix, struct work *list)
             struct work *next = list->next;
             struct completion *completion = mem_zero(sizeof(*completion));
             bool written = list->type == WORK_WRITE;
+            completion->of = list->of;
             completion->event =
                 (struct disk_event){.type = written ? DISK_LOG_WRITTEN : DISK_LOG_SYNCED,
                                     .error = text ? ERR_IO : 0,
                                     .text = text};
             *last = completion;
             last = &completion->next;
-            count++;
             mem_free(list);
             list = next;
         }
-        complete(posix, first, last, count);
+        complete(posix, first);
     }
 }
 
@@ -261,7 +280,7 @@ int slot_make(struct posix *posix, uint32_t slot)
     if (fd < 0)
         return errno;
     slot_name(slot, name);
-    int code = fill(fd, posix->disk.segment_size);
+    int code = fill(fd, posix->dir.segment_size);
     if (code == 0 && fsync(fd) != 0)
         code = errno;
     if (code == 0 && renameat(posix->log_dir, "new", posix->log_dir, name) != 0)
@@ -277,34 +296,41 @@ int slot_make(struct posix *posix, uint32_t slot)
     return code;
 }
 
-static void engine_prepare(struct posix *posix, uint32_t slot)
+static struct disk_event engine_prepare(struct posix *posix, uint32_t slot)
 {
+    struct disk_event event = {.type = DISK_SLOT_READY, .tag = slot};
     int code = slot_make(posix, slot);
-    if (code == 0)
-        complete_one(posix, DISK_SLOT_READY, 0, NULL);
-    else if (code == ENOSPC || code == EDQUOT)
-        complete_one(posix, DISK_SLOT_READY, ERR_DISK_FULL, "no room for a segment of the log");
-    else
-        complete_one(posix, DISK_SLOT_READY, ERR_IO,
-                     failure(posix, "making a segment of the log", strerror(code)));
+    if (code == ENOSPC || code == EDQUOT) {
+        event.error = ERR_DISK_FULL;
+        event.text = "no room for a segment of the log";
+    } else if (code != 0) {
+        event.error = ERR_IO;
+        event.text = failure(posix, "making a segment of the log", strerror(code));
+    }
+    return event;
+}
+
+static struct disk_event engine_apply(const struct posix_disk *disk, const struct work *work)
+{
+    struct disk_event event = {.type = DISK_APPLIED};
+    event.error = lmdb_apply(disk->lmdb, work->items, work->count, &event.item, &event.text);
+    if (event.error != ERR_IO)
+        return event;
+    char what[WHAT_SIZE] = "writing the database";
+    if (disk->disk.stores > 1)
+        snprintf(what, sizeof(what), "writing the database of store %u", disk->disk.store);
+    event.text = failure(disk->posix, what, event.text);
+    return event;
 }
 
 static void engine_work(struct posix *posix, struct work *list)
 {
     while (list) {
         struct work *next = list->next;
-        if (list->type == WORK_PREPARE) {
-            engine_prepare(posix, list->slot);
-        } else {
-            const char *text = NULL;
-            uint32_t item = 0;
-            int error = lmdb_apply(posix->lmdb, list->items, list->count, &item, &text);
-            if (error == ERR_IO)
-                text = failure(posix, "writing the database", text);
-            complete_event(posix,
-                           (struct disk_event){
-                               .type = DISK_APPLIED, .error = error, .text = text, .item = item});
-        }
+        bool prepare = list->type == WORK_PREPARE;
+        struct disk_event event =
+            prepare ? engine_prepare(posix, list->slot) : engine_apply(list->of, list);
+        threads_tell(list->of, event, true);
         mem_free(list);
         list = next;
     }
@@ -315,13 +341,12 @@ static void engine_work(struct posix *posix, struct work *list)
 /* What cannot be read is found by whoever reads it in earnest. */
 static void reader_work(struct posix *posix, struct work *list)
 {
+    (void)posix;
     while (list) {
         struct work *next = list->next;
-        lmdb_warm(posix->lmdb, list->table, list->keys, list->count, list->records_max,
+        lmdb_warm(list->of->lmdb, list->table, list->keys, list->count, list->records_max,
                   list->bytes_max);
-        struct completion *completion = mem_zero(sizeof(*completion));
-        completion->event = (struct disk_event){.type = DISK_WARMED, .tag = list->tag};
-        complete(posix, completion, &completion->next, 1);
+        threads_tell(list->of, (struct disk_event){.type = DISK_WARMED, .tag = list->tag}, true);
         mem_free(list->keys);
         mem_free(list);
         list = next;
@@ -333,11 +358,12 @@ static void reader_work(struct posix *posix, struct work *list)
 int threads_start(struct posix *posix)
 {
     queue_init(&posix->writes, false, log_work);
-    queue_init(&posix->applies, false, engine_work);
     queue_init(&posix->reads, true, reader_work);
+    for (uint32_t i = 0; i < posix->engines_count; i++)
+        queue_init(&posix->applies[i], false, engine_work);
     int code = worker_start(posix, &posix->log, &posix->writes, "kvring-log");
-    if (code == 0)
-        code = worker_start(posix, &posix->engine, &posix->applies, "kvring-engine");
+    for (uint32_t i = 0; i < posix->engines_count && code == 0; i++)
+        code = worker_start(posix, &posix->engines[i], &posix->applies[i], "kvring-engine");
     for (uint32_t i = 0; i < READERS && code == 0; i++)
         code = worker_start(posix, &posix->readers[i], &posix->reads, "kvring-reader");
     return code;
@@ -357,10 +383,13 @@ void threads_stop(struct posix *posix)
     posix->stop = true;
     pthread_mutex_unlock(&posix->mutex);
     worker_stop(&posix->log);
-    worker_stop(&posix->engine);
+    for (uint32_t i = 0; i < ENGINES_MAX; i++)
+        worker_stop(&posix->engines[i]);
     for (uint32_t i = 0; i < READERS; i++)
         worker_stop(&posix->readers[i]);
-    struct work_queue *queues[] = {&posix->writes, &posix->applies, &posix->reads};
+    struct work_queue *queues[ENGINES_MAX + 2] = {&posix->writes, &posix->reads};
+    for (uint32_t i = 0; i < ENGINES_MAX; i++)
+        queues[2 + i] = &posix->applies[i];
     for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
         if (queues[i]->work != NULL)
             pthread_cond_destroy(&queues[i]->wake);

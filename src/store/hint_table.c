@@ -95,6 +95,7 @@ static uint64_t hint_commit(struct store *store, struct buf *bytes, size_t start
     struct slice value = slice_of(body + head, bytes->size - start - head);
     store_u64(body + 4 + path.size, body_checksum(path, value));
     struct cell *cell = cell_new(slice_of(body, head + value.size));
+    ASSERT(store_has(store, cell->hash));
     cell->position = log_commit(&store->log, RECORD_HINT, false, sync);
     cell->digest = cell->base_digest = 0;
     cell->base_bytes = 0;
@@ -295,7 +296,7 @@ int hint_table_replay(struct store *store, const struct record *record)
     struct slice key;
     uint64_t hash;
     if (store->range_bits == 0 || !body_parse(record->payload, &path, &value) ||
-        !key_parse(path, &hash, &bucket, &key))
+        !key_parse(path, &hash, &bucket, &key) || !store_has(store, hash))
         return ERR_CORRUPT;
     struct cell *cell = cell_new(record->payload);
     cell->position = record->position;

@@ -4,9 +4,8 @@
  * the next in line. The end is after the last whole group. Then comes a look at what lies behind
  * it: a record of this or a later run whose header says that a position past the end was synced
  * shows that the end is no torn tail but damage. Costs one read of each segment that is needed. */
-#include "store/log.h"
-
 #include "base/rule.h"
+#include "store/log_private.h"
 
 enum { ZEROS = 4096 };
 
@@ -75,22 +74,26 @@ static int load(struct recovery *recovery)
     return disk_log_read(disk, recovery->slot, 0, recovery->bytes, disk->segment_size);
 }
 
-/* Replay the group that RECORD ends. */
-static int deliver(struct recovery *recovery, const struct record *record)
+void log_group_add(struct buf *group, const struct record *record)
+{
+    buf_append(group, slice_of(record, sizeof(*record)));
+    buf_append(group, record->payload);
+}
+
+int log_group_deliver(struct buf *group, log_replay replay, void *arg, const struct record *record)
 {
     size_t at = 0;
-    while (at < recovery->group.size) {
+    while (at < group->size) {
         struct record part;
-        memcpy(&part, recovery->group.data + at, sizeof(part));
-        part.payload.data = recovery->group.data + at + sizeof(part);
+        memcpy(&part, group->data + at, sizeof(part));
+        part.payload.data = group->data + at + sizeof(part);
         at += sizeof(part) + part.payload.size;
-        int error = recovery->replay(recovery->arg, &part);
+        int error = replay(arg, &part);
         if (error)
             return error;
     }
-    buf_clear(&recovery->group);
-    recovery->type = record->type;
-    return recovery->replay(recovery->arg, record);
+    buf_clear(group);
+    return replay(arg, record);
 }
 
 /* Follow the records of the segment at hand from recovery->last. */
@@ -108,11 +111,11 @@ static int follow(struct recovery *recovery)
         last->run = record.run;
         recovery->bytes_count += record.size;
         if (record.more && RULE(GROUPS_WHOLE)) {
-            buf_append(&recovery->group, slice_of(&record, sizeof(record)));
-            buf_append(&recovery->group, record.payload);
+            log_group_add(&recovery->group, &record);
             continue;
         }
-        int error = deliver(recovery, &record);
+        recovery->type = record.type;
+        int error = log_group_deliver(&recovery->group, recovery->replay, recovery->arg, &record);
         if (error)
             return error;
         recovery->end = *last;
@@ -162,7 +165,7 @@ static int check_new(struct recovery *recovery, struct buf *error_text)
     if (error)
         return error;
     recovery->visited[0] = false;
-    recovery->last = (struct log_point){1, SEGMENT_HEADER, 1, 1};
+    recovery->last = (struct log_point){1, SEGMENT_HEADER, 1, 1, 0};
     if (shows_damage(recovery, 1, SEGMENT_HEADER))
         return say_damage(recovery, error_text);
     recovery->last = (struct log_point){0};
@@ -200,7 +203,7 @@ static int find_start(struct recovery *recovery, const struct log_point *start,
         return ERR_NOT_FOUND;
     recovery->last = *start;
     if (start->segment == 0) {
-        recovery->last = (struct log_point){1, SEGMENT_HEADER, 0, 0};
+        recovery->last = (struct log_point){1, SEGMENT_HEADER, 0, 0, 0};
     }
     if (find_segment(recovery, recovery->last.segment))
         return 0;

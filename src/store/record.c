@@ -56,12 +56,57 @@ void record_seal(uint8_t *bytes, size_t size, const struct record *record, uint6
     store_u32(bytes + 8, (uint32_t)size);
     bytes[12] = (uint8_t)record->type;
     bytes[13] = record->more ? RECORD_MORE : 0;
-    bytes[14] = 0; /* The only store of the node. */
+    bytes[14] = 0; /* Of the only store, or of the log itself. */
     bytes[15] = 0;
     store_u64(bytes + 16, record->position);
     store_u32(bytes + 24, record->run);
     store_u32(bytes + 28, record->unsynced);
     store_u64(bytes, record_checksum(bytes, size, segment, record->run));
+}
+
+void envelope_seal(uint8_t *bytes, size_t size, uint64_t checksum, const struct record *record,
+                   uint64_t segment)
+{
+    store_u32(bytes + 8, (uint32_t)size);
+    bytes[12] = RECORD_ENVELOPE;
+    bytes[13] = 0;
+    bytes[14] = (uint8_t)record->store;
+    bytes[15] = (uint8_t)(record->store >> 8);
+    store_u64(bytes + 16, record->position);
+    store_u32(bytes + 24, record->run);
+    store_u32(bytes + 28, record->unsynced);
+    store_u64(bytes + RECORD_HEADER, checksum);
+    store_u64(bytes, record_checksum(bytes, ENVELOPE_HEADER, segment, record->run));
+}
+
+void enclosed_seal(uint8_t *bytes, size_t size, const struct record *record)
+{
+    store_u32(bytes, (uint32_t)size);
+    bytes[4] = (uint8_t)record->type;
+    bytes[5] = record->more ? RECORD_MORE : 0;
+    bytes[6] = 0;
+    bytes[7] = 0;
+    store_u64(bytes + 8, record->position);
+}
+
+bool enclosed_parse(struct slice bytes, struct record *ret_record)
+{
+    if (bytes.size < ENCLOSED_HEADER)
+        return false;
+    size_t size = load_u32(bytes.data);
+    uint8_t type = bytes.data[4];
+    uint8_t flags = bytes.data[5];
+    if (size < ENCLOSED_HEADER || record_padded(size) > bytes.size || type < RECORD_OBJECT ||
+        type > RECORD_HINT || flags > RECORD_MORE)
+        return false;
+    *ret_record = (struct record){
+        .type = (enum record_type)type,
+        .more = flags == RECORD_MORE,
+        .position = load_u64(bytes.data + 8),
+        .payload = slice_of(bytes.data + ENCLOSED_HEADER, size - ENCLOSED_HEADER),
+        .size = record_padded(size),
+    };
+    return true;
 }
 
 bool record_parse(struct slice bytes, uint64_t segment, struct record *ret_record)
@@ -72,19 +117,27 @@ bool record_parse(struct slice bytes, uint64_t segment, struct record *ret_recor
     uint8_t type = bytes.data[12];
     uint8_t flags = bytes.data[13];
     uint32_t run = load_u32(bytes.data + 24);
-    if (size < RECORD_HEADER || size > bytes.size || type < RECORD_OBJECT || type > RECORD_HINT ||
+    size_t header = type == RECORD_ENVELOPE ? ENVELOPE_HEADER : RECORD_HEADER;
+    uint32_t store = bytes.data[14] | (uint32_t)bytes.data[15] << 8;
+    if (size < header || size > bytes.size || type < RECORD_OBJECT || type > RECORD_ENVELOPE ||
         flags > RECORD_MORE)
         return false;
+    size_t sealed = type == RECORD_ENVELOPE ? header : size;
     if (RULE(RECORD_CHECKSUM) &&
-        load_u64(bytes.data) != record_checksum(bytes.data, size, segment, run))
+        load_u64(bytes.data) != record_checksum(bytes.data, sealed, segment, run))
+        return false;
+    struct slice payload = slice_of(bytes.data + header, size - header);
+    if (RULE(RECORD_CHECKSUM) && type == RECORD_ENVELOPE &&
+        load_u64(bytes.data + RECORD_HEADER) != envelope_checksum(payload, store))
         return false;
     *ret_record = (struct record){
         .type = (enum record_type)type,
         .more = flags == RECORD_MORE,
+        .store = (uint16_t)store,
         .position = load_u64(bytes.data + 16),
         .run = run,
         .unsynced = load_u32(bytes.data + 28),
-        .payload = slice_of(bytes.data + RECORD_HEADER, size - RECORD_HEADER),
+        .payload = payload,
         .size = record_padded(size),
     };
     return true;

@@ -9,6 +9,7 @@ enum { STATE_FORMAT = 1, SCRATCH = 5, MARK_SIZE = 96 };
 void store_ranges_init(struct store *store, uint32_t range_bits)
 {
     ASSERT(store->range_bits == 0 && range_bits > 0 && range_bits <= store->tree.bits);
+    ASSERT(1u << range_bits >= store->disk->stores);
     store->range_bits = range_bits;
     store->ranges = mem_zero(sizeof(*store->ranges) << range_bits);
 }
@@ -65,10 +66,13 @@ struct disk_item state_mark_item(const struct store *store, const struct waterma
     at[4] = (uint8_t)store->tree.bits;
     at[5] = mark->bound_all;
     at[6] = (uint8_t)store->range_bits;
+    at[7] = (uint8_t)store->disk->store;
     at = put_point(at + 8, &mark->start);
     at = put_point(at, &mark->freeze);
     at = put(at, mark->bound);
     at = put(at, mark->drops);
+    at = put(at, mark->start.sequence);
+    at = put(at, mark->freeze.sequence);
     ASSERT(at <= payload + MARK_SIZE);
     return item_seal(item, payload);
 }
@@ -126,7 +130,7 @@ static bool value_parse(struct slice key, struct slice value, struct slice *ret_
 
 static struct log_point get_point(struct reader *reader)
 {
-    struct log_point point;
+    struct log_point point = {0};
     point.segment = read_u64(reader);
     point.offset = read_u64(reader);
     point.position = read_u64(reader);
@@ -142,14 +146,18 @@ static int load_mark(struct store *store, struct slice payload, struct buf *erro
     uint32_t tree_bits = read_u8(&reader);
     mark->bound_all = read_u8(&reader) != 0;
     uint32_t range_bits = read_u8(&reader);
-    read_u8(&reader);
+    uint32_t number = read_u8(&reader);
     mark->start = get_point(&reader);
     mark->freeze = get_point(&reader);
     mark->bound = read_u64(&reader);
     mark->drops = read_u64(&reader);
+    mark->start.sequence = read_u64(&reader);
+    mark->freeze.sequence = read_u64(&reader);
     if (reader.bad || format != STATE_FORMAT || tree_bits < 6 || tree_bits > TREE_BITS_MAX ||
         range_bits > MIN(tree_bits, 16u) || mark->start.offset > store->disk->segment_size)
         return damaged(error_text, "its watermark makes no sense");
+    if (number != store->disk->store)
+        return damaged(error_text, "it is another store's");
     tree_init(&store->tree, tree_bits);
     tree_init(&store->tree_stored, tree_bits);
     if (range_bits != 0)

@@ -3,7 +3,18 @@
  * Runs on one thread; what takes time is done by the disk (disk.h) and comes back by completions.
  * An operation reads, merges and writes one key in one step. Completions of what lies in memory
  * come during store_submit; others, and all news of durability, during store_poll. Operations on
- * one key complete in the order they were submitted. */
+ * one key complete in the order they were submitted.
+ *
+ * A directory may have several stores, each for an equal part of the hashes, by their top bits
+ * (store_of_hash). They share one log: what all of them flush in a tick goes out in one write.
+ * Everything else is each store's own: memtable, engine, checkpoints, hash tree, positions,
+ * refusals, and the thread. All calls for one store come from one thread at a time, and its
+ * callbacks come on that thread, out of those calls; different stores may be on different threads.
+ * stores_open, and store_close of any of them, are for while no other thread uses any. Each store
+ * is to be polled until all of them have stopped (store_stopped), or until the process gives up:
+ * what a store waits for may come by way of another one.
+ *
+ * Positions count the records of one store, and mean nothing in another. */
 #ifndef STORE_H
 #define STORE_H
 
@@ -60,10 +71,21 @@ struct store_recovered {
     uint64_t replayed_bytes;
 };
 
-/* Open over DISK (borrowed, opened) and recover. 0, ERR_CORRUPT, ERR_IO, ERR_DISK_FULL with words
- * in ERROR_TEXT. */
+/* Open the only store over DISK (borrowed, opened) and recover. 0, ERR_CORRUPT, ERR_IO,
+ * ERR_DISK_FULL with words in ERROR_TEXT. */
 int store_open(const struct store_options *options, struct disk *disk, struct store **ret_store,
                struct store_recovered *ret_recovered, struct buf *error_text) CHECK_RESULT;
+/* Open all stores of a directory. DISK is that of store 0; OPTIONS, RET_STORES and RET_RECOVERED
+ * are one for each of disk->stores. One pass over the log feeds them all. Errors as of store_open,
+ * of all or none; where it is one store's, ERROR_TEXT begins with its number. */
+int stores_open(const struct store_options *options, struct disk *disk, struct store **ret_stores,
+                struct store_recovered *ret_recovered, struct buf *error_text) CHECK_RESULT;
+/* Which of STORES (a power of two) is HASH's? A range is never of two: there are no fewer ranges
+ * than stores. */
+static inline uint32_t store_of_hash(uint64_t hash, uint32_t stores)
+{
+    return (uint32_t)(((hash >> 32) * stores) >> 32);
+}
 /* Drop everything in memory, as a crash would; in-flight disk work is waited for. */
 void store_close(struct store *store);
 
@@ -97,7 +119,7 @@ struct store_stats {
     uint64_t position, written, synced;
     uint64_t keys, bytes;
     uint64_t memtable_bytes, memtable_bytes_max;
-    uint64_t log_bytes; /* Not yet checkpointed. */
+    uint64_t log_bytes; /* Not yet checkpointed; of a shared log those of all stores. */
     uint64_t log_writes, log_syncs, log_records;
     uint64_t checkpoints, checkpoint_transactions;
     uint64_t bad_records;   /* Found, in all, */

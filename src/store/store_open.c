@@ -17,7 +17,7 @@ static int replay_object(struct store *store, const struct record *record)
     struct slice key;
     uint64_t hash;
     if (reader.bad || store->range_bits == 0 || !body_parse(body, &path, &object) ||
-        !key_parse(path, &hash, &bucket, &key))
+        !key_parse(path, &hash, &bucket, &key) || !store_has(store, hash))
         return ERR_CORRUPT;
     const struct watermark *mark = &store->checkpoint.mark;
     bool applied =
@@ -81,7 +81,7 @@ static bool is_partial(const struct store *store)
     return mark->freeze.position > mark->start.position;
 }
 
-static int replay(void *arg, const struct record *record)
+int open_replay(void *arg, const struct record *record)
 {
     struct store *store = arg;
     if (is_partial(store) && !store->frozen &&
@@ -99,6 +99,8 @@ static int replay(void *arg, const struct record *record)
     case RECORD_RESTART:
     case RECORD_STOP:
         return 0;
+    case RECORD_ENVELOPE:
+        break;
     }
     return ERR_CORRUPT;
 }
@@ -121,30 +123,29 @@ static int begin_new(struct store *store, struct buf *error_text)
     return event.error == ERR_DISK_FULL ? ERR_DISK_FULL : ERR_IO;
 }
 
-static int recover(struct store *store, struct log_recovered *ret_recovered, struct buf *error_text)
+int open_load(struct store *store, bool *ret_found, struct buf *error_text)
 {
-    bool found;
-    struct watermark *mark = &store->checkpoint.mark;
-    int error = state_load(store, &found, error_text);
+    int error = state_load(store, ret_found, error_text);
     disk_release(store->disk);
     if (error == ERR_IO)
         buf_printf(error_text, "the database cannot be read");
     if (error)
         return error;
-    if (!found) {
+    if (!*ret_found) {
         uint32_t bits = store->options.tree_bits ? store->options.tree_bits : TREE_BITS_DEFAULT;
         tree_init(&store->tree, MAX(bits, 6u));
         tree_init(&store->tree_stored, MAX(bits, 6u));
     }
-    error = log_recover(&store->log, found ? &mark->start : NULL, replay, store, ret_recovered,
-                        error_text);
-    if (error == ERR_CORRUPT && error_text->size == 0)
-        buf_printf(error_text, "a record of the log makes no sense");
-    if (error == 0 && !found)
-        error = begin_new(store, error_text);
+    return 0;
+}
+
+int open_settle(struct store *store, bool found, struct buf *error_text)
+{
+    const struct watermark *mark = &store->checkpoint.mark;
+    int error = found ? 0 : begin_new(store, error_text);
     if (error)
         return error;
-    if (store->log.position < mark->freeze.position) {
+    if (store->log.position < mark->freeze.position || !log_synced_to(&store->log, &mark->freeze)) {
         buf_printf(error_text, "the log ends at record %llu, but the database has up to %llu",
                    (unsigned long long)store->log.position,
                    (unsigned long long)mark->freeze.position);
@@ -155,37 +156,50 @@ static int recover(struct store *store, struct log_recovered *ret_recovered, str
             checkpoint_freeze(store);
         checkpoint_resume(store);
     }
-    return 0;
+    uint32_t bits = store->options.range_bits;
+    if (bits == 0 || store->range_bits == 0 || bits == store->range_bits)
+        return 0;
+    buf_printf(error_text, "the store was made for 2^%u ranges, not 2^%u", store->range_bits, bits);
+    return ERR_CORRUPT;
+}
+
+void open_begin(struct store *store)
+{
+    if (store->options.range_bits != 0)
+        store_set_ranges(store, store->options.range_bits, store->options.hash_seed);
+    store->told_written = store->log.written;
+    store->told_synced = store->log.synced;
+    store->hold_bytes = log_own_bytes(&store->log);
+}
+
+static int recover(struct store *store, struct log_recovered *ret_recovered, struct buf *error_text)
+{
+    bool found;
+    int error = open_load(store, &found, error_text);
+    if (error)
+        return error;
+    error = log_recover(&store->log, found ? &store->checkpoint.mark.start : NULL, open_replay,
+                        store, ret_recovered, error_text);
+    if (error == ERR_CORRUPT && error_text->size == 0)
+        buf_printf(error_text, "a record of the log makes no sense");
+    return error ? error : open_settle(store, found, error_text);
 }
 
 static int start(struct store *store, struct buf *error_text)
 {
-    uint32_t bits = store->options.range_bits;
-    if (bits != 0 && store->range_bits != 0 && bits != store->range_bits) {
-        buf_printf(error_text, "the store was made for 2^%u ranges, not 2^%u", store->range_bits,
-                   bits);
-        return ERR_CORRUPT;
-    }
     int error = log_start(&store->log);
-    if (error) {
+    if (error)
         buf_printf(error_text, "the log cannot be written: %s",
                    error == ERR_DISK_FULL ? "no room for a segment; free some space on its disk"
                                           : store->log.failed);
-        return error;
-    }
-    if (bits != 0)
-        store_set_ranges(store, bits, store->options.hash_seed);
-    store->told_written = store->log.written;
-    store->told_synced = store->log.synced;
-    store->hold_bytes = store->log.bytes;
-    return 0;
+    else
+        open_begin(store);
+    return error;
 }
 
-int store_open(const struct store_options *options, struct disk *disk, struct store **ret_store,
-               struct store_recovered *ret_recovered, struct buf *error_text)
+struct store *open_new(const struct store_options *options, struct disk *disk)
 {
     struct store *store = mem_zero(sizeof(*store));
-    struct log_recovered recovered = {0};
     store->options = *options;
     if (store->options.memory_max == 0)
         store->options.memory_max = MEMORY_DEFAULT;
@@ -194,6 +208,26 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
     store->disk = disk;
     store->active = memtable_new(store->options.memory_max);
     log_init(&store->log, disk);
+    return store;
+}
+
+void open_tell(struct store *store, uint64_t found, const struct log_recovered *recovered,
+               struct store_recovered *ret_recovered)
+{
+    *ret_recovered = (struct store_recovered){.found = found,
+                                              .position = store->log.position,
+                                              .clean = recovered->clean,
+                                              .replayed_bytes = recovered->bytes};
+    ret_recovered->metas =
+        metas_list(&store->metas, &store->metas_arena, &ret_recovered->metas_count);
+}
+
+int store_open(const struct store_options *options, struct disk *disk, struct store **ret_store,
+               struct store_recovered *ret_recovered, struct buf *error_text)
+{
+    ASSERT(disk->stores == 1);
+    struct store *store = open_new(options, disk);
+    struct log_recovered recovered = {0};
     int error = recover(store, &recovered, error_text);
     uint64_t found = store->log.position;
     if (error == 0)
@@ -202,12 +236,7 @@ int store_open(const struct store_options *options, struct disk *disk, struct st
         store_close(store);
         return error;
     }
-    *ret_recovered = (struct store_recovered){.found = found,
-                                              .position = store->log.position,
-                                              .clean = recovered.clean,
-                                              .replayed_bytes = recovered.bytes};
-    ret_recovered->metas =
-        metas_list(&store->metas, &store->metas_arena, &ret_recovered->metas_count);
+    open_tell(store, found, &recovered, ret_recovered);
     *ret_store = store;
     return 0;
 }

@@ -3,6 +3,7 @@
  *   store.c       operations            lookup.c      finding and reading one record
  *   store_run.c   every tick, figures   state.c       watermark, leaves, metas in the engine
  *   store_open.c  recovery              walk.c        all records of an interval, in order
+ *   stores.c      of several stores
  *   checkpoint.c  memtable to engine    damage.c      keys whose record is damaged
  *   scrub.c       looks for damage      hint_table.c  hints, beside all other data
  *   collect.c     taking dead versions out
@@ -28,6 +29,7 @@
 #include "store/dead.h"
 #include "store/holes.h"
 #include "store/log.h"
+#include "store/log_shared.h"
 #include "store/memtable.h"
 #include "store/metas.h"
 #include "store/store.h"
@@ -151,7 +153,7 @@ struct store {
     uint64_t told_written; /* What `durable` was told last. */
     uint64_t told_synced;
     uint64_t hold_until_us; /* Flow control: `durable` is not told before. */
-    uint64_t hold_bytes;    /* log.bytes when it was told last. */
+    uint64_t hold_bytes;    /* log_own_bytes when it was told last. */
     struct holes holes;
     uint64_t hash_seed; /* Of keys, */
     bool hash_known;    /* as soon as the host has said so. */
@@ -187,6 +189,30 @@ void store_run(struct store *store, const struct store_op *op, bool patient);
 void store_finish_error(struct store *store, const struct store_op *op, int error);
 /* Serving stops: tell the host once. */
 void store_fail(struct store *store, const char *text);
+
+/* Is HASH in this store's part? */
+static inline bool store_has(const struct store *store, uint64_t hash)
+{
+    return store_of_hash(hash, store->disk->stores) == store->disk->store;
+}
+
+/* ------------------------------------------------------------------------ store_open.c
+ *
+ * Opening, in steps, for one store or several. Whatever fails: store_close. */
+
+struct store *open_new(const struct store_options *options, struct disk *disk);
+/* Load what the engine has; RET_FOUND false on one that is new. */
+int open_load(struct store *store, bool *ret_found, struct buf *error_text) CHECK_RESULT;
+/* A log_replay; ARG is the store. */
+int open_replay(void *arg, const struct record *record) CHECK_RESULT;
+/* The log was read: make ready a new engine, check the others against it, go on with a checkpoint
+ * that was under way. */
+int open_settle(struct store *store, bool found, struct buf *error_text) CHECK_RESULT;
+/* The log's new run has begun. */
+void open_begin(struct store *store);
+/* What to say of it. FOUND: position before the run. */
+void open_tell(struct store *store, uint64_t found, const struct log_recovered *recovered,
+               struct store_recovered *ret_recovered);
 
 /* ---------------------------------------------------------------------------- lookup.c */
 

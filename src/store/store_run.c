@@ -35,6 +35,8 @@ static void take_completions(struct store *store)
         if (store->log.failed)
             store_fail(store, store->log.failed);
     }
+    if (store->log.shared)
+        log_refresh(&store->log);
 }
 
 static void tell_durable(struct store *store)
@@ -46,10 +48,10 @@ static void tell_durable(struct store *store)
         return;
     store->told_written = log->written;
     store->told_synced = log->synced;
-    uint64_t delay = checkpoint_delay_us(store, log->bytes - store->hold_bytes);
+    uint64_t delay = checkpoint_delay_us(store, log_own_bytes(log) - store->hold_bytes);
     store->stalls_us += delay;
     store->hold_until_us = store->now_us + delay;
-    store->hold_bytes = log->bytes;
+    store->hold_bytes = log_own_bytes(log);
     if (store->options.durable)
         store->options.durable(store->options.arg, log->written, log->synced);
 }
@@ -80,8 +82,7 @@ static void check_space(struct store *store)
     uint64_t reserve = store->options.reserve_bytes;
     uint64_t room = store->space.free + store->space.reusable;
     store->full = room < reserve + (store->full ? reserve / 8 : 0);
-    if (store->log.starved)
-        log_retry(&store->log);
+    log_retry(&store->log);
 }
 
 static void reap(struct store *store)

@@ -19,7 +19,7 @@ void prelude_encode(const struct prelude *prelude, struct buf *out)
 {
     size_t start = out->size;
     buf_append(out, slice_of(magic, sizeof magic));
-    write_u32(out, prelude->protocol);
+    write_u32(out, prelude->protocol | prelude->shard << 16);
     id_write(out, prelude->node);
     write_u64(out, prelude->generation);
     id_write(out, prelude->cluster);
@@ -97,7 +97,9 @@ int frames_prelude(struct frames *frames, struct prelude *ret_prelude)
         return 0;
     struct reader reader = reader_of(slice_of(bytes.data + sizeof magic, PRELUDE_SIZE - 4));
     struct prelude prelude = {0};
-    prelude.protocol = read_u32(&reader);
+    uint32_t version = read_u32(&reader);
+    prelude.protocol = version & 0xffff;
+    prelude.shard = version >> 16;
     prelude.node = id_read(&reader);
     prelude.generation = read_u64(&reader);
     prelude.cluster = id_read(&reader);

@@ -1,7 +1,7 @@
 /* What lies on a connection between peers: a prelude once in each direction, then frames.
  *
- *   prelude = "KVRP", version u32, node id, generation u64, cluster id, checksum u64   (56 bytes)
- *   frame   = payload size u32, checksum u64, payload (one message, peer.h)
+ *   prelude = "KVRP", version u16, shard u16, node id, generation u64, cluster id, checksum u64 (56
+ * bytes) frame   = payload size u32, checksum u64, payload (one message, peer.h)
  *
  * Integers are little-endian; a checksum is XXH3-64, in a frame seeded with the payload's size, so
  * that a damaged size shows too. The prelude gives all frames of a connection their sender. Each
@@ -23,6 +23,7 @@ struct prelude {
     struct node_id node;
     uint64_t generation;
     struct node_id cluster; /* None while joining. */
+    uint32_t shard;         /* Of the sender: whose connection this is. */
 };
 
 void prelude_encode(const struct prelude *prelude, struct buf *out);

@@ -88,12 +88,12 @@ int message_decode(struct slice payload, struct arena *arena, uint32_t ranges_ma
 const char *message_name(enum message_type type)
 {
     static const char *const names[MESSAGE_TYPES] = {
-        "?",         "HELLO",   "WELCOME",   "REFUSED",  "SYN",      "ACK",
-        "ACK2",      "BULK",    "PING",      "PONG",     "OFFER",    "ACCEPT",
-        "REJECT",    "PREPARE", "PROMISE",   "PROPOSE",  "ACCEPTED", "CHOSEN",
-        "INSTALLED", "CHUNK",   "CHUNK_ACK", "COMPLETE", "FORWARD",  "ANSWER",
-        "WRITE",     "READ",    "SCAN",      "REPLY",    "COMPARE",  "OBJECTS",
-        "HINT",      "PROVE",   "PROVEN",    "HORIZON",  "ROOTS",    "LEAVES",
+        "?",        "HELLO",   "WELCOME",  "REFUSED", "SYN",       "ACK",     "ACK2",
+        "BULK",     "PING",    "PONG",     "OFFER",   "ACCEPT",    "REJECT",  "PREPARE",
+        "PROMISE",  "PROPOSE", "ACCEPTED", "CHOSEN",  "INSTALLED", "CHUNK",   "CHUNK_ACK",
+        "COMPLETE", "FORWARD", "ANSWER",   "WRITE",   "READ",      "SCAN",    "REPLY",
+        "COMPARE",  "OBJECTS", "HINT",     "PROVE",   "PROVEN",    "HORIZON", "ROOTS",
+        "LEAVES",   "HANDED",  "ANSWERED", "NEWS",
     };
     return (uint32_t)type < MESSAGE_TYPES ? names[type] : names[0];
 }

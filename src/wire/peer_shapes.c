@@ -214,7 +214,7 @@ static const struct field horizon[] = {
     ENTRIES(horizon.entries, horizon.entries_count),
 };
 static const struct field roots[] = {
-    BOUNDED(MESSAGE, roots.kind, ROOTS_ASK, ROOTS_DIRTY),
+    BOUNDED(MESSAGE, roots.kind, ROOTS_ASK, ROOTS_PART),
     PLAIN(MESSAGE, roots.id),
     LIST(MESSAGE, roots.nodes, roots.nodes_count, LINES_MAX, &node_shape),
 };
@@ -303,6 +303,50 @@ static const struct field reply[] = {
     PLAIN(MESSAGE, reply.more),       RECORD_IF(MESSAGE, reply.has_record, reply.record),
 };
 
+/* --------------------------------------------------------------------- Between shards. */
+
+static const struct field shard_peer_fields[] = {
+    PLAIN(struct shard_peer, id),
+    PLAIN(struct shard_peer, up),
+    PLAIN(struct shard_peer, fresh),
+    PLAIN(struct shard_peer, welcomed),
+    INSIDE(struct shard_peer, load, &load_shape),
+};
+static const struct shape shard_peer_shape = SHAPE(shard_peer_fields, struct shard_peer);
+
+static const struct field figures_fields[] = {
+    PLAIN(struct shard_figures, floor),       PLAIN(struct shard_figures, hint_bytes),
+    PLAIN(struct shard_figures, hint_oldest), PLAIN(struct shard_figures, logged),
+    PLAIN(struct shard_figures, in_flight),   PLAIN(struct shard_figures, ready),
+    PLAIN(struct shard_figures, empty),
+};
+static const struct shape figures_shape = SHAPE(figures_fields, struct shard_figures);
+
+static const struct field news[] = {
+    BOUNDED(MESSAGE, news.shard, 0, SHARDS_MAX - 1),
+    PLAIN(MESSAGE, news.number),
+    PLAIN(MESSAGE, news.heard),
+    PLAIN(MESSAGE, news.entered),
+    PLAIN(MESSAGE, news.id),
+    BYTES(MESSAGE, news.name, 0, NAME_SIZE_MAX),
+    PLAIN(MESSAGE, news.hash_seed),
+    BOUNDED(MESSAGE, news.range_bits, 0, RANGE_BITS_MAX),
+    BOUNDED(MESSAGE, news.copies, 0, SLOTS_MAX),
+    PLAIN(MESSAGE, news.drains),
+    PLAIN(MESSAGE, news.clocks_known),
+    PLAIN(MESSAGE, news.clocks_low),
+    PLAIN(MESSAGE, news.clocks_high),
+    DELTA(news.delta),
+    LIST(MESSAGE, news.chosen, news.chosen_count, RANGES_MAX, &node_shape),
+    LIST(MESSAGE, news.peers, news.peers_count, MEMBERS_MAX, &shard_peer_shape),
+    INSIDE(MESSAGE, news.figures, &figures_shape),
+    PLAIN(MESSAGE, news.repairs),
+    PLAIN(MESSAGE, news.repair_first),
+    PLAIN(MESSAGE, news.repair_last),
+    PLAIN(MESSAGE, news.repair_node),
+    BUCKET(MESSAGE, news.repair_bucket),
+};
+
 /* ----------------------------------------------------------------------------- By type. */
 
 #define GROUP(list) &(const struct shape)SHAPE(list, MESSAGE)
@@ -325,5 +369,6 @@ const struct shape *const message_shapes[MESSAGE_TYPES] = {
     [MESSAGE_OBJECTS] = GROUP(compare), [MESSAGE_HINT] = GROUP(write),
     [MESSAGE_PROVE] = GROUP(horizon),   [MESSAGE_PROVEN] = GROUP(horizon),
     [MESSAGE_HORIZON] = GROUP(horizon), [MESSAGE_ROOTS] = GROUP(roots),
-    [MESSAGE_LEAVES] = GROUP(compare),
+    [MESSAGE_LEAVES] = GROUP(compare),  [MESSAGE_HANDED] = GROUP(forward),
+    [MESSAGE_ANSWERED] = GROUP(answer), [MESSAGE_NEWS] = GROUP(news),
 };

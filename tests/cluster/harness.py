@@ -21,6 +21,8 @@ import unittest
 import urllib.request
 
 BIN = os.environ.get("KVRING_BIN", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
+# Run all nodes with so many shards, where a test does not say so itself.
+SHARDS = os.environ.get("KVRING_SHARDS")
 # Sanitizers make everything slower; nothing here waits this long unless something is broken.
 PATIENCE_S = 60
 
@@ -230,6 +232,8 @@ class Node:
         command = [*self.inside, program("kvnode"), "serve", "--data", self.data, "--name", self.name,
                    "--peer", self.peer_address, "--listen", self.address,
                    "--http", f"{self.host}:{self.http}", *self.options, *extra]
+        if SHARDS and "--shards" not in command:
+            command += ["--shards", SHARDS]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         if ready:

@@ -5,7 +5,7 @@
  * but it may not crash, hang, or acknowledge what a second child, with nothing failing, then does
  * not find.
  *
- * Usage: store_calls DIRECTORY. It is made, and removed at the end. */
+ * Usage: store_calls DIRECTORY [STORES]. It is made, and removed at the end. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -76,66 +76,104 @@ STAND_IN(CALL_RENAME, int, renameat, (int from, const char *old, int to, const c
 
 static uint8_t *acknowledged; /* Of each key; shared. */
 
-static int open_child(struct child *child, const char *directory)
+static uint32_t stores;
+
+static int open_them(struct child *children, const char *directory)
 {
-    struct disk_posix_options disk = {
-        .directory = directory, .segment_size = 64 * 1024, .map_size = 1ull << 30};
+    struct disk_posix_options disk = {.directory = directory,
+                                      .segment_size = 64 * 1024,
+                                      .stores = stores,
+                                      .map_size = 1ull << 30};
     struct store_options options = {.memory_max = 16 << 10, .log_interval_ms = 1};
-    return child_open(child, &disk, options);
+    return children_open(children, &disk, &options);
 }
 
-static void put(struct child *child, uint32_t key, uint64_t *ret_position)
+static struct child *child_of(struct child *children, const char *key)
+{
+    return &children[store_of_hash(child_op(STORE_READ, key).hash, stores)];
+}
+
+static void put(struct child *children, uint32_t key, uint64_t *ret_position)
 {
     char name[16];
     char value[200];
     snprintf(name, sizeof(name), "key%u", key);
     memset(value, 'v', sizeof(value));
+    struct child *child = child_of(children, name);
     int error = child_put(child, name, 1, slice_of(value, sizeof(value)), true, false);
     DEMAND(error == 0 || error == ERR_BUSY || error == ERR_DISK_FULL || error == ERR_IO, "%s",
            error_word(error));
     *ret_position = error ? UINT64_MAX : child->done.position;
 }
 
+/* A turn of each; true when all have stopped, or one has failed. */
+static bool turn(struct child *children)
+{
+    bool stopped = true;
+    bool failed = false;
+    for (uint32_t i = 0; i < stores; i++) {
+        child_turn(&children[i], 2);
+        stopped = stopped && store_stopped(children[i].store);
+        failed = failed || children[i].failed;
+    }
+    return stopped || failed;
+}
+
+static void note(struct child *children, const uint64_t *positions, uint32_t submitted)
+{
+    for (uint32_t i = 0; i < submitted; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "key%u", i);
+        if (positions[i] <= child_of(children, name)->synced)
+            acknowledged[i] = 1;
+    }
+}
+
 _Noreturn static void work(const char *directory)
 {
-    struct child child = {0};
+    struct child children[STORES_MAX] = {0};
     uint64_t positions[KEYS];
     alarm(SECONDS_MAX);
-    if (open_child(&child, directory) != 0) {
-        DEMAND(child.error_text.size > 10, "no words");
+    if (open_them(children, directory) != 0) {
+        DEMAND(children->error_text.size > 10, "no words");
         exit(0);
     }
     uint32_t submitted = 0;
-    for (int turn = 0; turn < TURNS_MAX && !child.failed && !store_stopped(child.store); turn++) {
+    bool over = false;
+    for (int turns = 0; turns < TURNS_MAX && !over; turns++) {
         for (int i = 0; i < PUTS_A_TURN && submitted < KEYS; i++, submitted++)
-            put(&child, submitted, &positions[submitted]);
-        if (submitted == KEYS && child.synced >= child.done.position)
-            store_stop(child.store);
-        child_turn(&child, 2);
-        for (uint32_t i = 0; i < submitted; i++)
-            acknowledged[i] = acknowledged[i] || positions[i] <= child.synced;
+            put(children, submitted, &positions[submitted]);
+        bool synced = submitted == KEYS;
+        for (uint32_t i = 0; i < stores; i++)
+            synced = synced && children[i].synced >= children[i].done.position;
+        for (uint32_t i = 0; i < stores && synced; i++)
+            store_stop(children[i].store);
+        over = turn(children);
+        note(children, positions, submitted);
     }
-    DEMAND(child.failed || store_stopped(child.store), "neither done nor failed");
-    child_close(&child);
+    DEMAND(over, "neither done nor failed");
+    children_close(children, stores);
     exit(0);
 }
 
 _Noreturn static void check(const char *directory)
 {
-    struct child child = {0};
+    struct child children[STORES_MAX] = {0};
     struct arena arena = {0};
     alarm(SECONDS_MAX);
-    int error = open_child(&child, directory);
-    DEMAND(error == 0, "%.*s", (int)child.error_text.size, (const char *)child.error_text.data);
+    int error = open_them(children, directory);
+    DEMAND(error == 0, "%.*s", (int)children->error_text.size,
+           (const char *)children->error_text.data);
     for (uint32_t i = 0; i < KEYS; i++) {
         char name[16];
         struct slice value;
         snprintf(name, sizeof(name), "key%u", i);
-        uint64_t counter = child_get(&child, name, &arena, &value);
+        uint64_t counter = child_get(child_of(children, name), name, &arena, &value);
         DEMAND(counter == 1 || !acknowledged[i], "%s was acknowledged", name);
     }
-    child_verify(&child);
-    child_close(&child);
+    for (uint32_t i = 0; i < stores; i++)
+        child_verify(&children[i]);
+    children_close(children, stores);
     exit(0);
 }
 
@@ -178,10 +216,11 @@ static uint64_t fail_each(const char *directory, enum call call, int code, uint6
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: store_calls DIRECTORY\n");
+    if (argc < 2) {
+        fprintf(stderr, "usage: store_calls DIRECTORY [STORES]\n");
         return 2;
     }
+    stores = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
     uint8_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     DEMAND(shared != MAP_FAILED, "mmap");
     fired = (uint64_t *)(void *)shared;

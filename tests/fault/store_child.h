@@ -1,4 +1,5 @@
-/* What the fault tests of the store on real files share: a store, waited for. */
+/* What the fault tests of the store on real files share: a store, waited for; or several of one
+ * directory. */
 #ifndef STORE_CHILD_H
 #define STORE_CHILD_H
 
@@ -65,9 +66,7 @@ static inline struct moment now(void)
     return (struct moment){.us = (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000};
 }
 
-/* 0 or an error, with words in child->error_text. */
-static inline int child_open(struct child *child, const struct disk_posix_options *disk,
-                             struct store_options options)
+static inline struct store_options child_options(struct child *child, struct store_options options)
 {
     options.range_bits = RANGE_BITS;
     options.hash_seed = 99;
@@ -75,23 +74,58 @@ static inline int child_open(struct child *child, const struct disk_posix_option
     options.durable = child_durable;
     options.failed = child_failed;
     options.arg = child;
-    buf_clear(&child->error_text);
-    int error = disk_posix_open(disk, &child->disk, &child->error_text);
+    return options;
+}
+
+/* All stores of a directory, DISK->stores of them: 0 or an error, with words in that of the first
+ * child. */
+static inline int children_open(struct child *children, const struct disk_posix_options *disk,
+                                const struct store_options *options)
+{
+    struct store_options each[STORES_MAX];
+    struct store *stores[STORES_MAX];
+    struct store_recovered recovered[STORES_MAX];
+    struct disk *first;
+    buf_clear(&children->error_text);
+    int error = disk_posix_open(disk, &first, &children->error_text);
     if (error)
         return error;
-    error = store_open(&options, child->disk, &child->store, &child->recovered, &child->error_text);
+    uint32_t count = first->stores;
+    DEMAND(count == (disk->stores ? disk->stores : 1), "%u stores", count);
+    for (uint32_t i = 0; i < count; i++)
+        each[i] = child_options(&children[i], *options);
+    error = stores_open(each, first, stores, recovered, &children->error_text);
+    for (uint32_t i = 0; i < count && error == 0; i++) {
+        children[i].disk = disk_of_store(first, i);
+        children[i].store = stores[i];
+        children[i].recovered = recovered[i];
+        children[i].written = children[i].synced = recovered[i].position;
+    }
     if (error)
-        disk_close(child->disk);
-    child->written = child->synced = child->recovered.position;
+        disk_close(first);
     return error;
+}
+
+static inline void children_close(struct child *children, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        store_close(children[i].store);
+        buf_done(&children[i].object);
+        buf_done(&children[i].error_text);
+    }
+    disk_close(children->disk);
+}
+
+/* 0 or an error, with words in child->error_text. */
+static inline int child_open(struct child *child, const struct disk_posix_options *disk,
+                             struct store_options options)
+{
+    return children_open(child, disk, &options);
 }
 
 static inline void child_close(struct child *child)
 {
-    store_close(child->store);
-    disk_close(child->disk);
-    buf_done(&child->object);
-    buf_done(&child->error_text);
+    children_close(child, 1);
 }
 
 /* One turn of a host's loop: hand over, wait for the disk at most WAIT_MS, take what there is. */
@@ -133,6 +167,12 @@ static inline int child_put(struct child *child, const char *key, uint64_t count
         store_poll(child->store, now());
     }
     return child->done.error;
+}
+
+/* Is KEY of this store? */
+static inline bool child_has(const struct child *child, const char *key)
+{
+    return store_of_hash(child_op(STORE_READ, key).hash, child->disk->stores) == child->disk->store;
 }
 
 /* The counter of the version that KEY reads as, 0 if there is none. */

@@ -5,8 +5,12 @@
  * either. Each next child first checks that every acknowledged write is there, of the others only
  * what was submitted, and that tree and figures equal the data.
  *
- * Usage: store_kill DIRECTORY [KILLS [SEED]]. DIRECTORY is made, and removed at the end. */
+ * Of several stores each has a thread and a ledger of its own.
+ *
+ * Usage: store_kill DIRECTORY [STORES [KILLS [SEED]]]. DIRECTORY is made, and removed at the end.
+ */
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -17,7 +21,7 @@
 
 enum { KEYS = 3000, PENDING_MAX = 64, KILLS = 500 };
 
-/* Shared by the lives of the store and the parent. */
+/* Shared by the lives of a store and the parent. */
 struct ledger {
     uint64_t submitted[KEYS];
     uint64_t acknowledged[KEYS];
@@ -34,11 +38,16 @@ struct pending {
     bool sync;
 };
 
+static struct ledger *ledgers; /* One for each store. */
+static uint32_t stores;
+
 static const struct disk_posix_options *disk_options(const char *directory)
 {
     static struct disk_posix_options options;
-    options = (struct disk_posix_options){
-        .directory = directory, .segment_size = 128 * 1024, .map_size = 1ull << 30};
+    options = (struct disk_posix_options){.directory = directory,
+                                          .segment_size = 128 * 1024,
+                                          .stores = stores,
+                                          .map_size = 1ull << 30};
     return &options;
 }
 
@@ -51,6 +60,8 @@ static void check(struct child *child, const struct ledger *ledger)
         char expected[32];
         struct slice value;
         snprintf(key, sizeof(key), "key%u", i);
+        if (!child_has(child, key))
+            continue;
         arena_reset(&arena);
         uint64_t counter = child_get(child, key, &arena, &value);
         DEMAND(counter >= ledger->acknowledged[i], "%s: has %llu, acknowledged %llu", key,
@@ -81,10 +92,12 @@ static void put(struct child *child, struct ledger *ledger, struct prng *prng,
 {
     char key[16];
     char value[1200];
-    pending->key = (uint32_t)prng_below(prng, KEYS);
+    do {
+        pending->key = (uint32_t)prng_below(prng, KEYS);
+        snprintf(key, sizeof(key), "key%u", pending->key);
+    } while (!child_has(child, key));
     pending->counter = ++ledger->counter;
     pending->sync = prng_below(prng, 2) == 0;
-    snprintf(key, sizeof(key), "key%u", pending->key);
     int size = snprintf(value, sizeof(value), "%u:%llu;", pending->key,
                         (unsigned long long)pending->counter);
     uint64_t length = prng_below(prng, 16) == 0 ? prng_below(prng, 1100) : prng_below(prng, 120);
@@ -128,38 +141,63 @@ static uint32_t settle(const struct child *child, struct ledger *ledger, struct 
     return left;
 }
 
-_Noreturn static void live(const char *directory, struct ledger *ledger, uint64_t seed, int ready)
-{
-    struct child child = {0};
+/* What one store does until it is killed. */
+struct actor {
+    struct child *child;
+    struct ledger *ledger;
     struct prng prng;
-    prng_init(&prng, seed);
-    struct store_options options = {.memory_max = 32 << 10, .log_interval_ms = 5};
-    int error = child_open(&child, disk_options(directory), options);
-    DEMAND(error == 0, "%.*s", (int)child.error_text.size, (const char *)child.error_text.data);
-    check(&child, ledger);
-    ledger->lives++;
-    ledger->replayed_bytes += child.recovered.replayed_bytes;
-    DEMAND(write(ready, "", 1) == 1, "telling the parent");
+};
+
+static void *act(void *arg)
+{
+    struct actor *actor = arg;
+    struct child *child = actor->child;
+    struct ledger *ledger = actor->ledger;
+    struct prng *prng = &actor->prng;
     struct pending pending[PENDING_MAX];
     uint32_t count = 0;
     for (;;) {
-        uint64_t more = 1 + prng_below(&prng, PENDING_MAX / 2);
+        uint64_t more = 1 + prng_below(prng, PENDING_MAX / 2);
         for (; more > 0 && count < PENDING_MAX; more--, ledger->puts++)
-            put(&child, ledger, &prng, &pending[count++]);
-        if (count < PENDING_MAX && prng_below(&prng, 8) == 0)
-            put_meta(&child, ledger, &pending[count++]);
-        child_turn(&child, count == PENDING_MAX ? 100 : (int)prng_below(&prng, 2));
-        DEMAND(!child.failed, "%s", child.failed);
-        count = settle(&child, ledger, pending, count);
+            put(child, ledger, prng, &pending[count++]);
+        if (count < PENDING_MAX && prng_below(prng, 8) == 0)
+            put_meta(child, ledger, &pending[count++]);
+        child_turn(child, count == PENDING_MAX ? 100 : (int)prng_below(prng, 2));
+        DEMAND(!child->failed, "%s", child->failed);
+        count = settle(child, ledger, pending, count);
         struct store_stats stats;
-        store_stats(child.store, &stats);
+        store_stats(child->store, &stats);
         ledger->checkpoints = stats.checkpoints;
     }
 }
 
+_Noreturn static void live(const char *directory, uint64_t seed, int ready)
+{
+    struct actor actors[STORES_MAX] = {0};
+    struct child children[STORES_MAX] = {0};
+    struct store_options options = {.memory_max = 32 << 10, .log_interval_ms = 5};
+    int error = children_open(children, disk_options(directory), &options);
+    DEMAND(error == 0, "%.*s", (int)children->error_text.size,
+           (const char *)children->error_text.data);
+    for (uint32_t i = 0; i < stores; i++) {
+        check(&children[i], &ledgers[i]);
+        ledgers[i].lives++;
+        ledgers[i].replayed_bytes += children[i].recovered.replayed_bytes;
+    }
+    DEMAND(write(ready, "", 1) == 1, "telling the parent");
+    for (uint32_t i = 0; i < stores; i++) {
+        actors[i] = (struct actor){.child = &children[i], .ledger = &ledgers[i]};
+        prng_init(&actors[i].prng, seed + i * 1000000007);
+        pthread_t thread;
+        if (i + 1 < stores)
+            DEMAND(pthread_create(&thread, NULL, act, &actors[i]) == 0, "a thread");
+    }
+    act(&actors[stores - 1]);
+    abort();
+}
+
 /* One life and its end; the checkpoints that it completed. */
-static uint64_t kill_one(const char *directory, struct ledger *ledger, uint64_t seed,
-                         uint64_t after_us)
+static uint64_t kill_one(const char *directory, uint64_t seed, uint64_t after_us)
 {
     int ready[2];
     char byte;
@@ -168,7 +206,7 @@ static uint64_t kill_one(const char *directory, struct ledger *ledger, uint64_t 
     DEMAND(pid >= 0, "fork");
     if (pid == 0) {
         close(ready[0]);
-        live(directory, ledger, seed, ready[1]);
+        live(directory, seed, ready[1]);
     }
     close(ready[1]);
     if (read(ready[0], &byte, 1) == 1)
@@ -179,7 +217,10 @@ static uint64_t kill_one(const char *directory, struct ledger *ledger, uint64_t 
     DEMAND(waitpid(pid, &status, 0) == pid, "waitpid");
     DEMAND(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
            "the child ended by itself, seed %llu", (unsigned long long)seed);
-    return ledger->checkpoints;
+    uint64_t checkpoints = 0;
+    for (uint32_t i = 0; i < stores; i++)
+        checkpoints += ledgers[i].checkpoints;
+    return checkpoints;
 }
 
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *walk)
@@ -191,29 +232,33 @@ static int remove_one(const char *path, const struct stat *stat, int type, struc
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: store_kill DIRECTORY [KILLS [SEED]]\n");
+        fprintf(stderr, "usage: store_kill DIRECTORY [STORES [KILLS [SEED]]]\n");
         return 2;
     }
-    uint64_t kills = argc > 2 ? strtoul(argv[2], NULL, 10) : (uint64_t)KILLS;
+    stores = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
+    uint64_t kills = argc > 3 ? strtoul(argv[3], NULL, 10) : (uint64_t)KILLS;
     uint64_t seed = (uint64_t)getpid();
-    if (argc > 3)
-        seed = strtoul(argv[3], NULL, 10);
+    if (argc > 4)
+        seed = strtoul(argv[4], NULL, 10);
     printf("seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
-    struct ledger *ledger =
-        mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    DEMAND(ledger != MAP_FAILED, "mmap");
+    ledgers = mmap(NULL, stores * sizeof(*ledgers), PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    DEMAND(ledgers != MAP_FAILED, "mmap");
     struct prng prng;
     uint64_t checkpoints = 0;
     prng_init(&prng, seed);
     nftw(argv[1], remove_one, 8, FTW_DEPTH | FTW_PHYS);
     for (uint64_t i = 0; i < kills; i++)
-        checkpoints += kill_one(argv[1], ledger, seed * 100000 + i, prng_below(&prng, 40000));
-    printf("%llu kills, %llu puts, %llu checkpoints, %llu bytes replayed\n",
-           (unsigned long long)kills, (unsigned long long)ledger->puts,
-           (unsigned long long)checkpoints, (unsigned long long)ledger->replayed_bytes);
-    DEMAND(ledger->lives == kills && ledger->puts > kills && ledger->replayed_bytes > 0,
-           "nothing was tested");
+        checkpoints += kill_one(argv[1], seed * 100000 + i, prng_below(&prng, 40000));
+    for (uint32_t i = 0; i < stores; i++) {
+        const struct ledger *ledger = &ledgers[i];
+        printf("%llu kills, %llu puts, %llu checkpoints of all stores, %llu bytes replayed\n",
+               (unsigned long long)kills, (unsigned long long)ledger->puts,
+               (unsigned long long)checkpoints, (unsigned long long)ledger->replayed_bytes);
+        DEMAND(ledger->lives == kills && ledger->puts > kills && ledger->replayed_bytes > 0,
+               "nothing was tested");
+    }
     nftw(argv[1], remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return 0;
 }

@@ -88,7 +88,7 @@ static void on_durable(void *arg, uint64_t written, uint64_t synced)
 {
     struct item *item = enqueue(arg, EVENT_DURABLE);
     item->event.durable.written = written;
-    item->event.durable.synced = synced;
+    item->event.durable.synced = item->event.durable.logged = synced;
 }
 
 static void on_failed(void *arg, const char *text)

@@ -399,7 +399,7 @@ Test(detector, busy_peers_are_asked_for_their_clocks)
 Test(detector, pings_tell_position_and_round_trip)
 {
     begin(3, 3, 12);
-    world->nodes[1].core.synced = 4711;
+    world->nodes[1].core.logged = 4711;
     detector_set_load(&world->nodes[1].detector, &(struct load){.queue = 5});
     world_run(60 * SECOND);
     struct detector_status status;

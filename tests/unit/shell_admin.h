@@ -91,6 +91,25 @@ uint32_t node_repair_preview(const struct node *node, const struct repair_choice
     return choice->last - choice->first + 1;
 }
 
+/* A node of one shard with one store asks for none of these. */
+void storage_stats(const struct storage *storage, struct store_stats *ret_stats)
+{
+    (void)storage, (void)ret_stats;
+    abort();
+}
+
+void storage_add_stats(struct store_stats *sum, const struct store_stats *part)
+{
+    (void)sum, (void)part;
+    abort();
+}
+
+struct range_stat storage_range_stat(const struct storage *storage, uint32_t range)
+{
+    (void)storage, (void)range;
+    abort();
+}
+
 void store_stats(const struct store *store, struct store_stats *ret_stats)
 {
     (void)store;

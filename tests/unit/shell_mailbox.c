@@ -11,7 +11,7 @@ static struct mailbox *mailbox;
 static uv_sem_t blocked, go;
 
 /* Kind 1 answers; kind 2 holds the loop until it may go on; kind 3 ends it. */
-static void answer(void *arg, struct question *question)
+static bool answer(void *arg, struct question *question)
 {
     (void)arg;
     if (question->kind == 2) {
@@ -23,6 +23,7 @@ static void answer(void *arg, struct question *question)
     buf_append(&question->answer, buf_slice(&question->text));
     buf_append(&question->answer, slice_string("!"));
     question->error = ERR_NOT_READY;
+    return true;
 }
 
 static void *run_loop(void *arg)

@@ -273,9 +273,92 @@ Test(store_posix, foreign_and_newer_directories_are_refused)
     cr_assert(says(&place.rig, "photo.jpg"));
     write_file(&place, "format", "something else\n");
     cr_assert_eq(place_disk(&place), ERR_REFUSED);
-    write_file(&place, "format", "kvring 2 segment 65536 and more\n");
+    write_file(&place, "format", "kvring 3 segment 65536 and more\n");
     cr_assert_eq(place_disk(&place), ERR_REFUSED);
     cr_assert(says(&place.rig, "newer"));
+    place_end(&place);
+}
+
+static void read_file(const struct place *place, const char *name, char text[256])
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", place->directory, name);
+    FILE *file = fopen(path, "r");
+    cr_assert(file);
+    text[fread(text, 1, 255, file)] = 0;
+    fclose(file);
+}
+
+/* 0 or the error of opening two stores, of which the rig has the second. */
+static int place_open_two(struct place *place, uint32_t wanted, struct store *stores[2])
+{
+    struct store_recovered recovered[2];
+    struct rig *rig = &place->rig;
+    struct disk_posix_options options = {.directory = place->directory,
+                                         .segment_size = SEGMENT,
+                                         .stores = wanted,
+                                         .map_size = 1 << 30};
+    rig_options(rig);
+    struct store_options both[2] = {rig->options, rig->options};
+    buf_clear(&rig->error_text);
+    int error = disk_posix_open(&options, &rig->disk, &rig->error_text);
+    if (error)
+        return error;
+    cr_assert_eq(rig->disk->stores, 2);
+    error = stores_open(both, rig->disk, stores, recovered, &rig->error_text);
+    rig->store = error ? NULL : stores[1];
+    rig->recovered = recovered[1];
+    return error;
+}
+
+static void close_two(struct place *place, struct store *stores[2])
+{
+    store_close(stores[0]);
+    store_close(stores[1]);
+    place->rig.store = NULL;
+    disk_close(place->rig.disk);
+}
+
+Test(store_posix, a_directory_keeps_its_number_of_stores)
+{
+    struct place place;
+    struct store *stores[2];
+    char text[256];
+    char key[16] = "key";
+    place_make(&place);
+    cr_assert_eq(place_open_two(&place, 2, stores), 0);
+    for (uint32_t i = 0; store_of_hash(rig_op(STORE_READ, key).hash, 2) != 1; i++)
+        snprintf(key, sizeof(key), "key%u", i);
+    cr_assert_eq(rig_put(&place.rig, key, "v", 1), 0);
+    uint64_t position = place.rig.done.position;
+    await(&place.rig, is_synced, position);
+    close_two(&place, stores);
+    read_file(&place, "format", text);
+    cr_assert_str_eq(text, "kvring 2 segment 65536 stores 2\n");
+    cr_assert_eq(place_open_two(&place, 4, stores), 0, "what it was made with counts");
+    cr_assert(rig_has(&place.rig, key, "v"));
+    close_two(&place, stores);
+    write_file(&place, "format", "kvring 2 segment 65536 stores 3\n");
+    cr_assert_eq(place_open_two(&place, 0, stores), ERR_CORRUPT);
+    cr_assert(says(&place.rig, "format is damaged"));
+    write_file(&place, "format", "kvring 2 segment 65536 stores 2\n");
+    write_file(&place, "db-1/data.mdb", "of no use");
+    cr_assert_eq(place_open_two(&place, 0, stores), ERR_CORRUPT);
+    cr_assert(says(&place.rig, "db-1/data.mdb"));
+    place_end(&place);
+}
+
+Test(store_posix, one_store_is_laid_out_as_ever)
+{
+    struct place place;
+    char text[256];
+    place_make(&place);
+    place_open(&place);
+    rig_close(&place.rig);
+    disk_close(place.rig.disk);
+    read_file(&place, "format", text);
+    cr_assert_str_eq(text, "kvring 1 segment 65536\n");
+    read_file(&place, "db/data.mdb", text);
     place_end(&place);
 }
 

@@ -63,8 +63,7 @@ static inline void rig_failed(void *arg, const char *text)
     snprintf(rig->failed_text, sizeof(rig->failed_text), "%s", text);
 }
 
-/* 0 or the error of store_open. */
-static inline int rig_open(struct rig *rig)
+static inline void rig_options(struct rig *rig)
 {
     rig->options.done = rig_done;
     rig->options.durable = rig_durable;
@@ -75,6 +74,12 @@ static inline int rig_open(struct rig *rig)
     rig->options.tree_bits = RIG_TREE_BITS;
     rig->written = rig->synced = 0;
     rig->failed = false;
+}
+
+/* 0 or the error of store_open. */
+static inline int rig_open(struct rig *rig)
+{
+    rig_options(rig);
     buf_clear(&rig->error_text);
     rig->store = NULL;
     int error =

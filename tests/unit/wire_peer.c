@@ -125,6 +125,10 @@ Test(peer, every_member_of_every_message_travels)
     CHECK_COVER(MESSAGE_OBJECTS, compare);
     CHECK_COVER(MESSAGE_LEAVES, compare);
     CHECK_COVER(MESSAGE_ROOTS, roots);
+    CHECK_COVER(MESSAGE_HANDED, forward);
+    CHECK_COVER(MESSAGE_ANSWERED, answer);
+    CHECK_COVER(MESSAGE_NEWS, news);
+    CHECK_ELEMENT(MESSAGE_NEWS, news.peers, struct shard_peer);
     CHECK_ELEMENT(MESSAGE_ROOTS, roots.nodes, struct tree_node);
     CHECK_ELEMENT(MESSAGE_COMPARE, compare.nodes, struct tree_node);
     CHECK_ELEMENT(MESSAGE_HELLO, hello.epochs, struct range_epoch);
