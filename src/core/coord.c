@@ -322,6 +322,8 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
         }
         break;
     case OP_MERGING:
+        if (op->heals && op->busy)
+            hole_again(core, op);
         break;
     }
 }
