@@ -324,6 +324,8 @@ static void op_timer(struct core *core, void *machine, struct timer *timer)
         }
         break;
     case OP_MERGING:
+        if (op->heals && op->busy)
+            hole_again(core, op);
         break;
     }
 }

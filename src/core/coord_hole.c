@@ -149,6 +149,7 @@ static void go_on(struct core *core, struct coord_op *op)
     struct slice rest = buf_slice(&op->result);
     struct reader reader = reader_of(slice_of(rest.data + op->merged, rest.size - op->merged));
     struct entry entry;
+    op->merging = op->merged;
     if (!scan_entry_read(&reader, &entry)) {
         close_portion(core, op);
         return;
@@ -254,12 +255,24 @@ void hole_reply(struct core *core, struct coord_op *op, struct node_id from,
         send(core, op, from, part);
 }
 
+void hole_again(struct core *core, struct coord_op *op)
+{
+    op->busy = false;
+    op->merged = op->merging;
+    go_on(core, op);
+}
+
 void hole_stored(struct core *core, struct coord_op *op, const struct store_done *done)
 {
+    if (done->error == ERR_BUSY) { /* Memory is short, or what is lost is not out of the engine. */
+        op->busy = true;
+        return;
+    }
     if (done->error < 0) {
         op_free(core, op); /* The store tells of it again. */
         return;
     }
+    op->deadline_us = core->now.us + HOLE_DEADLINE_MS * 1000;
     if (done->type == STORE_MERGE) {
         go_on(core, op);
         return;
@@ -269,6 +282,5 @@ void hole_stored(struct core *core, struct coord_op *op, const struct store_done
         return;
     }
     op->cursor = op->portion_to + 1;
-    op->deadline_us = core->now.us + HOLE_DEADLINE_MS * 1000;
     hole_portion(core, op);
 }

@@ -112,7 +112,8 @@ struct coord_op {
 
     uint64_t hole_to;    /* SCAN with `heals`: of a hole (coord_hole.c) its last hash, */
     uint64_t portion_to; /* and that of the portion that is being merged: */
-    size_t merged;       /* so many bytes of the result are in the store. */
+    size_t merging;      /* so many bytes of the result are in the store, */
+    size_t merged;       /* and so many with the key that is being merged. */
 };
 
 static inline const struct range_record *op_record(const struct core *core,
@@ -292,6 +293,8 @@ bool scan_last(const struct scan_part *part, struct entry *ret_entry);
 /* coord_hole.c. Ask for what comes at the cursor, under the newest record. */
 void hole_portion(struct core *core, struct coord_op *op);
 void hole_retry(struct core *core, struct coord_op *op);
+/* The store was busy: once more. */
+void hole_again(struct core *core, struct coord_op *op);
 void hole_reply(struct core *core, struct coord_op *op, struct node_id from,
                 const struct message *message);
 void hole_stored(struct core *core, struct coord_op *op, const struct store_done *done);

@@ -95,11 +95,18 @@ static void found_cell(struct found *found, struct cell *cell)
 static int found_nothing(struct store *store, uint64_t hash, struct slice path, bool unnoted,
                          struct found *found)
 {
-    if (store->holes.count == 0 && !unnoted)
+    if (store->holes.count == 0 && store->damages.count == 0 && !unnoted)
         return 0;
     const struct hole *hole = holes_at(store, hash);
-    if ((hole == NULL && !unnoted) || !RULE(HOLE_HIDES))
+    if ((hole == NULL && !unnoted) || !RULE(HOLE_HIDES)) {
+        /* What was written in a hole, and lost there again, may outlive it. */
+        found->damage = damage_find(store, hash, path);
+        if (found->damage && !found->damage->written) {
+            damage_dismiss(store, found->damage);
+            found->damage = NULL;
+        }
         return 0;
+    }
     found->bad = true;
     found->hole = hole == NULL ? UINT64_MAX : hole->number;
     found->damage = damage_find(store, hash, path);
