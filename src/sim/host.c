@@ -393,10 +393,8 @@ bool host_rotten(const struct host *host, struct slice key)
 
 bool host_lost(const struct host *host, struct slice key)
 {
-    bool lost = false;
-    for (uint32_t shard = 0; shard < host->shards; shard++)
-        lost = lost || store_lost(host->each[shard]->store, key);
-    return lost;
+    uint32_t range = range_of(load_u64_be(key.data), host->world->options.range_bits);
+    return store_lost(host_shard_of(host, range)->store, key);
 }
 
 void host_restore(struct host *host)
