@@ -127,7 +127,8 @@ uint64_t mem_used_bytes(const struct disk_mem *mem);
 /* One more slot of the log, of zeros. */
 void mem_slot_add(struct disk_mem *mem);
 /* Tell that TYPE has happened. */
-struct disk_event *mem_event_add(struct disk_mem *mem, enum disk_event_type type, int error, uint64_t tag);
+struct disk_event *mem_event_add(struct disk_mem *mem, enum disk_event_type type, int error,
+                                 uint64_t tag);
 /* Do it, or hold a copy of it. */
 void mem_work_add(struct disk_mem *mem, struct work work);
 /* Carry WORK out and make its completion pollable. */

@@ -190,6 +190,7 @@ void store_place(struct memtable *table, struct cell *cell)
 void store_account(struct store *store, uint64_t hash, uint64_t delta, uint32_t bytes_before,
                    uint32_t bytes_after)
 {
+    ASSERT(!store->log.shared || store_has(store, hash));
     tree_update(&store->tree, hash, delta, 0);
     struct range_stat *stat = &store_range_of(store, hash)->stat;
     uint64_t more_bytes = (uint64_t)bytes_after - bytes_before;

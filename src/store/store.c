@@ -69,7 +69,6 @@ struct cell *draft_commit(struct store *store, struct draft *draft, const struct
     cell->digest = digest;
     cell->base_digest = digest ^ delta;
     cell->base_bytes = found->bytes;
-    ASSERT(!store->log.shared || store_has(store, cell->hash));
     cell->position = log_commit(&store->log, RECORD_OBJECT, more, sync);
     store_account(store, cell->hash, delta, found->bytes, cell_bytes(cell));
     store_place(store->active, cell);
