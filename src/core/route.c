@@ -8,8 +8,11 @@ struct way {
     uint32_t shards;
 };
 
+/* One that there is not is shard 0's, which refuses it. */
 static uint32_t of_range(uint32_t range, struct way way)
 {
+    if (range >> way.range_bits != 0)
+        return 1;
     return 1u << shard_of_range(range, way.range_bits, way.shards);
 }
 
