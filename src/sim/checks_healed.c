@@ -4,8 +4,9 @@
  *
  * Nobody sees from outside what the record still had. But what is dead up to a proven horizon need
  * not be anywhere, and takes along what it hid, so that where the range has one copy, and nobody
- * else has collected it, it is not missed. What it had overwritten may show as little as ever
- * (NoResurrection). */
+ * else has collected it, it is not missed. Who else had it has collected it in earnest, and what it
+ * had overwritten may not show any more (NoResurrection). What no other ever had, and no quorum had
+ * acknowledged, was lost with the record, and overwrote nothing elsewhere. */
 #include "sim/checks_own.h"
 #include "sim/host.h"
 

@@ -19,7 +19,8 @@ struct gone {
     struct slice context; /* In the arena. */
     struct slice history; /* In the arena: what the object had seen besides. */
     uint64_t lww_hlc;     /* Its stamp if it was stamped lww; 0 else. */
-    uint64_t event;       /* When it was collected. */
+    uint64_t event;       /* When it was collected, */
+    bool seen;            /* by whoever had it; else it went with a damaged record. */
     struct gone *next;    /* Of the same key. */
 };
 
@@ -87,7 +88,7 @@ bool checks_returns(const struct world *world, uint32_t range, uint64_t key_hash
 {
     const struct gone *gone = map_get(&world->checks->gone, key_name(range, key_hash));
     for (; gone != NULL; gone = gone->next)
-        if (gone->event < begun && vector_covers(gone->context, dot))
+        if (gone->seen && gone->event < begun && vector_covers(gone->context, dot))
             return true;
     return false;
 }
@@ -187,6 +188,9 @@ static void remember(struct world *world, uint32_t host, uint32_t range, const s
     struct gone *gone = checks_gone_add(world, range, entry->hash, sibling, before->history);
     world->coverage.collected += gone->hosts == 0;
     gone->hosts |= 1u << host;
+    if (!gone->seen)
+        gone->event = world->coverage.events;
+    gone->seen = true;
     look_elsewhere(world, host, range, entry, gone);
 }
 
