@@ -49,7 +49,7 @@ void op_deadline_passed(struct core *core, struct coord_op *op)
             op->needed, method, op->range, write ? "; the write may still take effect" : "");
         if (op->state == OP_WRITING)
             core_signal(core, SIGNAL_DIRTY)->range = op->range;
-        if (op->state == OP_WRITING && op->request.client != 0) {
+        if ((op->state == OP_WRITING || op->revived) && op->request.client != 0) {
             /* A retry may still come for it: it goes on with this very version. */
             op->deadline_us = core->now.us + (uint64_t)DEADLINE_DEFAULT_MS * 1000;
             op_schedule(core, op);

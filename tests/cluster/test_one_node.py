@@ -2,7 +2,9 @@
 
 import base64
 import pty
+import termios
 import threading
+import time
 import xml.etree.ElementTree
 
 from harness import *
@@ -231,6 +233,9 @@ class OneNode(ClusterTest):
         os.write(terminal, b"get 'it\n")
         until(b"BAD_REQUEST")
         until(b"kvcli> ")
+        # While the terminal still gathers lines, an end of file is no key yet.
+        while termios.tcgetattr(terminal)[3] & termios.ICANON:
+            time.sleep(0.01)
         os.write(terminal, b"\x04")
         _, status = os.waitpid(child, 0)
         self.assertEqual(status, 0)
