@@ -102,11 +102,8 @@ class BitRot(ClusterTest):
         self.wait_members(3)
         self.admin("verify")
 
-    def test_reads_and_puts_of_damaged_keys(self):
-        self.start("--scrub-rate", "0")
-        rotten = self.rot()
-        self.b.start()
-        self.wait_members(3)
+    def put_over_and_read(self, rotten):
+        """Put every third of ROTTEN, read all; returns what every key has then."""
         values = {i: self.value(i) for i in range(self.KEYS)}
         with self.b.rpc() as rpc:
             for i in rotten[::3]:
@@ -115,6 +112,14 @@ class BitRot(ClusterTest):
             for i in values:
                 for r in (1, "quorum"):
                     self.assertEqual(self.get(rpc, i, r=r), values[i])
+        return values
+
+    def test_reads_and_puts_of_damaged_keys(self):
+        self.start("--scrub-rate", "0")
+        rotten = self.rot()
+        self.b.start()
+        self.wait_members(3)
+        values = self.put_over_and_read(rotten)
         self.wait_healed(len(rotten))
         self.assert_whole(rotten)
         with self.b.rpc() as rpc:
@@ -149,14 +154,7 @@ class BitRot(ClusterTest):
         rotten = self.rot_keys()
         self.b.start()
         self.wait_members(3)
-        values = {i: self.value(i) for i in range(self.KEYS)}
-        with self.b.rpc() as rpc:
-            for i in rotten[::3]:
-                values[i] = b"newer %d" % i
-                rpc.call("put", bucket="default", key=self.key(i), value=values[i])
-            for i in values:
-                for r in (1, "quorum"):
-                    self.assertEqual(self.get(rpc, i, r=r), values[i])
+        values = self.put_over_and_read(rotten)
         self.wait_filled_in(len(rotten))
         self.assert_all(values)
 

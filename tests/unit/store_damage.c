@@ -3,25 +3,6 @@
 #include "store/record.h"
 #include "store_rig.h"
 
-static void stop(struct rig *rig)
-{
-    store_stop(rig->store);
-    for (int i = 0; i < 1000 && !store_stopped(rig->store); i++) {
-        rig->now.us += 1000 * 1000;
-        store_flush(rig->store);
-        store_poll(rig->store, rig->now);
-    }
-    cr_assert(store_stopped(rig->store));
-}
-
-/* Bring everything to the engine and come back with an empty memtable. */
-static void settle(struct rig *rig)
-{
-    stop(rig);
-    rig_close(rig);
-    cr_assert_eq(rig_open(rig), 0);
-}
-
 static uint64_t bad_records(const struct rig *rig)
 {
     struct store_stats stats;
@@ -44,7 +25,7 @@ Test(store_damage, bad_record_is_unreadable_until_it_is_healed)
         rig_start(&rig, 0);
         cr_assert_eq(rig_put(&rig, "k", "the value", 1), 0);
         buf_append(&healthy, rig.done.object);
-        settle(&rig);
+        rig_settle(&rig);
         cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, bit));
         cr_assert_eq(rig_submit(&rig, rig_op(STORE_READ, "k")), ERR_UNREADABLE);
         cr_assert_eq(rig.done.object.size, 0u);
@@ -68,7 +49,7 @@ Test(store_damage, bad_record_is_unreadable_until_it_is_healed)
             cr_assert(rig_has(&rig, "k", "the value"));
             cr_assert_eq(rig_verify(&rig), 1);
             cr_assert_eq(store_range_stat(rig.store, op.range).keys, 1u);
-            settle(&rig);
+            rig_settle(&rig);
         }
         buf_done(&healthy);
         rig_end(&rig);
@@ -140,7 +121,7 @@ static void damage_lives_through(const char *key)
     news_start(&news);
     cr_assert_eq(rig_submit(rig, update_op(key, "the past", 1, 1)), 0);
     buf_append(&past, rig->done.object);
-    settle(rig);
+    rig_settle(rig);
     cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 8 * 640 + 3));
     /* The actor that may have forgotten what it wrote here writes no more. */
     cr_assert_eq(rig_submit(rig, update_op(key, "newer", 1, 2)), ERR_UNREADABLE);
@@ -160,7 +141,7 @@ static void damage_lives_through(const char *key)
         if (life % 2 == 0)
             kill_and_reopen(rig);
         else
-            settle(rig);
+            rig_settle(rig);
     }
     op = rig_op(STORE_MERGE, key);
     op.object = buf_slice(&past);
@@ -172,7 +153,7 @@ static void damage_lives_through(const char *key)
     cr_assert_eq(bad_now(rig), 0u);
     kill_and_reopen(rig);
     cr_assert_eq(siblings(rig, key), 3u);
-    settle(rig);
+    rig_settle(rig);
     cr_assert_eq(siblings(rig, key), 3u);
     cr_assert_eq(rig_verify(rig), 1);
     buf_done(&past);
@@ -194,7 +175,7 @@ Test(store_damage, what_no_other_slot_has_goes)
     rig_start(&rig, 0);
     cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
     cr_assert_eq(rig_put(&rig, "other", "v", 2), 0);
-    settle(&rig);
+    rig_settle(&rig);
     uint32_t at = key_hash(99, slice_string("default"), slice_string("k")) >
                   key_hash(99, slice_string("default"), slice_string("other"));
     cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, at, 70));
@@ -209,11 +190,11 @@ Test(store_damage, what_no_other_slot_has_goes)
         if (i == 0)
             kill_and_reopen(&rig);
         else
-            settle(&rig);
+            rig_settle(&rig);
     }
     cr_assert_eq(disk_mem_count(rig.disk, DISK_OBJECTS), 1u);
     cr_assert_eq(rig_put(&rig, "k", "again", 3), 0);
-    settle(&rig);
+    rig_settle(&rig);
     cr_assert(rig_has(&rig, "k", "again"));
     cr_assert_eq(rig_verify(&rig), 2);
     rig_end(&rig);
@@ -227,7 +208,7 @@ Test(store_damage, merges_and_chunks_over_damage_do_not_make_it_whole)
     cr_assert_eq(rig_submit(&rig, update_op("k", "a", 1, 1)), 0);
     cr_assert_eq(rig_submit(&rig, update_op("other", "b", 1, 2)), 0);
     buf_append(&object, rig.done.object);
-    settle(&rig);
+    rig_settle(&rig);
     cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, 70));
     cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 1, 70));
     struct store_op like = rig_op(STORE_MERGE, "k");
@@ -251,7 +232,7 @@ Test(store_damage, dropping_a_range_forgets_its_damage)
     struct rig rig;
     rig_start(&rig, 0);
     cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
-    settle(&rig);
+    rig_settle(&rig);
     cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 0, 70));
     struct store_op op = update_op("k", "w", 2, 1);
     cr_assert_eq(rig_submit(&rig, op), ERR_UNREADABLE);
@@ -265,7 +246,7 @@ Test(store_damage, dropping_a_range_forgets_its_damage)
         if (i == 0)
             kill_and_reopen(&rig);
         else
-            settle(&rig);
+            rig_settle(&rig);
     }
     cr_assert_eq(rig_put(&rig, "k", "x", 5), 0);
     cr_assert(rig_has(&rig, "k", "x"));
@@ -280,7 +261,7 @@ Test(store_damage, host_hears_again_until_it_is_healed)
     news_start(&news);
     cr_assert_eq(rig_put(rig, "k", "v", 1), 0);
     buf_append(&healthy, rig->done.object);
-    settle(rig);
+    rig_settle(rig);
     cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 70));
     rig_tick(rig);
     cr_assert_eq(news.count, 0u, "nobody has looked");
@@ -335,7 +316,7 @@ Test(store_damage, scrub_reads_all_records_once_a_round_and_finds_the_bad_ones)
         snprintf(key, sizeof(key), "key %d", (int)i);
         cr_assert_eq(rig_put(rig, key, "v", i + 1), 0);
     }
-    settle(rig);
+    rig_settle(rig);
     uint32_t bad[] = {0, 77, 1000, SCRUB_KEYS - 1};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, bad[i], 70));
@@ -367,7 +348,7 @@ Test(store_damage, scrub_passes_over_what_is_about_to_be_written_over)
     news_start(&news);
     rig->options.scrub_rate = 1 << 20;
     cr_assert_eq(rig_put(rig, "k", "v", 1), 0);
-    settle(rig);
+    rig_settle(rig);
     cr_assert_eq(rig_put(rig, "k", "w", 2), 0);
     cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 70));
     scrub(rig, 1);
@@ -375,7 +356,7 @@ Test(store_damage, scrub_passes_over_what_is_about_to_be_written_over)
     cr_assert_eq(stats.scrub_bad, 1u);
     cr_assert_eq(stats.bad_now, 0u);
     cr_assert(rig_has(rig, "k", "w"));
-    settle(rig);
+    rig_settle(rig);
     scrub(rig, 1);
     store_stats(rig->store, &stats);
     cr_assert_eq(stats.scrub_bad, 0u);
@@ -391,7 +372,7 @@ Test(store_damage, scan_stops_before_a_bad_record)
         snprintf(key, sizeof(key), "k%d", i);
         cr_assert_eq(rig_put(&rig, key, "v", 1), 0);
     }
-    settle(&rig);
+    rig_settle(&rig);
     cr_assert(disk_mem_flip(rig.disk, DISK_OBJECTS, 5, 99));
     struct store_op scan = {.type = STORE_SCAN};
     scan.scan.to = UINT64_MAX;
@@ -420,7 +401,7 @@ Test(store_damage, bad_state_is_refused_with_words)
         op.batch.metas_count = 1;
         cr_assert_eq(rig_submit(&rig, op), 0);
         cr_assert_eq(rig_put(&rig, "k", "v", 1), 0);
-        stop(&rig);
+        rig_stop(&rig);
         rig_close(&rig);
         uint32_t count = disk_mem_count(rig.disk, table);
         cr_assert(count > 0);
@@ -593,7 +574,7 @@ Test(store_damage, checkpoint_waits_for_room)
     rig_ticks(&rig, 5);
     cr_assert(!store_stopped(rig.store));
     cr_assert(!rig.failed);
-    stop(&rig);
+    rig_stop(&rig);
     rig_close(&rig);
     cr_assert_eq(rig_open(&rig), 0);
     cr_assert(rig_has(&rig, "a", "v"));

@@ -14,22 +14,8 @@
 
 enum { SEEDS = 1000 };
 
-static uint64_t seed_running;
 static char key_names[KEYS][640]; /* Found once. */
 static uint64_t lives_total, checkpoints_total, partial_total, failures_total;
-
-static void tell_seed(void)
-{
-    signal(SIGABRT, SIG_DFL);
-    if (seed_running != 0)
-        fprintf(stderr, "to repeat: KVRING_SEED=%llu\n", (unsigned long long)seed_running);
-}
-
-static void tell_seed_at(int number)
-{
-    tell_seed();
-    raise(number);
-}
 
 /* Open again; the model follows to where the log ended, which is at LEAST or after. */
 static void recover(struct trial *trial, uint64_t least)

@@ -32,19 +32,6 @@ static void begin(struct news *news)
     cr_assert_eq(rig_open(&news->rig), 0);
 }
 
-static void settle(struct rig *rig)
-{
-    store_stop(rig->store);
-    for (int i = 0; i < 1000 && !store_stopped(rig->store); i++) {
-        rig->now.us += 1000 * 1000;
-        store_flush(rig->store);
-        store_poll(rig->store, rig->now);
-    }
-    cr_assert(store_stopped(rig->store));
-    rig_close(rig);
-    cr_assert_eq(rig_open(rig), 0);
-}
-
 static void lose_power(struct rig *rig)
 {
     disk_mem_power_loss(rig->disk, NULL);
@@ -145,13 +132,13 @@ static void check_bit(uint32_t index, uint64_t bit, bool read_first)
     struct rig *rig = &news.rig;
     begin(&news);
     fill(rig);
-    settle(rig);
+    rig_settle(rig);
     int lost = number_at(rig, index);
     cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, index, bit));
     for (int i = 0; i < KEYS && !read_first; i++) /* Checkpoints come by first. */
         if (i != lost && i % 5 == 0) {
             cr_assert_eq(rig_put(rig, key_of(i), key_of(i), 2), 0);
-            settle(rig);
+            rig_settle(rig);
         }
     assert_known_but(rig, lost);
     rig_ticks(rig, 10);
@@ -166,7 +153,7 @@ static void check_bit(uint32_t index, uint64_t bit, bool read_first)
         for (int k = 0; k < KEYS; k++)
             cr_assert(rig_has(rig, key_of(k), key_of(k)));
         cr_assert_eq(rig_verify(rig), (uint64_t)KEYS);
-        settle(rig);
+        rig_settle(rig);
     }
     rig_end(rig);
 }
@@ -197,7 +184,7 @@ Test(store_holes, a_scan_ends_before_it)
     struct rig *rig = &news.rig;
     begin(&news);
     fill(rig);
-    settle(rig);
+    rig_settle(rig);
     uint64_t before = load_u64_be(disk_mem_key(rig->disk, DISK_OBJECTS, 7).data);
     cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 8, 0));
     struct store_op scan = {.type = STORE_SCAN};
@@ -219,7 +206,7 @@ Test(store_holes, what_is_written_meanwhile_is_kept_and_lacks_its_past)
     struct rig *rig = &news.rig;
     begin(&news);
     fill(rig);
-    settle(rig);
+    rig_settle(rig);
     int lost = number_at(rig, 5);
     cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 5, 3));
     cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
@@ -254,7 +241,7 @@ Test(store_holes, what_was_fetched_for_an_earlier_loss_heals_no_later_one)
     struct rig *rig = &news.rig;
     begin(&news);
     fill(rig);
-    settle(rig);
+    rig_settle(rig);
     cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 10, 3));
     int lost = number_at(rig, 9);
     cr_assert_eq(stats_of(rig).holes_now, 0u);
@@ -281,13 +268,13 @@ Test(store_holes, a_dropped_range_has_none)
     struct rig *rig = &news.rig;
     begin(&news);
     fill(rig);
-    settle(rig);
+    rig_settle(rig);
     uint32_t range =
         range_of(load_u64_be(disk_mem_key(rig->disk, DISK_OBJECTS, 5).data), RIG_RANGE_BITS);
     cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 5, 0));
     struct store_op drop = {.type = STORE_DROP, .range = range};
     cr_assert_eq(rig_submit(rig, drop), 0);
-    settle(rig);
+    rig_settle(rig);
     for (uint32_t i = 0; i < disk_mem_count(rig->disk, DISK_OBJECTS); i++)
         cr_assert(
             !disk_mem_rotten(rig->disk, DISK_OBJECTS, disk_mem_key(rig->disk, DISK_OBJECTS, i)));
@@ -310,7 +297,7 @@ Test(store_holes, a_long_key)
         memset(key, 'k', 600);
         key[600] = 0;
         cr_assert_eq(rig_put(rig, key, "the value", 1), 0);
-        settle(rig);
+        rig_settle(rig);
         for (uint32_t i = 0; i <= KEYS; i++)
             if (disk_mem_key(rig->disk, DISK_OBJECTS, i).data[8] == 0) {
                 cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, i, bit));

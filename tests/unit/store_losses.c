@@ -28,20 +28,6 @@ static void news_start(struct news *news)
     cr_assert_eq(rig_open(&news->rig), 0);
 }
 
-/* Bring everything to the engine and come back with an empty memtable. */
-static void settle(struct rig *rig)
-{
-    store_stop(rig->store);
-    for (int i = 0; i < 1000 && !store_stopped(rig->store); i++) {
-        rig->now.us += 1000 * 1000;
-        store_flush(rig->store);
-        store_poll(rig->store, rig->now);
-    }
-    cr_assert(store_stopped(rig->store));
-    rig_close(rig);
-    cr_assert_eq(rig_open(rig), 0);
-}
-
 static uint64_t bad_now(const struct rig *rig)
 {
     struct store_stats stats;
@@ -56,7 +42,7 @@ Test(store_losses, damage_rests_before_it_is_healed)
     news_start(&news);
     rig->options.rest_us = 5 * 1000 * 1000;
     cr_assert_eq(rig_put(rig, "k", "v", 1), 0);
-    settle(rig);
+    rig_settle(rig);
     cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 70));
     cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, "k")), ERR_UNREADABLE);
     rig_tick(rig);
@@ -72,7 +58,7 @@ Test(store_losses, damage_rests_before_it_is_healed)
     cr_assert_eq(news.fresh, 1u);
     /* What was brought to the database so long ago need not. */
     cr_assert_eq(rig_put(rig, "l", "v", 1), 0);
-    settle(rig);
+    rig_settle(rig);
     rig_tick(rig);
     rig->now.us += rig->options.rest_us;
     uint32_t fresh = news.fresh;
@@ -97,12 +83,12 @@ Test(store_losses, what_was_fetched_for_one_loss_does_not_heal_the_next)
     news_start(&news);
     cr_assert_eq(rig_put(rig, "k", "v", 1), 0);
     buf_append(&past, rig->done.object);
-    settle(rig);
+    rig_settle(rig);
     cr_assert(disk_mem_flip(rig->disk, DISK_OBJECTS, 0, 70));
     struct store_op op = rig_op(STORE_MERGE, "k");
     op.object = buf_slice(&past);
     cr_assert_eq(rig_submit(rig, op), 0, "kept, but the key lacks its past");
-    settle(rig);
+    rig_settle(rig);
     rig_tick(rig);
     uint64_t first = news.number;
     uint32_t fresh = news.fresh;
@@ -132,7 +118,7 @@ Test(store_losses, rot_strikes_one_record_until_that_is_written_anew)
         snprintf(name, sizeof(name), "k%d", i);
         cr_assert_eq(rig_put(&rig, name, "v", 1), 0);
     }
-    settle(&rig);
+    rig_settle(&rig);
     struct buf key = {0};
     buf_append(&key, disk_mem_key(rig.disk, DISK_OBJECTS, 7));
     cr_assert(!disk_mem_rotten(rig.disk, DISK_OBJECTS, buf_slice(&key)));
@@ -151,7 +137,7 @@ Test(store_losses, rot_strikes_one_record_until_that_is_written_anew)
         if (struck)
             cr_assert_eq(rig_submit(&rig, op), 0);
     }
-    settle(&rig);
+    rig_settle(&rig);
     cr_assert(!disk_mem_rotten(rig.disk, DISK_OBJECTS, buf_slice(&key)));
     buf_done(&key);
     rig_end(&rig);

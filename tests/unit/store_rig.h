@@ -106,6 +106,26 @@ static inline void rig_close(struct rig *rig)
     rig->store = NULL;
 }
 
+/* In good order, with all the time that it takes. */
+static inline void rig_stop(struct rig *rig)
+{
+    store_stop(rig->store);
+    for (int i = 0; i < 1000 && !store_stopped(rig->store); i++) {
+        rig->now.us += 1000 * 1000;
+        store_flush(rig->store);
+        store_poll(rig->store, rig->now);
+    }
+    cr_assert(store_stopped(rig->store));
+}
+
+/* Bring everything to the engine and come back with an empty memtable. */
+static inline void rig_settle(struct rig *rig)
+{
+    rig_stop(rig);
+    rig_close(rig);
+    cr_assert_eq(rig_open(rig), 0);
+}
+
 static inline void rig_end(struct rig *rig)
 {
     rig_close(rig);

@@ -90,22 +90,8 @@ struct world {
     struct trial *trials[STORES_TESTED];
 };
 
-static uint64_t seed_running;
 static uint64_t lives_total, checkpoints_total, partial_total, failures_total, full_total;
 static struct trial *names[STORES_TESTED + 1][STORES_TESTED]; /* By the number of stores. */
-
-static void tell_seed(void)
-{
-    signal(SIGABRT, SIG_DFL);
-    if (seed_running != 0)
-        fprintf(stderr, "to repeat: KVRING_SEED=%llu\n", (unsigned long long)seed_running);
-}
-
-static void tell_seed_at(int number)
-{
-    tell_seed();
-    raise(number);
-}
 
 static uint64_t chance(struct world *world, uint64_t bound)
 {

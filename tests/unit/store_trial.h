@@ -44,6 +44,21 @@ struct trial {
     char keys[KEYS][640];
 };
 
+static uint64_t seed_running; /* 0: none. */
+
+static inline void tell_seed(void)
+{
+    signal(SIGABRT, SIG_DFL);
+    if (seed_running != 0)
+        fprintf(stderr, "to repeat: KVRING_SEED=%llu\n", (unsigned long long)seed_running);
+}
+
+static inline void tell_seed_at(int number)
+{
+    tell_seed();
+    raise(number);
+}
+
 static inline uint64_t draw(struct trial *trial, uint64_t bound)
 {
     return prng_below(&trial->prng, bound);
