@@ -232,12 +232,8 @@ void hole_reply(struct core *core, struct coord_op *op, struct node_id from,
         ask(core, op, 1);
         return;
     }
-    const struct slot *slot = record_slot(record, message->reply.slot);
-    if (range_epoch_compare(&message->reply.range, record) != 0 || slot == NULL ||
-        !id_equal(slot_reader(slot), from) || id_equal(from, core->self))
-        return;
-    struct scan_part *part = &op->parts[slot - record->slots];
-    if (part->answered)
+    struct scan_part *part = scan_part_of(core, op, from, message);
+    if (part == NULL || id_equal(from, core->self))
         return;
     struct entry last;
     uint64_t to;

@@ -170,9 +170,6 @@ struct store_op *op_store(struct core *core, const struct coord_op *op, enum sto
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
                         struct node_id node, uint8_t slot);
 
-/* How many slots of the range, as its record is now, have to acknowledge OP: it may have got more
- * of them since the request came. */
-uint8_t put_needed(const struct core *core, const struct coord_op *op);
 /* Have OP's object, in the own log at POSITION, acknowledged by all writers. */
 void put_write(struct core *core, struct coord_op *op, uint64_t position);
 /* Merge OBJECT into what the own store has, under the record that is installed. */
@@ -210,7 +207,10 @@ uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count);
 uint8_t heal_needed(const struct core *core, const struct range_record *record);
 void heal_start(struct core *core, struct coord_op *op);
 void heal_finish(struct core *core, struct coord_op *op);
-/* coord_slots.c. Are there nodes enough to take a put? Else it is answered, and nothing was
+/* coord_slots.c. How many slots of the range, as its record is now, have to acknowledge OP: it may
+ * have got more of them since the request came. */
+uint8_t put_needed(const struct core *core, const struct coord_op *op);
+/* Are there nodes enough to take a put? Else it is answered, and nothing was
  * changed.
  */
 bool put_enough(struct core *core, struct coord_op *op);
@@ -289,6 +289,10 @@ bool scan_entry_read(struct reader *reader, struct entry *ret_entry);
 int scan_entry_compare(const struct entry *a, const struct entry *b);
 /* The last entry of PART, false if it has none. */
 bool scan_last(const struct scan_part *part, struct entry *ret_entry);
+/* The part that a reply from FROM to OP's SCAN is to fill: NULL if it is not of the record of now,
+ * or is there already. */
+struct scan_part *scan_part_of(const struct core *core, const struct coord_op *op,
+                               struct node_id from, const struct message *message);
 
 /* coord_hole.c. Ask for what comes at the cursor, under the newest record. */
 void hole_portion(struct core *core, struct coord_op *op);

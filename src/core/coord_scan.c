@@ -230,6 +230,19 @@ static bool is_ahead(const struct coord_op *op, const struct entry *entry)
     return op->cursor_key.size == 0 || scan_entry_compare(entry, &cursor) > 0;
 }
 
+struct scan_part *scan_part_of(const struct core *core, const struct coord_op *op,
+                               struct node_id from, const struct message *message)
+{
+    const struct range_record *record = op_record(core, op);
+    if (range_epoch_compare(&message->reply.range, record) != 0)
+        return NULL;
+    const struct slot *slot = record_slot(record, message->reply.slot);
+    if (slot == NULL || !id_equal(slot_reader(slot), from))
+        return NULL;
+    struct scan_part *part = &op->parts[slot - record->slots];
+    return part->answered ? NULL : part;
+}
+
 void scan_reply(struct core *core, struct coord_op *op, struct node_id from,
                 const struct message *message)
 {
@@ -240,13 +253,8 @@ void scan_reply(struct core *core, struct coord_op *op, struct node_id from,
         ask(core, op, 1);
         return;
     }
-    if (range_epoch_compare(&message->reply.range, record) != 0)
-        return;
-    const struct slot *slot = record_slot(record, message->reply.slot);
-    if (slot == NULL || !id_equal(slot_reader(slot), from))
-        return;
-    struct scan_part *part = &op->parts[slot - record->slots];
-    if (part->answered)
+    struct scan_part *part = scan_part_of(core, op, from, message);
+    if (part == NULL)
         return;
     part->answered = true;
     part->more = message->reply.more;
