@@ -107,7 +107,9 @@ class Partition(LoadedTest):
         def done():
             return self.status(self.a)["plan"]["done"]
 
-        wait_for("some slots to have moved", lambda: done() > 8)
+        # A third copy is filled from the first two: c may get its slots after b has all of its own.
+        wait_for("some slots to have moved to each",
+                 lambda: min(member["slots"] for member in self.status(self.a)["members"]) > 4)
         self.hosts.cut([1, 2], [3])
         for node in (self.a, self.b):
             wait_for(f"{node.name} to notice",
