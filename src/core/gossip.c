@@ -289,11 +289,14 @@ static bool ends_us(struct gossip *gossip, struct core *core, const struct delta
             continue;
         char by[NODE_ID_TEXT];
         id_format(departure->by, by);
-        halt(gossip, core, departure->kind == DEPARTURE_LEFT ? OK : ERR_NOT_MEMBER,
+        /* Who comes back after it left is told the same by a greeting, which may be later. */
+        bool left = departure->kind == DEPARTURE_LEFT;
+        bool leaves = left && departure->nonce >= core->generation;
+        halt(gossip, core, leaves ? OK : ERR_NOT_MEMBER,
              core_printf(core,
                          "this node %s its cluster at an administrator's command given to node "
-                         "%.8s; it can only come back as a new node with an empty directory",
-                         departure->kind == DEPARTURE_LEFT ? "has left" : "was removed from", by));
+                         "%.8s; it can only come back as a new node with an empty data directory",
+                         left ? "has left" : "was removed from", by));
         return true;
     }
     for (uint32_t i = 0; i < delta->members_count; i++) {

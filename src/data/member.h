@@ -36,7 +36,7 @@ struct departure {
     struct node_id id;
     enum departure_kind kind;
     struct node_id by;
-    uint64_t nonce;
+    uint64_t nonce; /* Of who left: the generation of the life that did. */
 };
 
 void member_encode(const struct member *member, struct buf *out);

@@ -155,6 +155,32 @@ Test(gossip, who_departs_is_told_once_that_is_stored)
     world_end();
 }
 
+/* Who leaves has done what it was told; who comes back after that has not: scripts go by the code
+ * that the process exits with, whichever peer is the first to tell. */
+Test(gossip, who_comes_back_after_it_left_is_no_member)
+{
+    world_begin(2, 17, 6);
+    world_start_all();
+    world_run(SECOND);
+    for (uint64_t life = 8; life <= 9; life++) {
+        struct cluster_node *node = &world->nodes[1];
+        node_stop(1);
+        node_start(1, 9, NULL, 0);
+        struct departure departure = {node_of(1), DEPARTURE_LEFT, node_of(1), life};
+        struct message news = {.type = MESSAGE_BULK};
+        news.bulk.delta.departures = &departure;
+        news.bulk.delta.departures_count = 1;
+        begin_step(node);
+        gossip_message(&node->gossip, &node->core, node_of(0), &news);
+        end_step(node);
+        cr_assert(node->halted);
+        cr_assert_eq(node->halt_error, life == 9 ? OK : ERR_NOT_MEMBER);
+        cr_assert_not_null(strstr(node->halt_text, "has left"), "%s", node->halt_text);
+        cr_assert_not_null(strstr(node->halt_text, "empty data directory"), "%s", node->halt_text);
+    }
+    world_end();
+}
+
 static bool all_have_plan(void)
 {
     for (uint32_t i = 0; i < world->count; i++)
