@@ -308,38 +308,50 @@ uint64_t holes_tell_us(const struct store *store)
 
 /* ------------------------------------------------------------------------------------ The end. */
 
-/* A record without an object, of no client's key, by which leaf and figures change. */
-static void log_change(struct store *store, uint64_t hash, uint64_t delta, uint32_t bytes)
+/* By what a leaf and the figures of a range change with the end of a hole. */
+struct change {
+    uint64_t hash;
+    uint64_t delta;
+    uint32_t bytes;
+};
+
+static void change_add(struct buf *changes, struct change change)
+{
+    buf_append(changes, slice_of(&change, sizeof(change)));
+}
+
+/* A record without an object, of no client's key. */
+static void log_change(struct store *store, const struct change *change)
 {
     uint8_t name[8];
     struct buf path = {0};
-    struct found found = {.bytes = bytes};
+    struct found found = {.bytes = change->bytes};
     store_u64(name, store->log.position); /* Each has a cell of its own. */
-    key_append(&path, hash, slice_string("~"), slice_of(name, sizeof(name)));
+    key_append(&path, change->hash, slice_string("~"), slice_of(name, sizeof(name)));
     struct draft draft = draft_begin(store, buf_slice(&path));
-    draft_commit(store, &draft, &found, 0, delta, true, true);
+    draft_commit(store, &draft, &found, 0, change->delta, true, true);
     buf_done(&path);
 }
 
-static int sum_leaves(struct store *store, uint64_t from, uint64_t to)
+static int sum_leaves(struct store *store, uint64_t from, uint64_t to, struct buf *changes)
 {
     const struct tree *tree = &store->tree;
     uint64_t last = tree_leaf_of(tree, to);
     for (uint64_t leaf = tree_leaf_of(tree, from); leaf <= last; leaf++) {
-        uint64_t hash = MAX(leaf << (64 - tree->bits), from);
         uint64_t delta = 0;
         int error = sums_leaf(store, leaf, from, to, &delta);
         if (error)
             return error;
         if (delta != 0 && RULE(HOLE_SUMS))
-            log_change(store, hash, delta, 0);
+            change_add(changes, (struct change){.hash = MAX(leaf << (64 - tree->bits), from),
+                                                .delta = delta});
     }
     return 0;
 }
 
 /* The figures of RANGE still count what was lost, if it was not written over before: nobody knows
  * in which range, so each is counted anew, unless that takes long. */
-static int count_anew(struct store *store, uint32_t range)
+static int count_anew(struct store *store, uint32_t range, struct buf *changes)
 {
     struct walk walk;
     struct walk_item item;
@@ -361,7 +373,7 @@ static int count_anew(struct store *store, uint32_t range)
     uint64_t bytes = stat.bytes > counted.bytes ? stat.bytes - counted.bytes : 0;
     for (; keys > 0 && bytes >= keys; keys--) {
         uint64_t one = keys == 1 ? bytes : bytes / keys;
-        log_change(store, first, 0, (uint32_t)one);
+        change_add(changes, (struct change){.hash = first, .bytes = (uint32_t)one});
         bytes -= one;
     }
     return 0;
@@ -393,28 +405,57 @@ static void cut(struct store *store, struct hole *hole, uint64_t from, uint64_t 
     }
 }
 
+/* May OP end its part of HOLE? */
+static int check_whole(struct store *store, const struct hole *hole, const struct store_op *op)
+{
+    int error = store_refuse_read(store, op);
+    if (error)
+        return error;
+    if (hole == NULL || hole->to < op->scan.to)
+        return ERR_NOT_FOUND;
+    if (hole->number != op->loss)
+        return ERR_UNREADABLE; /* What was fetched may lack what was lost since. */
+    if (hole->dirty || !holes_settled(&store->holes))
+        return ERR_BUSY; /* The damaged record is still there, and would be found again. */
+    if (checkpoint_behind(store) || store->holes.count + 1 >= HOLES_MAX)
+        return ERR_BUSY;
+    return 0;
+}
+
+/* Gather all before the first of it is written: whoever looks may find holes that nobody had
+ * noticed, and one beside HOLE becomes one with it. Then what was fetched is not all of it. */
+static int gather(struct store *store, const struct hole *hole, const struct store_op *op,
+                  struct buf *changes)
+{
+    const struct holes *holes = &store->holes;
+    uint64_t noted = holes->noted + holes->overflow;
+    uint32_t range = range_of(hole->from, store->range_bits);
+    bool all = hole->from == op->scan.from && hole->to == op->scan.to;
+    int error = sum_leaves(store, op->scan.from, op->scan.to, changes);
+    if (error == 0 && all)
+        error = count_anew(store, range, changes);
+    if (error == 0 && holes->noted + holes->overflow != noted)
+        error = ERR_UNREADABLE;
+    return error;
+}
+
 void holes_whole(struct store *store, const struct store_op *op)
 {
-    struct store_done done = {.error = store_refuse_read(store, op)};
+    struct buf changes = {0};
     struct hole *hole = holes_at(store, op->scan.from);
-    if (done.error == 0 && (hole == NULL || hole->to < op->scan.to))
-        done.error = ERR_NOT_FOUND;
-    else if (done.error == 0 && hole->number != op->loss)
-        done.error = ERR_UNREADABLE; /* What was fetched may lack what was lost since. */
-    else if (done.error == 0 && (hole->dirty || !holes_settled(&store->holes)))
-        done.error = ERR_BUSY; /* The damaged record is still there, and would be found again. */
-    else if (done.error == 0 && (checkpoint_behind(store) || store->holes.count + 1 >= HOLES_MAX))
-        done.error = ERR_BUSY;
+    struct store_done done = {.error = check_whole(store, hole, op)};
     if (done.error == 0)
-        done.error = sum_leaves(store, op->scan.from, op->scan.to);
-    if (done.error == 0 && hole->from == op->scan.from && hole->to == op->scan.to)
-        done.error = count_anew(store, range_of(hole->from, store->range_bits));
+        done.error = gather(store, hole, op, &changes);
     if (done.error == ERR_IO)
         store_fail(store, "the database cannot be read");
     if (done.error == 0) {
+        const struct change *change = (const struct change *)changes.data;
+        for (size_t i = 0; i < changes.size / sizeof(*change); i++)
+            log_change(store, &change[i]);
         cut(store, hole, op->scan.from, op->scan.to);
         done.position = store->log.position;
         done.changed = true;
     }
+    buf_done(&changes);
     store_finish(store, op, &done);
 }

@@ -262,6 +262,37 @@ Test(store_holes, what_was_fetched_for_an_earlier_loss_heals_no_later_one)
     rig_end(rig);
 }
 
+/* Four records of one range. */
+static void fill_a_range(struct rig *rig)
+{
+    for (int i = 0, count = 0; count < 4; i++) {
+        if (range_of(rig_op(STORE_READ, key_of(i)).hash, RIG_RANGE_BITS) != 0)
+            continue;
+        cr_assert_eq(rig_put(rig, key_of(i), key_of(i), 1), 0);
+        count++;
+    }
+}
+
+Test(store_holes, one_that_is_noticed_at_the_end_of_its_neighbour_keeps_both)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill_a_range(rig);
+    rig_settle(rig);
+    int lost = number_at(rig, 1);
+    int next = number_at(rig, 2);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 1, 0));
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    rig_ticks(rig, 10);
+    cr_assert_eq(disk_mem_count(rig->disk, DISK_OBJECTS), 3u);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 1, 0));
+    cr_assert_eq(whole(&news, news.from, news.to), ERR_UNREADABLE);
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(next))), ERR_UNREADABLE);
+    rig_end(rig);
+}
+
 Test(store_holes, a_dropped_range_has_none)
 {
     struct news news;
