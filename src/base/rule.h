@@ -84,6 +84,7 @@
     X(HOLE_BY_K)                                                                                   \
     X(HOLE_MARKED)                                                                                 \
     X(HOLE_SUMS)                                                                                   \
+    X(WHOLE_WHEN_FILLED)                                                                           \
     X(DAMAGE_RESTS)                                                                                \
     X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \

@@ -143,7 +143,8 @@ void transfers_stored(struct transfers *transfers, struct core *core, const stru
         if (wait->kind == WAIT_TARGET_CHUNK) {
             struct staging *staging = map_get(&transfers->stagings, (uint64_t)wait->range + 1);
             if (staging != NULL)
-                staging->storing = false; /* Refused (disk full): asked for again by its timer. */
+                staging->storing =
+                    false; /* Refused (disk full, damage): asked for again by its timer. */
         }
         break;
     }

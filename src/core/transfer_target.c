@@ -1,6 +1,10 @@
 /* The target of a transfer: asks for chunk after chunk, each only when the one before is synced,
  * and says COMPLETE once the last one is. A restart goes on behind the last synced chunk.
  *
+ * The last chunk is refused while the copy is known to lack what was damaged here, in what a former
+ * owner left for one: it is healed from those who read the range (coord_heal.c, coord_hole.c),
+ * among them whoever sends. Once the copy is read there may be nobody else to ask.
+ *
  * A slot that moves comes from its owner. A new one, and one that replaces a lost one, is filled
  * from the readers of as many others as it takes to meet each write that a quorum acknowledged (a
  * new one from that of the lowest slot in any case), one after the other, each with a cursor of its
@@ -433,6 +437,7 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     op->batch.entries_count = message->chunk.entries_count;
     op->batch.metas = meta;
     op->batch.metas_count = 1;
+    op->batch.fills = wait->last;
     if (wait->last)
         bring_horizon(core, wait, op, meta, message->chunk.horizon);
 }

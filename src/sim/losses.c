@@ -7,7 +7,7 @@
 #include "sim/rots.h"
 #include "sim/workload.h"
 
-enum { MS = 1000 };
+enum { MS = 1000, TRANSFERS_MAX = 64 };
 
 struct losses {
     struct world_event next;
@@ -186,14 +186,29 @@ static void remove_victim(struct world *world)
     admin_join_one(world); /* Perhaps on the very machine. */
 }
 
+/* Has HOST offered a slot to ID, or proposed that it comes to it? The plan may say so no more. */
+static bool hands_to(const struct host *host, struct node_id id)
+{
+    struct transfer_status statuses[TRANSFERS_MAX];
+    for (uint32_t shard = 0; shard < host_shards(host); shard++) {
+        uint32_t count = node_transfers(host_shard(host, shard), statuses, TRANSFERS_MAX);
+        for (uint32_t i = 0; i < count; i++)
+            if (statuses[i].role == TRANSFER_DRIVER && id_equal(statuses[i].to, id))
+                return true;
+    }
+    return false;
+}
+
 /* Does no plan hand slots to a node that is removed now, and goes on running until it hears of
  * that? One that is under way may, as the command knows too; and so may a node that is down, by an
  * older plan. A range of one copy would then have two, one of which is lost as soon as the removed
  * node hears: no majority is left to replace it (docs/hacking.md, "Known gaps"). */
-static bool plans_rest(struct world *world)
+static bool plans_rest(struct world *world, uint32_t victim)
 {
+    struct node_id id = host_id(world->hosts[victim]);
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        if (takes_part(world, i) && host_state(world->hosts[i]) != HOST_UP)
+        if (takes_part(world, i) &&
+            (host_state(world->hosts[i]) != HOST_UP || hands_to(world->hosts[i], id)))
             return false;
     return admin_settled(world);
 }
@@ -267,7 +282,8 @@ static void maybe_strike(struct world *world)
     } else if (what < 50) {
         back_up(world);
     } else if (may_lose(world, victim)) {
-        strike(world, what < 75 || !plans_rest(world) ? FAULT_LOST_DISK : FAULT_REMOVED, victim);
+        strike(world, what < 75 || !plans_rest(world, victim) ? FAULT_LOST_DISK : FAULT_REMOVED,
+               victim);
     }
 }
 

@@ -100,7 +100,7 @@ bool rots_hides(const struct world *world, uint32_t host, uint64_t hash)
     uint32_t range = range_of(hash, world->options.range_bits);
     const struct store *store = host_store_of(world->hosts[host], range);
     return rots_has(world, host, hash) ||
-           (rots_sick(world, host) && store != NULL && store_hides(store, hash));
+           (rots_sick(world, host) && store != NULL && store_lacks(store, hash, hash));
 }
 
 uint64_t rots_last(const struct world *world)
@@ -237,7 +237,7 @@ static void on_read(struct world *world, struct host_probe *probe, const struct 
     bool hides = item->in_key && (stats.holes_now > 0 || stats.bad_now > 0 || lies_there);
     item->hidden = done->error == 0 && hidden && !item->in_key;
     if (hides && done->error == 0 && item->known && !item->judged &&
-        !store_hides(store, hash_of(item))) {
+        !store_lacks(store, hash_of(item), hash_of(item))) {
         item->judged = true;
         checks_key_healed(world, rots->host, item->range);
     }

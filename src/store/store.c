@@ -349,6 +349,10 @@ static void do_chunk(struct store *store, const struct store_op *op)
     struct store_done done = {.error = refuse_write(store, op)};
     if (done.error == 0)
         done.error = look_at_all(store, op);
+    if (done.error == 0 && op->batch.fills && RULE(WHOLE_WHEN_FILLED) &&
+        store_lacks(store, range_first(op->range, store->range_bits),
+                    range_last(op->range, store->range_bits)))
+        done.error = ERR_UNREADABLE;
     if (done.error) {
         store_finish(store, op, &done);
         return;
@@ -371,17 +375,13 @@ static void do_chunk(struct store *store, const struct store_op *op)
         return;
     }
     /* The group has to end even when an object failed; then without the metas. */
-    struct store_op metas = *op;
-    if (error) {
-        metas.batch.metas_count = 0;
-        metas.batch.horizon = 0;
-    }
-    done.position = log_metas(store, &metas, false);
+    struct store_op bare = *op;
+    bare.batch.metas_count = 0;
+    bare.batch.horizon = 0;
+    done.position = log_metas(store, error ? &bare : op, false);
     if (done.position == 0 && error == 0) {
-        metas.batch.metas_count = 0;
-        metas.batch.horizon = 0;
         error = ERR_TOO_LARGE;
-        log_metas(store, &metas, false);
+        log_metas(store, &bare, false);
     }
     done.error = error;
     store_finish(store, op, &done);

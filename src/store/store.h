@@ -146,8 +146,9 @@ struct store_stats {
     bool full;             /* Writes are refused: DISK_FULL. */
 };
 
-/* May the store not know what it has of a key of HASH? */
-bool store_hides(const struct store *store, uint64_t hash);
+/* Is anything from hash FROM to TO known to be damaged, so that the store does not know what it has
+ * there, or lacks the past of what was written since? */
+bool store_lacks(const struct store *store, uint64_t from, uint64_t to);
 /* A record of PATH was lost: was it the newest? For whoever checks a store from outside. */
 bool store_lost(struct store *store, struct slice path);
 /* The hole number INDEX, by hash; false if there is none. */

@@ -228,17 +228,14 @@ const struct tree *store_tree(const struct store *store)
     return &store->tree;
 }
 
-static bool is_damaged(const struct store *store, uint64_t hash)
+bool store_lacks(const struct store *store, uint64_t from, uint64_t to)
 {
-    for (uint32_t i = 0; i < store->damages.count; i++)
-        if (store->damages.items[i]->hash == hash)
+    for (uint32_t i = 0; i < store->damages.count; i++) {
+        uint64_t hash = store->damages.items[i]->hash;
+        if (hash >= from && hash <= to)
             return true;
-    return false;
-}
-
-bool store_hides(const struct store *store, uint64_t hash)
-{
-    return holes_at(store, hash) != NULL || is_damaged(store, hash);
+    }
+    return holes_count(store, from, to) > 0;
 }
 
 bool store_lost(struct store *store, struct slice path)

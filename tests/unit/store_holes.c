@@ -293,6 +293,29 @@ Test(store_holes, one_that_is_noticed_at_the_end_of_its_neighbour_keeps_both)
     rig_end(rig);
 }
 
+Test(store_holes, a_copy_that_has_one_is_not_filled)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill_a_range(rig);
+    rig_settle(rig);
+    int lost = number_at(rig, 1);
+    cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 1, 0));
+    cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    rig_ticks(rig, 10);
+    struct meta meta = {slice_string("m"), slice_string("filled")};
+    struct store_op chunk = {.type = STORE_CHUNK, .range = 0, .epoch = 1, .sync = true};
+    chunk.batch.metas = &meta;
+    chunk.batch.metas_count = 1;
+    cr_assert_eq(rig_submit(rig, chunk), 0, "there is more to come");
+    chunk.batch.fills = true;
+    cr_assert_eq(rig_submit(rig, chunk), ERR_UNREADABLE);
+    fill_in(&news, lost);
+    cr_assert_eq(rig_submit(rig, chunk), 0);
+    rig_end(rig);
+}
+
 Test(store_holes, a_dropped_range_has_none)
 {
     struct news news;
