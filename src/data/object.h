@@ -112,8 +112,9 @@ struct update {
  * than LOCAL has; one of policy newest or lww then takes the local history as well and succeeds,
  * unless LOCAL holds versions of policy siblings. The context must have passed context_check, but
  * a forged one that covers the new dot is ERR_BAD_CONTEXT; ERR_CORRUPT where LOCAL already knows
- * the new dot or a later one of its actor; ERR_TOO_LARGE; ERR_CLOCK_SKEW where no higher stamp is
- * left (hostile stamps). OUT is unchanged on any error. */
+ * the new dot or a later one of its actor; ERR_CONFLICT where somebody who had seen UPDATE->first
+ * has overwritten it in LOCAL; ERR_TOO_LARGE; ERR_CLOCK_SKEW where no higher stamp is left (hostile
+ * stamps). OUT is unchanged on any error. */
 int object_update(struct slice local, const struct update *update, struct buf *out,
                   uint64_t *ret_hlc) CHECK_RESULT;
 
