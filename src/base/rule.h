@@ -132,6 +132,7 @@
     X(HORIZON_KEEPS_AWAY)                                                                          \
     X(COLLECTS_DEAD_ONLY)                                                                          \
     X(COLLECTS_HIDDEN)                                                                             \
+    X(COLLECTED_THERE_GO)                                                                          \
     X(COLD_KEEPS_ORDER)                                                                            \
     X(COLD_MAKES_NOTHING_LATE)
 

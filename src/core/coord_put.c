@@ -145,11 +145,12 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         put_revived(core, op, done);
         return;
     }
-    if (op->rewritten && done->error < 0) {
+    bool late = op->rewritten && done->error == ERR_CONFLICT;
+    if (op->rewritten && done->error < 0 && !late) {
         rewrite_refused(core, op, done->error);
         return;
     }
-    if (done->type == STORE_MERGE) {
+    if (done->type == STORE_MERGE || late) {
         rewrite_merged(core, op, done);
         return;
     }
@@ -295,8 +296,11 @@ static void rewrite(struct core *core, struct coord_op *op)
     (void)core_hlc_seen(core, object_hlc(buf_slice(&op->later)));
 }
 
+/* A write that has waited for the store since then may overtake it even now: then the second
+ * version is not made (ERR_CONFLICT), and this is asked again. */
 static void rewrite_merged(struct core *core, struct coord_op *op, const struct store_done *done)
 {
+    op->dot = op->first;
     if (!overtaken(core, op, done->object)) {
         update(core, op, op->request.context);
         return;

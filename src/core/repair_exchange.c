@@ -380,6 +380,7 @@ void repair_exchange_objects(struct repairs *repairs, struct core *core, struct 
     op->sync = true;
     op->batch.entries = message->compare.entries;
     op->batch.entries_count = message->compare.entries_count;
+    op->batch.stands = message->compare.horizon; /* And ours: repairs_message() has looked. */
 }
 
 static void merged(struct repairs *repairs, struct core *core, struct repair_wait *wait)

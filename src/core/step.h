@@ -109,7 +109,10 @@ struct store_op {
                          * ERR_UNREADABLE, and nothing of it, while it is known to lack any. */
             uint64_t horizon; /* Not 0: from here on merges into the range take no version stamped
                                * at or below it that is not held, until the range is dropped. */
-        } batch;              /* STORE_CHUNK (entries and metas), STORE_META (metas) */
+            uint64_t stands; /* STORE_CHUNK. Not 0: each entry is all that another reader has of the
+                              * key, whose tree stands at this horizon: what it has collected goes
+                              * here, too (object_admit). */
+        } batch;             /* STORE_CHUNK (entries and metas), STORE_META (metas) */
         struct {
             const uint64_t *prefixes;
             uint32_t prefixes_count;

@@ -112,8 +112,9 @@ struct update {
  * than LOCAL has; one of policy newest or lww then takes the local history as well and succeeds,
  * unless LOCAL holds versions of policy siblings. The context must have passed context_check, but
  * a forged one that covers the new dot is ERR_BAD_CONTEXT; ERR_CORRUPT where LOCAL already knows
- * the new dot or a later one of its actor; ERR_TOO_LARGE; ERR_CLOCK_SKEW where no higher stamp is
- * left (hostile stamps). OUT is unchanged on any error. */
+ * the new dot or a later one of its actor; ERR_CONFLICT where somebody who had seen UPDATE->first
+ * has overwritten it in LOCAL; ERR_TOO_LARGE; ERR_CLOCK_SKEW where no higher stamp is left (hostile
+ * stamps). OUT is unchanged on any error. */
 int object_update(struct slice local, const struct update *update, struct buf *out,
                   uint64_t *ret_hlc) CHECK_RESULT;
 
@@ -178,10 +179,14 @@ uint64_t object_dead_from(struct slice object);
  * newest or lww takes all such lower ones along, for it hid them. True if any goes: then OUT gets
  * what is left, nothing if nothing is. */
 bool object_collect(struct slice object, const struct collection *collection, struct buf *out);
-/* Take from MERGED, the merge of LOCAL with something that came in, the siblings stamped at or
- * below HORIZON that LOCAL does not hold: they were collected. True if any goes: then OUT gets what
- * is left, nothing if nothing is. */
-bool object_admit(struct slice local, struct slice merged, uint64_t horizon, struct buf *out);
+/* Take from MERGED, the merge of LOCAL with OTHER that came in, the siblings stamped at or below
+ * HORIZON that LOCAL does not hold: they were collected. STANDS is not 0 where OTHER is all that
+ * another reader holds, whose tree stands at that horizon: then siblings stamped newest or lww at
+ * or below it go, too, that it does not hold, unless they are the latest of what is left: it had
+ * them, and has collected them (docs/decisions/0038-what-one-has-collected-all-do.md). True if any
+ * goes: then OUT gets what is left, nothing if nothing is. */
+bool object_admit(struct slice local, struct slice other, struct slice merged, uint64_t horizon,
+                  uint64_t stands, struct buf *out);
 /* Does OBJECT hold each sibling of OTHER that is stamped at or below HORIZON? */
 bool object_holds_all(struct slice object, struct slice other, uint64_t horizon);
 /* Is each version of OTHER stamped at or below HORIZON held by OBJECT, or covered or replaced by

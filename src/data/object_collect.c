@@ -96,23 +96,55 @@ static bool holds(const struct versions *versions, struct dot dot)
     return false;
 }
 
-bool object_admit(struct slice local, struct slice merged, uint64_t horizon, struct buf *out)
+/* What stays of VERSIONS, of which GOES tells what does not, shows nothing older than this. */
+static const struct sibling *latest_left(const struct versions *versions, const bool *goes)
+{
+    const struct sibling *latest = NULL;
+    for (uint32_t i = 0; i < versions->count; i++) {
+        const struct sibling *sibling = &versions->items[i].sibling;
+        if (!goes[i] && (latest == NULL || stamp_compare(sibling, latest) > 0))
+            latest = sibling;
+    }
+    return latest;
+}
+
+/* Let those of MERGED go that a reader whose tree stands at STANDS does not hold, as OTHER shows,
+ * but never the latest: what is read stays, whatever became of the proof. */
+static void drop_collected(const struct versions *merged, const struct versions *other,
+                           uint64_t stands, bool *goes)
+{
+    const struct sibling *latest = latest_left(merged, goes);
+    for (uint32_t i = 0; latest != NULL && i < merged->count; i++) {
+        const struct sibling *sibling = &merged->items[i].sibling;
+        goes[i] = goes[i] || (sibling->hlc <= stands && sibling->policy != POLICY_SIBLINGS &&
+                              stamp_compare(sibling, latest) < 0 && !holds(other, sibling->dot));
+    }
+}
+
+bool object_admit(struct slice local, struct slice other, struct slice merged, uint64_t horizon,
+                  uint64_t stands, struct buf *out)
 {
     struct versions before;
+    struct versions came;
     struct versions after;
     take_apart(local, &before);
+    take_apart(other, &came);
     take_apart(merged, &after);
     bool *goes = mem_zero(after.count + 1);
     bool any = false;
     for (uint32_t i = 0; i < after.count; i++) {
         const struct sibling *sibling = &after.items[i].sibling;
         goes[i] = sibling->hlc <= horizon && !holds(&before, sibling->dot);
-        any = any || goes[i];
     }
+    if (stands > 0 && came.count > 0 && RULE(COLLECTED_THERE_GO))
+        drop_collected(&after, &came, stands, goes);
+    for (uint32_t i = 0; i < after.count; i++)
+        any = any || goes[i];
     if (any)
         write_left(&after, goes, out);
     mem_free(goes);
     versions_done(&before);
+    versions_done(&came);
     versions_done(&after);
     return any;
 }

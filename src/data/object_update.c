@@ -141,6 +141,14 @@ static int write_beside(struct work *work, struct buf *out)
     return OK;
 }
 
+/* Did somebody who had seen the first self write meanwhile? Only here, in the step that makes the
+ * second one, is there nothing in between that could still come. */
+static bool overwritten_before(const struct work *work, const struct update *update)
+{
+    return update->first.counter > 0 && history_covers(&work->contexts, update->first) &&
+           RULE(REWRITE_NOT_OVERTAKEN);
+}
+
 static int write_update(struct work *work, const struct update *update, struct buf *out)
 {
     take_in_local(work);
@@ -152,6 +160,8 @@ static int write_update(struct work *work, const struct update *update, struct b
         return ERR_BAD_CONTEXT;
     if (history_covers(&work->known, made->dot))
         return ERR_CORRUPT;
+    if (overwritten_before(work, update))
+        return ERR_CONFLICT;
     bool stands_beside =
         update->policy == POLICY_SIBLINGS && !update->follows && RULE(BLIND_SIBLINGS_STAND);
     if (!update->blind || stands_beside)

@@ -104,6 +104,7 @@ static int tell(FILE *file, const char *name, const char *value, FILE *out)
     }
     if (story->begun)
         world_done(&story->world);
+    buf_done(&story->context);
     mem_free(story);
     return status;
 }

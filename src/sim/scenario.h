@@ -19,6 +19,7 @@
  *   delete NODE KEY
  *   add NODE KEY             one more to the number that the key holds; shows what it is then
  *   get NODE KEY             strict, quorum; shows what is found
+ *   follow put|delete ...    the same with the context of the last get
  *   begin put|delete|get|add ... the same without waiting
  *   sloppy put|delete|get ... the same, not strict
  *   move SLOT FROM TO        a plan of one move; does not wait. TO nobody: the slot is given up

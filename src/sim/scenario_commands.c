@@ -161,9 +161,15 @@ static void show_values(struct story *story, const struct story_call *call,
 
 static void on_answer(struct world *world, struct host_call *call, const struct answer *answer)
 {
-    (void)world;
     struct story_call *mine = (struct story_call *)call;
+    struct buf *context = &mine->story->context;
     mine->open = false;
+    if (answer != NULL && mine->method == METHOD_GET) {
+        buf_clear(context);
+        if (object_context(answer->object, world->cluster.hash_seed, mine->bucket, mine->key,
+                           context) < 0)
+            buf_clear(context);
+    }
     if (answer != NULL) {
         show_values(mine->story, mine, answer);
         return;
@@ -176,6 +182,8 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
 static bool request(struct story *story, char **words, bool wait, bool strict)
 {
     static const char *const names[] = {"", "get", "put", "delete"};
+    bool follows = strcmp(words[0], "follow") == 0 && words[1] != NULL;
+    words += follows;
     enum method method = strcmp(words[0], "add") == 0 ? METHOD_EDIT : METHOD_SCAN;
     for (uint32_t i = METHOD_GET; i <= METHOD_DELETE; i++)
         if (strcmp(words[0], names[i]) == 0)
@@ -196,10 +204,13 @@ static bool request(struct story *story, char **words, bool wait, bool strict)
     uint32_t key = number_in(story, words[2] + 1, KEYS_MAX - 1);
     *call = (struct story_call){.call.done = on_answer, .story = story, .method = method};
     snprintf(call->text, sizeof(call->text), "%s %s", words[0], words[2]);
+    call->bucket = ledger_bucket(policy);
+    call->key = workload_key(&story->world, policy, key);
     struct request asked = {
         .method = method,
-        .bucket = ledger_bucket(policy),
-        .key = workload_key(&story->world, policy, key),
+        .bucket = call->bucket,
+        .key = call->key,
+        .context = follows ? buf_slice(&story->context) : SLICE_NONE,
         .value = method == METHOD_PUT ? slice_string(words[3]) : SLICE_NONE,
         .r = CONSISTENCY_QUORUM,
         .w = CONSISTENCY_QUORUM,
@@ -440,7 +451,8 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
     if (strcmp(words[0], "sloppy") == 0 && words[1] != NULL)
         return request(story, words + 1, true, false);
     if (strcmp(words[0], "put") == 0 || strcmp(words[0], "get") == 0 ||
-        strcmp(words[0], "delete") == 0 || strcmp(words[0], "add") == 0)
+        strcmp(words[0], "delete") == 0 || strcmp(words[0], "add") == 0 ||
+        strcmp(words[0], "follow") == 0)
         return request(story, words, true, true);
     if (strcmp(words[0], "move") == 0)
         return move(story, words + 1);

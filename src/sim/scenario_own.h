@@ -21,6 +21,7 @@ struct story_call {
     bool open;
     char text[LINE_SIZE]; /* "get k1". */
     enum method method;
+    struct slice bucket, key;
 };
 
 struct story {
@@ -33,7 +34,8 @@ struct story {
     const char *awaited; /* Text that `until` waits for, NULL once seen. */
     uint64_t command_us;
     struct story_call calls[CALLS_MAX];
-    const char *error; /* Why the file makes no sense. */
+    struct buf context; /* Owned: of the last get. */
+    const char *error;  /* Why the file makes no sense. */
 };
 
 /* scenario_commands.c: WORDS end with NULL; REST is the line behind the first. False: it failed, or

@@ -227,24 +227,25 @@ void collect_do(struct store *store, const struct store_op *op)
     store_finish(store, op, &work.done);
 }
 
-/* Take out of what DRAFT has merged what the horizon keeps away. A damaged key may have held
- * anything: over one all is taken, but for what this replica would have collected; also where what
- * heals it is what it has, for a collection that came by meanwhile has passed it over. True if what
- * is left is what was there before. */
+/* Take out of what DRAFT has merged what the horizon keeps away, and what the reader that ENTRY is
+ * from has collected. A damaged key may have held anything: over one all is taken, but for what
+ * this replica would have collected; also where what heals it is what it has, for a collection that
+ * came by meanwhile has passed it over. True if what is left is what was there before. */
 bool collect_keep_away(struct store *store, const struct entry *entry, const struct found *found,
                        const struct manner *manner, struct draft *draft)
 {
     uint64_t horizon = store_range_of(store, entry->hash)->horizon;
     struct slice merged = draft_object(draft);
-    if (horizon == 0 || !RULE(HORIZON_KEEPS_AWAY))
-        return manner->heals && !found->bad && slice_equal(merged, found->object);
     struct buf left = {0};
-    struct collection collection =
-        collection_of(horizon, manner->drops, manner->drops_count, entry->bucket);
-    bool any = found_unreadable(found) ? object_collect(merged, &collection, &left)
-                                       : object_admit(found->object, merged, horizon, &left);
-    bool same = (any || manner->heals) && !found->bad &&
-                slice_equal(any ? buf_slice(&left) : merged, found->object);
+    bool any = false;
+    if (horizon != 0 && RULE(HORIZON_KEEPS_AWAY)) {
+        struct collection collection =
+            collection_of(horizon, manner->drops, manner->drops_count, entry->bucket);
+        any = found_unreadable(found) ? object_collect(merged, &collection, &left)
+                                      : object_admit(found->object, entry->object, merged, horizon,
+                                                     MIN(manner->stands, horizon), &left);
+    }
+    bool same = !found->bad && slice_equal(any ? buf_slice(&left) : merged, found->object);
     if (any) {
         draft->bytes->size = draft->object;
         buf_append(draft->bytes, buf_slice(&left));

@@ -248,11 +248,9 @@ static void merge_one(struct store *store, const struct entry *entry, struct man
     store->damages.lost += gone;
     if (found.object.size == 0)
         buf_append(draft.bytes, entry->object);
-    else if (same)
-        buf_append(draft.bytes, found.object);
     else
         same = object_merge(found.object, entry->object, draft.bytes) & MERGE_SAME_A;
-    if ((!same || healed) && !gone && draft_object(&draft).size > 0)
+    if ((!same || healed || manner.stands != 0) && !gone && draft_object(&draft).size > 0)
         same = collect_keep_away(store, entry, &found, &manner, &draft);
     if (!same) {
         draft_end(store, &draft, &found, entry, &manner, ret);
@@ -362,7 +360,8 @@ static void do_chunk(struct store *store, const struct store_op *op)
     uint64_t held = store->checkpoint.mark.freeze.position;
     for (uint32_t i = 0; i < op->batch.entries_count && error == 0; i++) {
         struct store_done one = {0};
-        merge_one(store, &op->batch.entries[i], (struct manner){.more = true, .sync = true}, &one);
+        struct manner manner = {.more = true, .sync = true, .stands = op->batch.stands};
+        merge_one(store, &op->batch.entries[i], manner, &one);
         error = one.error;
         done.changed = done.changed || one.changed;
         held = MAX(held, one.position);

@@ -298,6 +298,7 @@ struct manner {
     bool alone;                    /* but for what only this copy had; */
     const struct drop_line *drops; /* less what these say is dead (store_op). */
     uint32_t drops_count;
+    uint64_t stands; /* Not 0: what another reader has, who stands at this horizon (step.h). */
 };
 
 /* Begin the record of PATH: append the object to draft.bytes, or nothing, for a key that goes. Then

@@ -63,6 +63,30 @@ Test(again, a_write_that_says_its_first_dot_goes_with_it)
     renamed(2000, true); /* It would uncover what it is older than. */
 }
 
+Test(again, what_was_overwritten_meanwhile_is_not_made_again)
+{
+    struct buf local = {0};
+    struct buf context = {0};
+    struct buf made = {0};
+    struct update first = update_of(1, 5, POLICY_NEWEST);
+    apply(&local, &first);
+    cr_assert_eq(object_context(buf_slice(&local), 1, text("b"), text("k"), &context), 0);
+    struct update again = first;
+    again.first = first.dot;
+    again.dot.counter = 7;
+    cr_assert_eq(object_update(buf_slice(&local), &again, &made, NULL), 0);
+    buf_clear(&made);
+    struct update overwriter = update_of(3, 1, POLICY_NEWEST);
+    overwriter.blind = false;
+    overwriter.context = buf_slice(&context);
+    apply(&local, &overwriter);
+    cr_assert_eq(object_update(buf_slice(&local), &again, &made, NULL), ERR_CONFLICT);
+    cr_assert_eq(made.size, 0);
+    buf_done(&made);
+    buf_done(&context);
+    buf_done(&local);
+}
+
 Test(again, a_first_dot_that_the_context_does_not_cover_is_corrupt)
 {
     struct buf object = {0};

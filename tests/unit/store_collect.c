@@ -122,6 +122,38 @@ Test(store_collect, a_scan_goes_page_by_page_through_the_whole_range)
     rig_end(&rig);
 }
 
+/* Two versions that have not seen each other: the earlier one is hidden. */
+Test(store_collect, what_another_reader_has_collected_goes_here)
+{
+    struct rig rig, other;
+    rig_start(&rig, 0);
+    rig_start(&other, 0);
+    cr_assert_eq(rig_put(&rig, "k", "hidden", 5), 0);
+    cr_assert_eq(put_dead(&other, "k", 9), 0);
+    struct store_op merge = rig_op(STORE_MERGE, "k");
+    merge.object = other.done.object;
+    cr_assert_eq(rig_submit(&rig, merge), 0);
+    struct store_op raise = rig_op(STORE_META, "k");
+    raise.batch.horizon = 5u << 16;
+    cr_assert_eq(rig_submit(&rig, raise), 0);
+    struct entry entry = {merge.hash, merge.bucket, merge.key, other.done.object};
+    struct store_op chunk = rig_op(STORE_CHUNK, "k");
+    chunk.batch.entries = &entry;
+    chunk.batch.entries_count = 1;
+    cr_assert_eq(rig_submit(&rig, chunk), 0);
+    cr_assert_not(rig.done.changed, "of a transfer, the sender may be behind");
+    chunk.batch.stands = 5u << 16;
+    cr_assert_eq(rig_submit(&rig, chunk), 0);
+    cr_assert(rig.done.changed);
+    cr_assert_eq(rig_submit(&rig, rig_op(STORE_READ, "k")), 0);
+    cr_assert(slice_equal(rig.done.object, other.done.object));
+    cr_assert_eq(rig_submit(&rig, chunk), 0);
+    cr_assert_not(rig.done.changed);
+    cr_assert_eq(rig_verify(&rig), 1, "the tree knows");
+    rig_end(&rig);
+    rig_end(&other);
+}
+
 Test(store_collect, what_is_at_or_below_the_horizon_and_not_held_stays_out)
 {
     struct rig rig, other;
