@@ -138,7 +138,7 @@ static bool has_changed(struct cleanup *cleanup, uint64_t digest)
 {
     if (cleanup->sequence == cleanup->first)
         cleanup->digest = digest;
-    return cleanup->digest != digest;
+    return cleanup->digest != digest && RULE(CLEANUP_UNCHANGED);
 }
 
 void cleanup_scanned(struct transfers *transfers, struct core *core,
