@@ -33,6 +33,7 @@
     X(HANDED_SYNCED)                                                                               \
     X(DEPARTED_HAND_NOTHING)                                                                       \
     X(CLEANUP_ONE_EPOCH)                                                                           \
+    X(CLEANUP_UNCHANGED)                                                                           \
     X(DROP_ENDS_ITS_OWN)                                                                           \
     X(QUORUM_GROWS)                                                                                \
     X(PROMISES_RISE)                                                                               \
@@ -85,6 +86,7 @@
     X(HOLE_MARKED)                                                                                 \
     X(HOLE_SUMS)                                                                                   \
     X(WHOLE_WHEN_FILLED)                                                                           \
+    X(HOLE_STAYS_WIDE)                                                                             \
     X(DAMAGE_RESTS)                                                                                \
     X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \

@@ -97,6 +97,7 @@ struct store_op {
             uint64_t to;   /* Last hash. */
             uint32_t count_max;
             uint32_t bytes_max; /* At least one entry is returned. */
+            bool digest;        /* Of the range as it is then, too. */
         } scan;
         struct {
             const struct entry *entries;
@@ -165,7 +166,8 @@ struct store_done {
     struct slice object;
     const struct entry *entries;
     uint32_t entries_count;
-    bool more; /* STORE_SCAN, STORE_HINT_SCAN, STORE_COLLECT: stopped at a bound. */
+    bool more;       /* STORE_SCAN, STORE_HINT_SCAN, STORE_COLLECT: stopped at a bound. */
+    uint64_t digest; /* STORE_SCAN, if asked for: tree_digest of the range. */
     /* STORE_HINT_SCAN: bits by slot number; none: the record is damaged, and has no object. */
     const uint8_t *entries_slots;
     uint32_t bad; /* STORE_HINT_SCAN: damaged records, those among them whose key is lost too. */

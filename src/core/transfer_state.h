@@ -87,6 +87,8 @@ struct cleanup {
     uint64_t epoch; /* Of the record under which it is handed over. */
     uint64_t drop;  /* Token of its deletion. */
     uint64_t sequence;
+    uint64_t first;  /* The sequence with which this pass over the copy began, */
+    uint64_t digest; /* and what the copy was then. */
     uint64_t cursor;
     struct buf bucket; /* Owned. */
     struct buf key;    /* Owned. */

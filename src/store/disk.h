@@ -56,8 +56,9 @@ enum disk_event_type {
     DISK_LOG_SYNCED,      /* The oldest log_sync that was still open. */
     DISK_SLOT_READY,      /* The slot can be written; ERR_DISK_FULL: it was not made. */
     DISK_APPLIED,         /* Committed and synced, or nothing of it happened: ERR_DISK_FULL;
-                           * ERR_CORRUPT: near the key of item number `item` objects lie out of
-                           * order, and what is written there might never be found. */
+                           * ERR_CORRUPT: near the key of item number `item` keys of objects have
+                           * rotted or lie out of order: what is written there might never be found,
+                           * and hide where a bad one lay. */
     DISK_WARMED,          /* Whatever the disk_warm with this tag named is in memory. */
     DISK_RUNG,            /* Somebody called disk_ring. */
 };
@@ -106,6 +107,13 @@ struct disk_operations {
 
 enum { STORES_MAX = 16 };
 
+/* Tells keys of objects that are what was put there from those that rotted. */
+struct disk_judge {
+    /* VALUE without data: not at hand. From any thread. NULL: nobody can tell yet. */
+    bool (*is_sound)(uint64_t seed, struct slice key, struct slice value);
+    uint64_t seed;
+};
+
 struct disk {
     const struct disk_operations *operations;
     uint64_t segment_size; /* Of each slot of the log. */
@@ -116,6 +124,8 @@ struct disk {
     struct disk *next; /* The next store's, NULL after the last. Closed with the first one's. */
     bool patient; /* The caller's to set: get, seek and next wait for what is not in memory. Else
                    * they answer DISK_COLD, and a walk has to begin anew. */
+    struct disk_judge judge; /* The caller's to set: no object is written beside a key that is not
+                              * sound, by transactions that begin later. */
 };
 
 /* Read SIZE bytes of a slot into RET; waits. 0 or ERR_IO. */

@@ -341,8 +341,10 @@ static void prepare_items(struct lmdb *lmdb, const struct disk_item *items, uint
     atomic_store(&lmdb->short_of_memory, pages.missed != 0);
 }
 
-/* The number of the first item whose leaf has keys out of order; COUNT: of none. */
-static uint32_t find_disorder(struct lmdb *lmdb, const struct disk_item *items, uint32_t count)
+/* The number of the first item whose leaf has keys that rotted or lie out of order; COUNT: of
+ * none. */
+static uint32_t find_disorder(struct lmdb *lmdb, const struct disk_judge *judge,
+                              const struct disk_item *items, uint32_t count)
 {
     MDB_txn *txn;
     const uint8_t *leaf = NULL;
@@ -353,7 +355,7 @@ static uint32_t find_disorder(struct lmdb *lmdb, const struct disk_item *items, 
     disk_pages_begin(&pages, txn);
     uint32_t i = 0;
     while (i < count && (items[i].table != DISK_OBJECTS || items[i].rotten ||
-                         disk_pages_ordered(&pages, DISK_OBJECTS, items[i].key, &leaf)))
+                         disk_pages_sound(&pages, judge, DISK_OBJECTS, items[i].key, &leaf)))
         i++;
     mdb_txn_abort(txn);
     return i;
@@ -430,11 +432,11 @@ static void count_free(struct lmdb *lmdb)
     atomic_store(&lmdb->free_bytes, pages * lmdb->page_size);
 }
 
-int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count, uint32_t *ret_item,
-               const char **ret_text)
+int lmdb_apply(struct lmdb *lmdb, const struct disk_judge *judge, const struct disk_item *items,
+               uint32_t count, uint32_t *ret_item, const char **ret_text)
 {
     prepare_items(lmdb, items, count);
-    *ret_item = find_disorder(lmdb, items, count);
+    *ret_item = find_disorder(lmdb, judge, items, count);
     if (*ret_item < count)
         return ERR_CORRUPT;
     int code = reserve(lmdb, bytes_needed(lmdb, items, count));

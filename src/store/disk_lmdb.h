@@ -35,9 +35,10 @@ void lmdb_warm(struct lmdb *lmdb, enum disk_table table, const struct slice *key
                uint32_t records_max, uint64_t bytes_max);
 
 /* One transaction, on the engine's thread. 0; nothing happened: ERR_DISK_FULL, ERR_CORRUPT (near
- * item RET_ITEM objects lie out of order); ERR_IO: the end, RET_TEXT says what failed. */
-int lmdb_apply(struct lmdb *lmdb, const struct disk_item *items, uint32_t count, uint32_t *ret_item,
-               const char **ret_text) CHECK_RESULT;
+ * item RET_ITEM keys of objects are not sound, as JUDGE says, or out of order); ERR_IO: the end,
+ * RET_TEXT says what failed. */
+int lmdb_apply(struct lmdb *lmdb, const struct disk_judge *judge, const struct disk_item *items,
+               uint32_t count, uint32_t *ret_item, const char **ret_text) CHECK_RESULT;
 
 /* Bytes of the file, and of these in free pages (counted now and then, on the engine's thread). */
 uint64_t lmdb_file_bytes(const struct lmdb *lmdb);

@@ -112,21 +112,28 @@ static void table_remove(struct disk_mem *mem, struct table *table, struct slice
 }
 
 /* As an engine would find it that looks into the pages that it writes to: all is one page here. */
-static bool is_ordered(const struct table *table)
+static bool is_sound(const struct disk_judge *judge, const struct table *table)
 {
-    for (uint32_t i = 1; i < table->count; i++)
-        if (slice_compare(record_key(table->records[i - 1]), record_key(table->records[i])) >= 0)
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct record *record = table->records[i];
+        if (i > 0 && slice_compare(record_key(table->records[i - 1]), record_key(record)) >= 0)
             return false;
+        if (judge->is_sound != NULL &&
+            !judge->is_sound(judge->seed, record_key(record),
+                             slice_of(record->bytes + record->key_size, record->value_size)))
+            return false;
+    }
     return true;
 }
 
-/* The first item that writes objects among others that lie out of order; COUNT: none. */
+/* The first item that writes objects among others that rotted, or lie out of order; COUNT: none. */
 static uint32_t find_disorder(const struct disk_mem *mem, const struct work *work)
 {
     uint32_t i = 0;
     while (i < work->count && (work->items[i].table != DISK_OBJECTS || work->items[i].rotten))
         i++;
-    return i < work->count && is_ordered(&mem->tables[DISK_OBJECTS]) ? work->count : i;
+    return i < work->count && is_sound(&mem->disk.judge, &mem->tables[DISK_OBJECTS]) ? work->count
+                                                                                     : i;
 }
 
 /* Merge the items from FIRST up to END, all of one table, into it. */

@@ -80,9 +80,10 @@ int disk_pages_prev(struct disk_pages *pages, struct disk_pages_cursor *cursor, 
 int disk_pages_around(struct disk_pages *pages, const struct disk_pages_cursor *cursor,
                       bool patient, struct disk_around *ret_around) CHECK_RESULT;
 /* Do the keys of the leaf of KEY, which is not *LAST_LEAF, lie in order, and where the branches
- * above say that they lie? A leaf that cannot be read is found by whoever writes to it. */
-bool disk_pages_ordered(struct disk_pages *pages, enum disk_table table, struct slice key,
-                        const uint8_t **last_leaf);
+ * above say that they lie, and does JUDGE find each sound? A leaf that cannot be read is found by
+ * whoever writes to it. */
+bool disk_pages_sound(struct disk_pages *pages, const struct disk_judge *judge,
+                      enum disk_table table, struct slice key, const uint8_t **last_leaf);
 /* Bring into memory what writing over KEY will touch: of a large value only its first page. */
 void disk_pages_prepare(struct disk_pages *pages, enum disk_table table, struct slice key);
 

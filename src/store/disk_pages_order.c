@@ -1,4 +1,4 @@
-/* Are keys where a look-up finds them? */
+/* Are keys what they were, and where a look-up finds them? */
 #include "store/disk_pages_own.h"
 
 /* The keys that bound what is below the cursor's branches: from the nearest one that has a node on
@@ -24,8 +24,16 @@ static bool find_bounds(struct disk_pages *pages, const struct disk_pages_cursor
     return true;
 }
 
-bool disk_pages_ordered(struct disk_pages *pages, enum disk_table table, struct slice key,
-                        const uint8_t **last_leaf)
+static bool is_sound(const struct disk_judge *judge, const struct node *node)
+{
+    bool here = !(node->flags & NODE_BIG) && node->word <= node->room;
+    return judge->is_sound == NULL ||
+           judge->is_sound(judge->seed, node->key,
+                           here ? slice_of(node->data, node->word) : SLICE_NONE);
+}
+
+bool disk_pages_sound(struct disk_pages *pages, const struct disk_judge *judge,
+                      enum disk_table table, struct slice key, const uint8_t **last_leaf)
 {
     struct disk_pages_cursor cursor;
     struct slice before, high;
@@ -42,7 +50,7 @@ bool disk_pages_ordered(struct disk_pages *pages, enum disk_table table, struct 
         if (!node_at(pages, cursor.place, i, &node))
             return true;
         int order = slice_compare(before, node.key);
-        if (order > 0 || (order == 0 && i > 0))
+        if (order > 0 || (order == 0 && i > 0) || !is_sound(judge, &node))
             return false;
         before = node.key;
     }

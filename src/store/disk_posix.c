@@ -133,8 +133,9 @@ static void posix_warm(struct disk *disk, uint64_t tag, enum disk_table table,
 
 static void posix_apply(struct disk *disk, const struct disk_item *items, uint32_t count)
 {
-    threads_hand_over(own(disk), threads_engine(own(disk)),
-                      (struct work){.type = WORK_APPLY, .items = items, .count = count});
+    threads_hand_over(
+        own(disk), threads_engine(own(disk)),
+        (struct work){.type = WORK_APPLY, .items = items, .count = count, .judge = disk->judge});
 }
 
 /* Take over what the threads have completed. The eventfd is emptied first: what comes later rings

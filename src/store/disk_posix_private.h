@@ -35,7 +35,8 @@ struct work {
     uint64_t offset;
     struct slice bytes;
     const struct disk_item *items;
-    uint64_t tag; /* WARM, as the following. */
+    struct disk_judge judge; /* Of them. */
+    uint64_t tag;            /* WARM, as the following. */
     enum disk_table table;
     struct slice *keys;   /* Owned, in one piece with what they point to. */
     uint32_t records_max; /* From each key on, */

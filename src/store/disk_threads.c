@@ -313,7 +313,8 @@ static struct disk_event engine_prepare(struct posix *posix, uint32_t slot)
 static struct disk_event engine_apply(const struct posix_disk *disk, const struct work *work)
 {
     struct disk_event event = {.type = DISK_APPLIED};
-    event.error = lmdb_apply(disk->lmdb, work->items, work->count, &event.item, &event.text);
+    event.error =
+        lmdb_apply(disk->lmdb, &work->judge, work->items, work->count, &event.item, &event.text);
     if (event.error != ERR_IO)
         return event;
     char what[WHAT_SIZE] = "writing the database";

@@ -22,16 +22,12 @@ struct run {
 
 static void look(const struct store *store, struct engine_record *record)
 {
-    uint64_t hash;
-    struct slice bucket;
-    struct slice key;
     record->lost = false;
     record->bad = !engine_parse(record->key, record->value, &record->path, &record->object);
     if (!record->bad)
         return;
     record->lost = !engine_path(record->key, record->value, &record->path) ||
-                   !key_parse(record->path, &hash, &bucket, &key) ||
-                   key_hash(store->hash_seed, bucket, key) != hash;
+                   !path_is_sound(store->hash_seed, record->path);
 }
 
 static bool is_lost(const struct store *store, struct slice key, struct slice value)

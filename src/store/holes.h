@@ -13,8 +13,10 @@
  * record. Walks and the scrub look at each record they pass, and at the one before the first.
  *
  * A damaged record does no more than lie in the way once the hole has a durable mark: it is taken
- * out of the engine then, and until it is no checkpoint writes there. What is found out of order by
- * a transaction itself is noted and taken out before that is tried again.
+ * out of the engine then, and until it is no checkpoint writes there. What a transaction itself
+ * finds damaged in the pages that it is to write to is noted and taken out before that is tried
+ * again. So what lies beside a damaged record lay there when it was damaged, and not between it and
+ * the place of the key that it had.
  *
  * After a crash: a mark is restored with all others; a damaged record that is still there is noted
  * again, as what it is already known for. A hole without a durable mark still has its record. */

@@ -60,6 +60,24 @@ bool engine_path(struct slice key, struct slice value, struct slice *ret_path)
     return slice_equal(engine_key(*ret_path, key.data[ENGINE_KEY_DIGEST - 1], scratch), key);
 }
 
+bool path_is_sound(uint64_t seed, struct slice path)
+{
+    uint64_t hash;
+    struct slice bucket;
+    struct slice key;
+    return key_parse(path, &hash, &bucket, &key) && key_hash(seed, bucket, key) == hash;
+}
+
+bool engine_key_is_sound(uint64_t seed, struct slice key, struct slice value)
+{
+    struct slice path;
+    if (engine_key_is_digest(key) && value.data == NULL)
+        return true;
+    if (!RULE(HOLE_NOTICED) || !RULE(HOLE_STAYS_WIDE))
+        return true;
+    return engine_path(key, value, &path) && path_is_sound(seed, path);
+}
+
 int engine_find(struct store *store, enum disk_table table, struct slice path,
                 uint8_t scratch[ENGINE_KEY_DIGEST], struct slice *ret_key, struct slice *ret_value)
 {

@@ -85,5 +85,7 @@ void scan_do(struct store *store, const struct store_op *op)
     }
     if (overflow != store->holes.overflow && done.error == 0)
         done = (struct store_done){.error = ERR_UNREADABLE};
+    if (op->scan.digest && done.error == 0)
+        done.digest = tree_digest(&store->tree, op->range, store->range_bits);
     store_finish(store, op, &done);
 }

@@ -271,6 +271,7 @@ void store_set_ranges(struct store *store, uint32_t range_bits, uint64_t hash_se
 {
     store->hash_seed = hash_seed;
     store->hash_known = true;
+    store->disk->judge = (struct disk_judge){engine_key_is_sound, hash_seed};
     if (store->range_bits == range_bits)
         return;
     const uint8_t key[2] = {0, META_OWN_BITS};

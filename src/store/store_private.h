@@ -244,6 +244,10 @@ bool engine_parse(struct slice key, struct slice value, struct slice *ret_path,
 /* The path of a record whose checksum is wrong; false where that is not to be had: the record has a
  * digest for a key, and its value no path that this is the digest of. */
 bool engine_path(struct slice key, struct slice value, struct slice *ret_path);
+/* Does PATH begin with the hash of its rest? */
+bool path_is_sound(uint64_t seed, struct slice path);
+/* A disk_judge. Of a digest without its value it finds nothing amiss. */
+bool engine_key_is_sound(uint64_t seed, struct slice key, struct slice value);
 /* Where PATH lies or would lie in TABLE of the engine: its key (in SCRATCH or PATH) and value. 0 or
  * ERR_NOT_FOUND; DISK_COLD, noted; ERR_IO. */
 int engine_find(struct store *store, enum disk_table table, struct slice path,
