@@ -127,6 +127,12 @@ static void judge_fallbacks(struct core *core, struct coord_op *op)
         unavailable(core, op, reached);
 }
 
+static void read_own(struct core *core, struct coord_op *op)
+{
+    op->reading = true;
+    op_store(core, op, STORE_READ, NULL);
+}
+
 void get_start(struct core *core, struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
@@ -136,6 +142,8 @@ void get_start(struct core *core, struct coord_op *op)
     op->got = 0;
     op->stale = 0;
     op->local = false;
+    op->reading_late += op->reading;
+    op->reading = false;
     op->digests = false;
     buf_clear(&op->object);
     stands_reset(op);
@@ -150,7 +158,7 @@ void get_start(struct core *core, struct coord_op *op)
         return;
     }
     op_schedule(core, op);
-    op_store(core, op, STORE_READ, NULL);
+    read_own(core, op);
 }
 
 /* Merge in what the slot of BIT has, and note who lacks something of the whole. */
@@ -186,6 +194,11 @@ static uint32_t others_up(const struct core *core, const struct coord_op *op)
 
 void get_stored(struct core *core, struct coord_op *op, const struct store_done *done)
 {
+    if (op->reading_late > 0 && RULE(READS_OF_ONE_EPOCH)) { /* In order, as all of one key. */
+        op->reading_late--;
+        return;
+    }
+    op->reading = false;
     if (op->state != OP_READING || op->local)
         return;
     const struct range_record *record = op_record(core, op);
@@ -239,8 +252,9 @@ void get_retry(struct core *core, struct coord_op *op)
             op_send(core, op, MESSAGE_READ, reader, record->slots[i].number)->write.digest =
                 op->digests;
     }
-    if (op->unreadable && !op->local && op_serves(core, op->range))
-        op_store(core, op, STORE_READ, NULL);
+    /* Damaged, it may be healed meanwhile; and this node may not have served before. */
+    if (!op->local && !op->reading && op_serves(core, op->range))
+        read_own(core, op);
     get_ask(core, op, op->needed);
     /* Readers that are said to be up, and silent: with what others keep it may be enough. */
     stands_ask(core, op);

@@ -88,6 +88,8 @@ struct coord_op {
     uint8_t stale;            /* GET: bits by slot index: lacks something that another has. */
     uint64_t asked_us;        /* GET: when the last readers were asked. */
     bool digests;             /* GET, EDIT: digests are asked for first. */
+    bool reading;             /* GET: our own record is asked for; */
+    uint32_t reading_late;    /* so often it was, under an older record, and has not come yet. */
     bool unreadable;          /* GET: our own record is damaged; it may be healed meanwhile. */
     bool heals;               /* GET: asked by nobody; its outcome heals our own record, */
     uint64_t loss;            /* which was lost in the loss of that number, */
