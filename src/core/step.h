@@ -106,8 +106,8 @@ struct store_op {
             uint32_t metas_count;
             bool install; /* STORE_META: these install (range, fork, epoch): older data is refused
                            * from here on. */
-            bool fills; /* STORE_CHUNK: with it the copy of the range has all that it is to have:
-                         * ERR_UNREADABLE, and nothing of it, while it is known to lack any. */
+            bool fills;   /* STORE_CHUNK: with it the copy of the range has all that it is to have:
+                           * ERR_UNREADABLE, and nothing of it, while it is known to lack any. */
             uint64_t horizon; /* Not 0: from here on merges into the range take no version stamped
                                * at or below it that is not held, until the range is dropped. */
             uint64_t stands; /* STORE_CHUNK. Not 0: each entry is all that another reader has of the
