@@ -2,7 +2,9 @@
  * told to anybody, this node's own machines included: a counter that had been told and was
  * forgotten by a crash would be used for two values. */
 #include "base/error.h"
+#include "core/fallbacks.h"
 #include "core/gossip.h"
+#include "data/fork.h"
 
 static void answer(struct core *core, uint64_t client, int error, const char *detail)
 {
@@ -60,6 +62,7 @@ static void end_pending(struct gossip_pending *pending)
 {
     buf_done(&pending->name);
     buf_done(&pending->value);
+    mem_free(pending->forks);
     *pending = (struct gossip_pending){0};
 }
 
@@ -107,6 +110,96 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
     }
 }
 
+/* ---------------------------------------------------------------------------- Accepted losses. */
+
+enum { FORKS_A_RECORD = 512 }; /* Of the log. */
+
+/* Forks of all ranges that are lost with ID and with who has departed before it. */
+static void make_forks(struct core *core, struct node_id id, struct gossip_pending *pending)
+{
+    const struct lost_nodes lost = {&core->members, id};
+    uint32_t capacity = 0;
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
+        const struct range_record *record = ring_get(&core->ring, range);
+        struct node_id heir = NODE_NONE;
+        if (!fork_needed(record, &lost))
+            continue;
+        /* Whoever stands in for the range has its hints already. */
+        struct node_id standing[SLOTS_MAX];
+        uint32_t count = fallbacks(core, range, standing, SLOTS_MAX);
+        for (uint32_t i = 0; i < count && id_none(heir); i++)
+            heir = lost_nodes_have(&lost, standing[i]) ? NODE_NONE : standing[i];
+        struct range_record fork;
+        fork_make(record, &lost, prng_next(&core->prng) | 1, heir, &fork);
+        if (!record_check(&fork, ring_ranges(&core->ring)))
+            continue; /* Nobody is left to begin it. */
+        if (pending->forks_count == capacity) {
+            capacity = MAX(64u, capacity * 2);
+            pending->forks = mem_grow(pending->forks, capacity * sizeof(*pending->forks));
+        }
+        pending->forks[pending->forks_count++] = fork;
+    }
+}
+
+/* Forks first, the departure with the last of them: whatever a crash leaves of this, the node that
+ * is not removed yet can be removed once more, and then the rest is made. */
+static void store_forks(struct gossip *gossip, struct core *core,
+                        const struct gossip_pending *pending)
+{
+    for (uint32_t first = 0; first == 0 || first < pending->forks_count; first += FORKS_A_RECORD) {
+        uint32_t count = MIN(pending->forks_count - first, (uint32_t)FORKS_A_RECORD);
+        bool last = first + count == pending->forks_count;
+        struct meta *metas = core_alloc(core, (count + 1) * sizeof(*metas));
+        for (uint32_t i = 0; i < count; i++)
+            metas[i] = news_meta_record(core, &pending->forks[first + i]);
+        if (last)
+            metas[count] = news_meta_departure(core, &pending->departure);
+        uint64_t token = last ? pending->token : token_of(OWNER_GOSSIP, ++gossip->tokens);
+        struct store_op *op = core_store(core, STORE_META, token);
+        op->sync = true;
+        op->batch.metas = metas;
+        op->batch.metas_count = count + (last ? 1 : 0);
+    }
+}
+
+void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t client,
+                        struct node_id id)
+{
+    struct gossip_pending *pending = free_pending(gossip);
+    if (!pending) {
+        answer(core, client, ERR_BUSY, "other changes are on their way to the disk");
+        return;
+    }
+    pending->token = token_of(OWNER_GOSSIP, ++gossip->tokens);
+    pending->client = client;
+    pending->departure =
+        (struct departure){id, DEPARTURE_REMOVED, core->self, prng_next(&core->prng)};
+    make_forks(core, id, pending);
+    store_forks(gossip, core, pending);
+}
+
+/* By direct mail to whom they concern; gossip brings them to the others. */
+static void mail_forks(struct core *core, const struct gossip_pending *pending)
+{
+    for (uint32_t i = 0; i < pending->forks_count; i++) {
+        const struct range_record *fork = &pending->forks[i];
+        if (!record_equal(fork, ring_get(&core->ring, fork->range)))
+            continue; /* Another one has come meanwhile, and beats it. */
+        struct node_id told[2 * SLOTS_MAX + FORMER_MAX];
+        uint32_t count = record_members(fork, told);
+        for (uint32_t k = 0; k < fork->former_count; k++)
+            told[count++] = fork->former[k];
+        for (uint32_t k = 0; k < count; k++) {
+            if (id_equal(told[k], core->self))
+                continue;
+            struct message *message = core_send(core, told[k], MESSAGE_CHOSEN);
+            message->vote.range = range_epoch_of(fork);
+            message->vote.has_record = true;
+            message->vote.record = *fork;
+        }
+    }
+}
+
 static struct gossip_pending *find_pending(struct gossip *gossip, uint64_t token)
 {
     for (uint32_t i = 0; i < PENDINGS_MAX; i++)
@@ -149,7 +242,11 @@ void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token)
             return;
     } else {
         gossip_learn(gossip, core,
-                     &(struct delta){.departures = &pending->departure, .departures_count = 1});
+                     &(struct delta){.departures = &pending->departure,
+                                     .records = pending->forks,
+                                     .departures_count = 1,
+                                     .records_count = pending->forks_count});
+        mail_forks(core, pending);
         gossip_tell_now(gossip, core, false);
         if (pending->client != 0)
             core_reply_level(core, pending->client);
