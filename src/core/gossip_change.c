@@ -2,9 +2,8 @@
  * told to anybody, this node's own machines included: a counter that had been told and was
  * forgotten by a crash would be used for two values. */
 #include "base/error.h"
-#include "core/fallbacks.h"
+#include "core/accept.h"
 #include "core/gossip.h"
-#include "data/fork.h"
 
 static void answer(struct core *core, uint64_t client, int error, const char *detail)
 {
@@ -114,33 +113,6 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
 
 enum { FORKS_A_RECORD = 512 }; /* Of the log. */
 
-/* Forks of all ranges that are lost with ID and with who has departed before it. */
-static void make_forks(struct core *core, struct node_id id, struct gossip_pending *pending)
-{
-    const struct lost_nodes lost = {&core->members, id};
-    uint32_t capacity = 0;
-    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
-        const struct range_record *record = ring_get(&core->ring, range);
-        struct node_id heir = NODE_NONE;
-        if (!fork_needed(record, &lost))
-            continue;
-        /* Whoever stands in for the range has its hints already. */
-        struct node_id standing[SLOTS_MAX];
-        uint32_t count = fallbacks(core, range, standing, SLOTS_MAX);
-        for (uint32_t i = 0; i < count && id_none(heir); i++)
-            heir = lost_nodes_have(&lost, standing[i]) ? NODE_NONE : standing[i];
-        struct range_record fork;
-        fork_make(record, &lost, prng_next(&core->prng) | 1, heir, &fork);
-        if (!record_check(&fork, ring_ranges(&core->ring)))
-            continue; /* Nobody is left to begin it. */
-        if (pending->forks_count == capacity) {
-            capacity = MAX(64u, capacity * 2);
-            pending->forks = mem_grow(pending->forks, capacity * sizeof(*pending->forks));
-        }
-        pending->forks[pending->forks_count++] = fork;
-    }
-}
-
 /* Forks first, the departure with the last of them: whatever a crash leaves of this, the node that
  * is not removed yet can be removed once more, and then the rest is made. */
 static void store_forks(struct gossip *gossip, struct core *core,
@@ -174,7 +146,7 @@ void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t clien
     pending->client = client;
     pending->departure =
         (struct departure){id, DEPARTURE_REMOVED, core->self, prng_next(&core->prng)};
-    make_forks(core, id, pending);
+    pending->forks_count = accept_forks(core, id, &core->prng, &pending->forks);
     store_forks(gossip, core, pending);
 }
 

@@ -38,8 +38,9 @@ enum param {
     PARAM_EVEN_IF_ALIVE,
     PARAM_REBUILD,
     PARAM_BUCKET,
+    PARAM_ACCEPT_LOSS,
 };
-enum { PARAMS_MAX = PARAM_BUCKET + 1 };
+enum { PARAMS_MAX = PARAM_ACCEPT_LOSS + 1 };
 #define PARAM_BIT(param) (1u << (param))
 
 struct params {
@@ -138,6 +139,7 @@ struct outline_nodes {
     bool lost;                    /* LEAVING is lost, or is to be given up for lost. */
     bool rebuild;                 /* Only the slots of lost nodes move. */
     struct node_id heir;          /* To this node. */
+    const struct ring *ring;      /* As it will be; NULL: as it is. */
 };
 /* False after refusing. The caller ends the outline with plan_done(&outline->plan) in any case. */
 bool outline_make(struct admin_call *call, const struct outline_nodes *nodes,
