@@ -121,16 +121,17 @@ static void store_forks(struct gossip *gossip, struct core *core,
     for (uint32_t first = 0; first == 0 || first < pending->forks_count; first += FORKS_A_RECORD) {
         uint32_t count = MIN(pending->forks_count - first, (uint32_t)FORKS_A_RECORD);
         bool last = first + count == pending->forks_count;
+        bool departs = last && !member_departed(&core->members, pending->departure.id);
         struct meta *metas = core_alloc(core, (count + 1) * sizeof(*metas));
         for (uint32_t i = 0; i < count; i++)
             metas[i] = news_meta_record(core, &pending->forks[first + i]);
-        if (last)
+        if (departs)
             metas[count] = news_meta_departure(core, &pending->departure);
         uint64_t token = last ? pending->token : token_of(OWNER_GOSSIP, ++gossip->tokens);
         struct store_op *op = core_store(core, STORE_META, token);
         op->sync = true;
         op->batch.metas = metas;
-        op->batch.metas_count = count + (last ? 1 : 0);
+        op->batch.metas_count = count + (departs ? 1 : 0);
     }
 }
 
@@ -138,15 +139,20 @@ void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t clien
                         struct node_id id)
 {
     struct gossip_pending *pending = free_pending(gossip);
-    if (!pending) {
-        answer(core, client, ERR_BUSY, "other changes are on their way to the disk");
+    struct range_record *forks = NULL;
+    uint32_t count = accept_forks(core, id, &core->prng, &forks);
+    if (!pending || (count == 0 && member_departed(&core->members, id))) {
+        answer(core, client, pending ? OK : ERR_BUSY,
+               pending ? "" : "other changes are on their way to the disk");
+        mem_free(forks);
         return;
     }
     pending->token = token_of(OWNER_GOSSIP, ++gossip->tokens);
     pending->client = client;
+    pending->forks = forks;
+    pending->forks_count = count;
     pending->departure =
         (struct departure){id, DEPARTURE_REMOVED, core->self, prng_next(&core->prng)};
-    pending->forks_count = accept_forks(core, id, &core->prng, &pending->forks);
     store_forks(gossip, core, pending);
 }
 

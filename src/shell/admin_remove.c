@@ -240,12 +240,37 @@ static void answer(struct admin_call *call, const struct member *member,
         (struct command){.type = COMMAND_REMOVE, .node = member->id, .accept_loss = accepted};
 }
 
+/* A node that has departed already, by the first digits of its id: what is lost with it can be
+ * accepted yet. Whoever removed it may not have known then that it was the last of a majority. */
+static bool is_departed(const struct admin_call *call, char text[NODE_ID_TEXT],
+                        struct member *ret_member)
+{
+    enum { DIGITS_MIN = 8 };
+    struct slice name = call->params.texts[PARAM_NODE];
+    const struct member_table *members = &call->core->members;
+    if (call->params.numbers[PARAM_ACCEPT_LOSS] == 0 || name.size < DIGITS_MIN ||
+        name.size >= NODE_ID_TEXT)
+        return false;
+    for (uint32_t i = 0; i < members->departures_count; i++) {
+        id_format(members->departures[i].id, text);
+        if (!slice_equal(slice_of(text, name.size), name))
+            continue;
+        *ret_member =
+            (struct member){.id = members->departures[i].id, .name = slice_of(text, DIGITS_MIN)};
+        return true;
+    }
+    return false;
+}
+
 bool method_remove(struct admin_call *call)
 {
     const struct core *core = call->core;
-    const struct member *member = NULL;
+    char text[NODE_ID_TEXT];
+    struct member departed;
+    const struct member *member = &departed;
     const struct member *heir = NULL;
-    if (!admin_joined(call) || !admin_member(call, PARAM_NODE, &member) ||
+    if (!admin_joined(call) ||
+        (!is_departed(call, text, &departed) && !admin_member(call, PARAM_NODE, &member)) ||
         (param_given(&call->params, PARAM_ONTO) && !admin_member(call, PARAM_ONTO, &heir)))
         return false;
     struct node_id onto = heir == NULL ? NODE_NONE : heir->id;

@@ -249,6 +249,14 @@ int store_epoch_compare(const struct range_state *state, uint32_t fork, uint64_t
     return (epoch > state->epoch) - (epoch < state->epoch);
 }
 
+void store_epoch_write(struct buf *out, uint32_t fork, uint64_t nonce, uint64_t epoch)
+{
+    write_u32(out, fork);
+    if (fork > 0)
+        write_u64(out, nonce);
+    write_u64(out, epoch);
+}
+
 void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t nonce,
                    uint64_t epoch)
 {
@@ -261,10 +269,7 @@ void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t 
     struct buf value = {0};
     uint8_t key[6] = {0, META_OWN_EPOCH};
     store_u32(key + 2, range);
-    write_u32(&value, fork);
-    if (fork > 0)
-        write_u64(&value, nonce);
-    write_u64(&value, epoch);
+    store_epoch_write(&value, fork, nonce, epoch);
     metas_set(&store->metas, slice_of(key, sizeof(key)), buf_slice(&value), true);
     buf_done(&value);
 }

@@ -304,10 +304,7 @@ static uint64_t log_metas(struct store *store, const struct store_op *op, bool i
     bool horizon = op->batch.horizon != 0;
     write_u8(bytes, (uint8_t)((install ? METAS_INSTALL : 0) | (horizon ? METAS_HORIZON : 0)));
     write_u32(bytes, op->range);
-    write_u32(bytes, op->fork);
-    if (op->fork > 0)
-        write_u64(bytes, op->nonce);
-    write_u64(bytes, op->epoch);
+    store_epoch_write(bytes, op->fork, op->nonce, op->epoch);
     if (horizon)
         write_u64(bytes, op->batch.horizon);
     for (uint32_t i = 0; i < op->batch.metas_count; i++) {

@@ -279,6 +279,8 @@ void tree_clear_range(struct tree *tree, uint32_t range, uint32_t range_bits);
 /* Take in that (RANGE, FORK, EPOCH) is installed, if newer. */
 void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t nonce,
                    uint64_t epoch);
+/* fork u32, [nonce u64 if fork > 0], epoch u64 */
+void store_epoch_write(struct buf *out, uint32_t fork, uint64_t nonce, uint64_t epoch);
 /* Below, equal or above 0: is that record older than the installed one, or newer? */
 int store_epoch_compare(const struct range_state *state, uint32_t fork, uint64_t nonce,
                         uint64_t epoch);

@@ -144,3 +144,17 @@ Test(admin_remove, what_no_majority_is_left_of_is_forked)
     cr_assert(reply.command.accept_loss);
     admin_reply_done(&reply);
 }
+
+Test(admin_remove, what_was_lost_with_who_is_removed_already_is_accepted_yet)
+{
+    depart(2);
+    depart(3);
+    char text[NODE_ID_TEXT];
+    id_format(node_of(3), text);
+    refused(CALL("remove", {.key = "node", .text = text}), ERR_NOT_MEMBER, "no member is called");
+    struct admin_reply reply = CALL("remove", {.key = "node", .text = text}, FLAG("accept_loss"));
+    cr_assert_eq(number(result_of(&reply), "forked"), 64);
+    cr_assert_eq(reply.outcome, ADMIN_COMMAND);
+    cr_assert(id_equal(reply.command.node, node_of(3)));
+    admin_reply_done(&reply);
+}

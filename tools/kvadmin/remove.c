@@ -144,6 +144,24 @@ static int go(struct cli *cli, const json_t *member, const json_t *params, uint6
     return exit;
 }
 
+/* With --accept-loss NAME may be the id, or 8 digits of it, of a node that was removed before.
+ * NULL: it is none; the caller owns it. */
+static json_t *departed_named(const struct cli *cli, const struct fleet *fleet, const char *name)
+{
+    size_t digits = strspn(name, "0123456789abcdef");
+    size_t i;
+    json_t *member;
+    if (!cli_given(cli, "accept-loss") || digits < 8 || name[digits] != '\0')
+        return NULL;
+    json_array_foreach(fleet->members, i, member)
+    {
+        if (strncmp(field_text(member, "id"), name, digits) == 0 ||
+            strcmp(field_text(member, "name"), name) == 0)
+            return NULL;
+    }
+    return json_pack("{s:s,s:s}", "id", name, "name", name);
+}
+
 static int run(struct cli *cli, const char *name, const char *heir_name)
 {
     struct fleet fleet;
@@ -152,7 +170,8 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
     int exit = 0;
     if ((exit = rate_read(cli, &rate)) != 0 || (exit = fleet_load(cli, &fleet)) != 0)
         return exit;
-    const json_t *member = fleet_find_named(cli, &fleet, name);
+    json_t *departed = departed_named(cli, &fleet, name);
+    const json_t *member = departed != NULL ? departed : fleet_find_named(cli, &fleet, name);
     const json_t *heir =
         member == NULL || heir_name == NULL ? NULL : fleet_find_named(cli, &fleet, heir_name);
     if (member == NULL || (heir_name != NULL && heir == NULL)) {
@@ -172,6 +191,7 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
         exit = go(cli, member, params, moves, rate);
     json_decref(params);
     json_decref(base);
+    json_decref(departed);
     fleet_done(&fleet);
     return exit;
 }
