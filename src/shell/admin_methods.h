@@ -144,6 +144,9 @@ struct outline_nodes {
 /* False after refusing. The caller ends the outline with plan_done(&outline->plan) in any case. */
 bool outline_make(struct admin_call *call, const struct outline_nodes *nodes,
                   struct outline *ret_outline);
+/* Ranges whose majority is lost with nodes that were removed already, each without that; one of
+ * those nodes. */
+uint32_t loss_unaccepted(const struct core *core, char ret_node[NODE_ID_TEXT]);
 /* Ten fields of a map. */
 enum { OUTLINE_FIELDS = 10 };
 void outline_write(struct admin_call *call, const struct outline *outline);

@@ -123,6 +123,22 @@ static void judge_loss(const struct core *core, struct node_id node, struct verd
     }
 }
 
+uint32_t loss_unaccepted(const struct core *core, char ret_node[NODE_ID_TEXT])
+{
+    const struct lost_nodes lost = {&core->members, NODE_NONE};
+    uint32_t found = 0;
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
+        const struct range_record *record = ring_get(&core->ring, range);
+        if (core->members.departures_count == 0 || !fork_needed(record, &lost))
+            continue;
+        for (uint32_t i = 0; i < record->slots_count; i++)
+            if (member_departed(&core->members, record->slots[i].owner))
+                id_format(record->slots[i].owner, ret_node);
+        found++;
+    }
+    return found;
+}
+
 static bool refuse_ranges(struct admin_call *call, int error, const bool *marked, uint32_t count,
                           const char *what)
 {

@@ -152,7 +152,10 @@ Test(admin_remove, what_was_lost_with_who_is_removed_already_is_accepted_yet)
     char text[NODE_ID_TEXT];
     id_format(node_of(3), text);
     refused(CALL("remove", {.key = "node", .text = text}), ERR_NOT_MEMBER, "no member is called");
-    struct admin_reply reply = CALL("remove", {.key = "node", .text = text}, FLAG("accept_loss"));
+    struct admin_reply reply = call("status", NULL, 0);
+    cr_assert(item_has(result_of(&reply), "advice", 0, "--accept-loss`: 64 ranges lost"));
+    admin_reply_done(&reply);
+    reply = CALL("remove", {.key = "node", .text = text}, FLAG("accept_loss"));
     cr_assert_eq(number(result_of(&reply), "forked"), 64);
     cr_assert_eq(reply.outcome, ADMIN_COMMAND);
     cr_assert(id_equal(reply.command.node, node_of(3)));
