@@ -311,9 +311,8 @@ static bool forks_rightly(const struct world *world, const struct range_record *
         int host = world_host_of(world, owner);
         bool member =
             before != NULL && (id_equal(before->owner, owner) || id_equal(before->target, owner));
-        if (fork->slots[i].stage != STAGE_STABLE || host < 0 ||
-            admin_removed(world, (uint32_t)host))
-            return false;
+        if (fork->slots[i].stage != STAGE_STABLE || host < 0)
+            return false; /* One that is given up next may be in it. */
         strangers += !member;
     }
     return left < counted / 2 + 1 && (strangers == 0 || (left == 0 && fork->slots_count == 1));
@@ -323,12 +322,13 @@ static void check_fork(struct world *world, uint32_t speaker, const struct recor
                        const struct range_record *record)
 {
     bool rightly = record->fork == 0;
-    bool judged = false; /* Nobody may have spoken of what it was made from. */
+    /* Of an earlier fork that it was made from, one of several, nobody may have spoken. */
+    bool judged = false;
     for (uint32_t i = 0; i < list->count && !rightly; i++) {
         const struct range_record *base = &list->records[i];
         bool same = base->fork == record->fork && base->nonce == record->nonce;
         bool before = base->fork + 1 == record->fork && base->epoch + 1 == record->epoch;
-        judged = judged || same || before;
+        judged = judged || (before && base->fork == 0);
         rightly = same || (before && forks_rightly(world, base, record));
     }
     if (!rightly && judged)
