@@ -70,6 +70,14 @@ static void leave_behind(struct range_record *fork, const struct lost_nodes *los
         record_add_former(fork, node);
 }
 
+static uint64_t first_epoch(uint64_t before, uint64_t nonce)
+{
+    enum { BLOCKS = 1 << 24 };
+    if (before >> 62 != 0)
+        return before + 1; /* Only a forged record has such a one. */
+    return ((before >> FORK_EPOCH_BITS) + 1 + nonce % BLOCKS) << FORK_EPOCH_BITS;
+}
+
 void fork_make(const struct range_record *record, const struct lost_nodes *lost, uint64_t nonce,
                struct node_id heir, struct range_record *ret_fork)
 {
@@ -77,7 +85,7 @@ void fork_make(const struct range_record *record, const struct lost_nodes *lost,
     struct range_record fork = {.range = record->range,
                                 .fork = record->fork + 1,
                                 .nonce = nonce,
-                                .epoch = record->epoch + 1};
+                                .epoch = first_epoch(record->epoch, nonce)};
     for (uint32_t i = 0; i < record->slots_count; i++) {
         struct node_id keeper = keeper_of(&record->slots[i], lost);
         if (!id_none(keeper))

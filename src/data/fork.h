@@ -17,6 +17,10 @@ struct lost_nodes {
     struct node_id also;                /* and one that is about to; NODE_NONE: nobody. */
 };
 
+/* A fork's epochs are a block of their own, which its nonce picks: an epoch alone, in an answer or
+ * a log, names the record, though the order of records does not rest on it. */
+enum { FORK_EPOCH_BITS = 20 };
+
 bool lost_nodes_have(const struct lost_nodes *lost, struct node_id node);
 
 /* Can no majority of RECORD's voters ever be had again, because too many of them are lost? Whoever

@@ -35,6 +35,9 @@ void accepts_draw(struct sim_options *options)
     options->nodes = MAX(options->nodes, 3u);
     options->spares = 2;
     options->copies = MAX(options->copies, 2u);
+    /* What is written later on another side of a split is to be stamped later. */
+    options->skew_ms_max = 0;
+    options->faults[FAULT_CLOCK] = 0;
     struct prng prng;
     prng_init(&prng, options->seed ^ 0x666f726b73u);
     if (prng_below(&prng, 100) < 30) {
@@ -209,6 +212,28 @@ static bool accept(struct world *world, const struct accepts *accepts)
     return true;
 }
 
+static bool is_idle(struct world *world)
+{
+    return workload_idle(world);
+}
+
+/* Both sides take writes. Nobody reads: what the other side has acknowledged does not show yet. */
+static bool write_apart(struct world *world)
+{
+    struct sim_options *options = &world->options;
+    const struct sim_options before = *options;
+    options->scan_ppm = 0;
+    options->delete_ppm = 200000;
+    options->put_ppm = 1000000 - options->delete_ppm;
+    workload_resume(world);
+    bool lives = pause_up_to(world, 2 * SECOND);
+    workload_stop(world);
+    if (lives && !world_run(world, world->now_us + 60 * SECOND, is_idle) && !world_broken(world))
+        world_violate(world, "RequestsAnswered", "60 s after the last one was asked");
+    *options = before;
+    return !world_broken(world);
+}
+
 static void plan_copies(struct world *world, uint32_t through)
 {
     world->admin->moves_count = 0;
@@ -288,6 +313,8 @@ bool accepts_run(struct world *world)
     /* A plan on one side only, before the two know of each other. */
     if (world_chance(world, 500000))
         plan_copies(world, somebody(world, &accepts, true));
+    if (accepts.split && world_chance(world, 700000) && !write_apart(world))
+        return false;
     if (!pause_up_to(world, 2 * SECOND))
         return false;
     network_heal(world);

@@ -1,4 +1,5 @@
 /* Records: how they follow one another, and who may say so. */
+#include "data/fork.h"
 #include "sim/admin.h"
 #include "sim/checks_own.h"
 #include "sim/describe.h"
@@ -34,6 +35,18 @@ const struct range_record *checks_find(const struct checks *checks, const struct
     if (range->range >= checks->ranges)
         return NULL;
     return find(&checks->lists[range->range], range->fork, range->nonce, range->epoch);
+}
+
+const struct range_record *checks_find_epoch(const struct checks *checks, uint32_t range,
+                                             uint64_t epoch)
+{
+    if (range >= checks->ranges)
+        return NULL;
+    const struct record_list *list = &checks->lists[range];
+    for (uint32_t i = list->count; i-- > 0;)
+        if (list->records[i].epoch == epoch)
+            return &list->records[i];
+    return NULL;
 }
 
 const struct range_record *checks_newest(const struct world *world, uint32_t range)
@@ -321,13 +334,14 @@ static bool forks_rightly(const struct world *world, const struct range_record *
 static void check_fork(struct world *world, uint32_t speaker, const struct record_list *list,
                        const struct range_record *record)
 {
-    bool rightly = record->fork == 0;
-    /* Of an earlier fork that it was made from, one of several, nobody may have spoken. */
+    /* Of an earlier fork that it was made from, one of several, nobody may have spoken, nor of the
+     * first record of this one. */
+    bool rightly = record->fork == 0 || record->epoch % (1u << FORK_EPOCH_BITS) != 0;
     bool judged = false;
     for (uint32_t i = 0; i < list->count && !rightly; i++) {
         const struct range_record *base = &list->records[i];
         bool same = base->fork == record->fork && base->nonce == record->nonce;
-        bool before = base->fork + 1 == record->fork && base->epoch + 1 == record->epoch;
+        bool before = base->fork + 1 == record->fork && base->epoch < record->epoch;
         judged = judged || (before && base->fork == 0);
         rightly = same || (before && forks_rightly(world, base, record));
     }
