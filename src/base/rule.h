@@ -34,6 +34,8 @@
     X(DEPARTED_HAND_NOTHING)                                                                       \
     X(CLEANUP_ONE_EPOCH)                                                                           \
     X(DROP_ENDS_ITS_OWN)                                                                           \
+    X(FORKS_HANDED_OVER)                                                                           \
+    X(FORKS_BY_NONCE)                                                                              \
     X(QUORUM_GROWS)                                                                                \
     X(PROMISES_RISE)                                                                               \
     X(PROMISE_KEPT)                                                                                \

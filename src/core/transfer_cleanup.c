@@ -37,7 +37,8 @@ void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup
 static bool is_former(const struct core *core, uint32_t range)
 {
     const struct range_record *record = held_record(core, range);
-    return (record_has_former(record, core->self) || record->fork > 0) &&
+    bool stray = record->fork > 0 && RULE(FORKS_HANDED_OVER);
+    return (record_has_former(record, core->self) || stray) &&
            !record_has_member(record, core->self);
 }
 

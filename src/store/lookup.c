@@ -244,7 +244,7 @@ int store_epoch_compare(const struct range_state *state, uint32_t fork, uint64_t
 {
     if (fork != state->fork)
         return fork < state->fork ? -1 : 1;
-    if (nonce != state->nonce)
+    if (nonce != state->nonce && RULE(FORKS_BY_NONCE))
         return nonce > state->nonce ? -1 : 1;
     return (epoch > state->epoch) - (epoch < state->epoch);
 }
