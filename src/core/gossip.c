@@ -43,6 +43,7 @@ void gossip_done(struct gossip *gossip)
     for (uint32_t i = 0; i < PENDINGS_MAX; i++) {
         buf_done(&gossip->pendings[i].name);
         buf_done(&gossip->pendings[i].value);
+        mem_free(gossip->pendings[i].forks);
     }
     buf_done(&gossip->strings);
     buf_done(&gossip->seed_text);

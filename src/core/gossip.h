@@ -42,6 +42,7 @@ struct gossip_pending {
     struct departure departure;
     struct range_record *forks; /* Owned: told with the departure. */
     uint32_t forks_count;
+    uint32_t stores; /* Of forks, that are not durable yet. */
     struct buf name; /* Owned. */
     struct buf value;
     uint64_t counter;

@@ -115,8 +115,7 @@ enum { FORKS_A_RECORD = 512 }; /* Of the log. */
 
 /* Forks first, the departure with the last of them: whatever a crash leaves of this, the node that
  * is not removed yet can be removed once more, and then the rest is made. */
-static void store_forks(struct gossip *gossip, struct core *core,
-                        const struct gossip_pending *pending)
+static void store_forks(struct core *core, struct gossip_pending *pending)
 {
     for (uint32_t first = 0; first == 0 || first < pending->forks_count; first += FORKS_A_RECORD) {
         uint32_t count = MIN(pending->forks_count - first, (uint32_t)FORKS_A_RECORD);
@@ -127,8 +126,8 @@ static void store_forks(struct gossip *gossip, struct core *core,
             metas[i] = news_meta_record(core, &pending->forks[first + i]);
         if (departs)
             metas[count] = news_meta_departure(core, &pending->departure);
-        uint64_t token = last ? pending->token : token_of(OWNER_GOSSIP, ++gossip->tokens);
-        struct store_op *op = core_store(core, STORE_META, token);
+        pending->stores++;
+        struct store_op *op = core_store(core, STORE_META, pending->token);
         op->sync = true;
         op->batch.metas = metas;
         op->batch.metas_count = count + (departs ? 1 : 0);
@@ -153,7 +152,7 @@ void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t clien
     pending->forks_count = count;
     pending->departure =
         (struct departure){id, DEPARTURE_REMOVED, core->self, prng_next(&core->prng)};
-    store_forks(gossip, core, pending);
+    store_forks(core, pending);
 }
 
 /* By direct mail to whom they concern; gossip brings them to the others. */
@@ -213,7 +212,7 @@ void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token)
     if (token == token_of(OWNER_GOSSIP, GOSSIP_DEPARTURES))
         core->departures_unsynced--;
     struct gossip_pending *pending = find_pending(gossip, token);
-    if (!pending)
+    if (!pending || (pending->stores > 0 && --pending->stores > 0))
         return;
     if (pending->has_setting) {
         if (!announce_setting(gossip, core, pending))
