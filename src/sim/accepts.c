@@ -49,6 +49,7 @@ void accepts_draw(struct sim_options *options)
     }
     if (prng_below(&prng, 100) < 30)
         options->sloppy_ppm = 500000;
+    options->accepts_all = prng_below(&prng, 100) < 25;
 }
 
 static bool never(struct world *world)
@@ -88,7 +89,9 @@ static void choose_owners(struct world *world, struct accepts *accepts,
         staying += takes_part(world, i);
     uint32_t slots = record->slots_count;
     uint32_t survive = slots < 2 ? slots : (uint32_t)world_draw(world, 1, slots / 2);
-    if (slots < 2 || staying < slots - survive + 2)
+    if (world->options.accepts_all)
+        survive = 0;
+    if (survive == slots || staying < slots - survive + 2)
         return;
     uint32_t first = (uint32_t)world_draw(world, 0, slots - 1);
     for (uint32_t i = 0; i < slots - survive; i++) {
@@ -115,7 +118,8 @@ static bool is_fair(const struct world *world, const struct accepts *accepts)
             int owner = world_host_of(world, record->slots[k].owner);
             lost += owner >= 0 && accepts->is_victim[owner];
         }
-        if (record == NULL || lost == record->slots_count ||
+        bool emptied = record == NULL || lost == record->slots_count;
+        if ((emptied && !world->options.accepts_all) ||
             (lost > 0 && lost <= (record->slots_count - 1u) / 2 && staying < record->slots_count))
             return false;
     }
@@ -318,7 +322,9 @@ bool accepts_run(struct world *world)
     if (!pause_up_to(world, 2 * SECOND))
         return false;
     network_heal(world);
-    for (uint32_t i = 0; i < accepts.victims_count; i++)
+    /* In so young a world a lost one's disk need not know of those who joined last, and nobody whom
+     * it could ask is left. */
+    for (uint32_t i = 0; i < accepts.victims_count && !world->options.accepts_all; i++)
         if (!accepts.burnt[accepts.victims[i]] && world_chance(world, 700000))
             host_start(world->hosts[accepts.victims[i]]);
     if (!world_run(world, world->now_us + 60 * SECOND, is_level)) {

@@ -3,6 +3,9 @@
  * one on each side of a partition, accepts that (data/fork.h). Nodes die at durable steps of it,
  * some of the lost come back, and the world goes on where it was.
  *
+ * In some worlds nothing is written before, and all copies are lost: both sides begin with nothing,
+ * and take writes that the other one does not have.
+ *
  * All that was acknowledged is on each copy, so nothing may be lost by it: every checker holds
  * before, meanwhile and afterwards. */
 #ifndef SIM_ACCEPTS_H

@@ -147,7 +147,8 @@ struct sim_options {
     uint32_t leave_ppm;             /* Of moves, those whose target is told to leave. */
     uint32_t target;                /* Host that moves go to if they may, HOSTS_MAX: another one
                                      * for each plan; 0 any. */
-    bool accepts;                   /* A majority is lost half-way. */
+    bool accepts;                   /* A majority is lost half-way, */
+    bool accepts_all;               /* or all copies, before anything is written. */
     bool grows_late;                /* The last copy is added under faults. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
     uint64_t abort_us, repair_us;

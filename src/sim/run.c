@@ -321,7 +321,8 @@ static void live(struct world *world)
     if (!run_found(world) || !grow(world))
         return;
     trace_phase(world, "safety");
-    workload_start(world);
+    if (!world->options.accepts_all)
+        workload_start(world);
     edits_start(world);
     faults_start(world);
     admin_start(world);

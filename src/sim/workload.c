@@ -415,7 +415,7 @@ void workload_resume(struct world *world)
 
 bool workload_half_issued(const struct world *world)
 {
-    return world->workload->issued >= world->options.operations / 2;
+    return world->options.accepts_all || world->workload->issued >= world->options.operations / 2;
 }
 
 bool workload_issued(const struct world *world)
