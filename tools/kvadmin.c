@@ -57,6 +57,7 @@ static const struct cli_option leave_options[] = {
 
 static const struct cli_option remove_options[] = {
     {"fewer-copies", 0, NULL, "give copies up where no other node can take one"},
+    {"accept-loss", 0, NULL, "go on where no majority is left: what only lost nodes had is lost"},
     EVEN_IF_ALIVE,
     RATE,
     WAIT,
@@ -131,7 +132,9 @@ static const struct cli_command commands[] = {
      1, 1, leave_command},
     {"remove", "NODE", "give a lost node up for ever and rebuild its copies at the others",
      "Refused while the node answers (use leave), and where too few other copies are up.\n"
-     "The node can never come back: its host may join again with an empty directory.",
+     "The node can never come back: its host may join again with an empty directory.\n"
+     "When too many nodes are lost for good: --accept-loss, for each of them. It says what is "
+     "lost.",
      remove_options, 1, 1, remove_command},
     {"replace", "OLD NEW", "give a lost node up and rebuild its copies at one new node",
      "Start NEW with --seed and an empty directory first. Otherwise as remove.", replace_options, 2,

@@ -35,6 +35,8 @@
     X(CLEANUP_ONE_EPOCH)                                                                           \
     X(CLEANUP_UNCHANGED)                                                                           \
     X(DROP_ENDS_ITS_OWN)                                                                           \
+    X(FORKS_HANDED_OVER)                                                                           \
+    X(FORKS_BY_NONCE)                                                                              \
     X(QUORUM_GROWS)                                                                                \
     X(PROMISES_RISE)                                                                               \
     X(PROMISE_KEPT)                                                                                \

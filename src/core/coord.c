@@ -240,6 +240,7 @@ struct store_op *op_store(struct core *core, const struct coord_op *op, enum sto
     store->range = op->range;
     if (under != NULL) {
         store->fork = under->fork;
+        store->nonce = under->nonce;
         store->epoch = under->epoch;
     }
     store->hash = op->hash;

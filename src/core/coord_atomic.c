@@ -239,8 +239,8 @@ static void read_stored(struct core *core, struct coord_op *op, const struct sto
 static bool may_go_on(const struct core *core, const struct coord_op *op)
 {
     const struct range_record *record = op_record(core, op);
-    bool next = record->fork == op->epoch.fork && record->epoch == op->epoch.epoch + 1 &&
-                id_equal(record_driver(record), core->self);
+    bool next = record->fork == op->epoch.fork && record->nonce == op->epoch.nonce &&
+                record->epoch == op->epoch.epoch + 1 && id_equal(record_driver(record), core->self);
     return is_current(core, op) || next || !RULE(EDIT_OF_ONE_EPOCH);
 }
 

@@ -311,7 +311,7 @@ void core_note_install(struct core *core, const struct range_record *record)
     note_ready(core, holding, record);
     const struct range_record *before = &holding->record;
     bool led = before->epoch + 1 == record->epoch && before->fork == record->fork &&
-               id_equal(record_driver(before), core->self);
+               before->nonce == record->nonce && id_equal(record_driver(before), core->self);
     if (led || !id_equal(record_driver(record), core->self))
         return;
     holding->leads_us = core->now.us;

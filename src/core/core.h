@@ -59,6 +59,7 @@ struct signal {
     enum signal_type type;
     uint32_t range;
     uint32_t fork;
+    uint64_t nonce;
     uint64_t epoch;
     struct node_id node;
     const struct range_record *record; /* PROPOSE; in the effects' arena. */
@@ -119,6 +120,9 @@ struct core {
     uint8_t taking_side; /* Another with each floor. */
     struct prng prng;
     struct member_table members;
+    uint32_t unhanded; /* Copies of forked ranges that may hold what no reader has: nothing that is
+                        * stamped above 0 is settled as far as this node knows. */
+    bool forks_differ; /* Between the node's shards, for a moment: for shard 0 to know. */
     uint32_t departures_unsynced; /* News of members that left, on its way to the disk. */
     struct setting_table settings;
     struct ring ring;         /* Chosen records, for routing; bits 0 until joined. */

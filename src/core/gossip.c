@@ -43,6 +43,7 @@ void gossip_done(struct gossip *gossip)
     for (uint32_t i = 0; i < PENDINGS_MAX; i++) {
         buf_done(&gossip->pendings[i].name);
         buf_done(&gossip->pendings[i].value);
+        mem_free(gossip->pendings[i].forks);
     }
     buf_done(&gossip->strings);
     buf_done(&gossip->seed_text);
@@ -456,6 +457,8 @@ void gossip_set_load(struct gossip *gossip, struct core *core, const struct load
     int64_t skew_ms = core_skew_ms(core);
     own.ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX);
     own.behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX);
-    own.hlc_floor = MIN(core->floor, core->floor_others);
+    bool settled = core->unhanded == 0 && !core->forks_differ;
+    own.hlc_floor = settled ? MIN(core->floor, core->floor_others) : 0;
+    own.forks = core->ring.forks;
     loads_merge(&gossip->loads, &own);
 }

@@ -40,6 +40,9 @@ struct gossip_pending {
     uint64_t client;
     bool has_setting;
     struct departure departure;
+    struct range_record *forks; /* Owned: told with the departure. */
+    uint32_t forks_count;
+    uint32_t stores; /* Of forks, that are not durable yet. */
     struct buf name; /* Owned. */
     struct buf value;
     uint64_t counter;
@@ -119,6 +122,10 @@ void gossip_set(struct gossip *gossip, struct core *core, uint64_t client,
 /* Declare that a node has left for ever, in the same way. */
 void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, struct node_id id,
                    enum departure_kind kind);
+/* The same, by an administrator who accepts that no majority is left of some ranges: these are
+ * forked (data/fork.h), in the log before anybody hears of it. */
+void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t client,
+                        struct node_id id);
 /* Take in what came with a handshake or by other ways than gossip, and pass it on. Returns how much
  * of it was news. */
 uint32_t gossip_learn(struct gossip *gossip, struct core *core, const struct delta *delta);

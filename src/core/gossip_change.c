@@ -2,6 +2,7 @@
  * told to anybody, this node's own machines included: a counter that had been told and was
  * forgotten by a crash would be used for two values. */
 #include "base/error.h"
+#include "core/accept.h"
 #include "core/gossip.h"
 
 static void answer(struct core *core, uint64_t client, int error, const char *detail)
@@ -60,6 +61,7 @@ static void end_pending(struct gossip_pending *pending)
 {
     buf_done(&pending->name);
     buf_done(&pending->value);
+    mem_free(pending->forks);
     *pending = (struct gossip_pending){0};
 }
 
@@ -107,6 +109,74 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
     }
 }
 
+/* ---------------------------------------------------------------------------- Accepted losses. */
+
+enum { FORKS_A_RECORD = 512 }; /* Of the log. */
+
+/* Forks first, the departure with the last of them: whatever a crash leaves of this, the node that
+ * is not removed yet can be removed once more, and then the rest is made. */
+static void store_forks(struct core *core, struct gossip_pending *pending)
+{
+    for (uint32_t first = 0; first == 0 || first < pending->forks_count; first += FORKS_A_RECORD) {
+        uint32_t count = MIN(pending->forks_count - first, (uint32_t)FORKS_A_RECORD);
+        bool last = first + count == pending->forks_count;
+        bool departs = last && !member_departed(&core->members, pending->departure.id);
+        struct meta *metas = core_alloc(core, (count + 1) * sizeof(*metas));
+        for (uint32_t i = 0; i < count; i++)
+            metas[i] = news_meta_record(core, &pending->forks[first + i]);
+        if (departs)
+            metas[count] = news_meta_departure(core, &pending->departure);
+        pending->stores++;
+        struct store_op *op = core_store(core, STORE_META, pending->token);
+        op->sync = true;
+        op->batch.metas = metas;
+        op->batch.metas_count = count + (departs ? 1 : 0);
+    }
+}
+
+void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t client,
+                        struct node_id id)
+{
+    struct gossip_pending *pending = free_pending(gossip);
+    struct range_record *forks = NULL;
+    uint32_t count = accept_forks(core, id, &core->prng, &forks);
+    if (!pending || (count == 0 && member_departed(&core->members, id))) {
+        answer(core, client, pending ? OK : ERR_BUSY,
+               pending ? "" : "other changes are on their way to the disk");
+        mem_free(forks);
+        return;
+    }
+    pending->token = token_of(OWNER_GOSSIP, ++gossip->tokens);
+    pending->client = client;
+    pending->forks = forks;
+    pending->forks_count = count;
+    pending->departure =
+        (struct departure){id, DEPARTURE_REMOVED, core->self, prng_next(&core->prng)};
+    store_forks(core, pending);
+}
+
+/* By direct mail to whom they concern; gossip brings them to the others. */
+static void mail_forks(struct core *core, const struct gossip_pending *pending)
+{
+    for (uint32_t i = 0; i < pending->forks_count; i++) {
+        const struct range_record *fork = &pending->forks[i];
+        if (!record_equal(fork, ring_get(&core->ring, fork->range)))
+            continue; /* Another one has come meanwhile, and beats it. */
+        struct node_id told[2 * SLOTS_MAX + FORMER_MAX];
+        uint32_t count = record_members(fork, told);
+        for (uint32_t k = 0; k < fork->former_count; k++)
+            told[count++] = fork->former[k];
+        for (uint32_t k = 0; k < count; k++) {
+            if (id_equal(told[k], core->self))
+                continue;
+            struct message *message = core_send(core, told[k], MESSAGE_CHOSEN);
+            message->vote.range = range_epoch_of(fork);
+            message->vote.has_record = true;
+            message->vote.record = *fork;
+        }
+    }
+}
+
 static struct gossip_pending *find_pending(struct gossip *gossip, uint64_t token)
 {
     for (uint32_t i = 0; i < PENDINGS_MAX; i++)
@@ -142,14 +212,18 @@ void gossip_durable(struct gossip *gossip, struct core *core, uint64_t token)
     if (token == token_of(OWNER_GOSSIP, GOSSIP_DEPARTURES))
         core->departures_unsynced--;
     struct gossip_pending *pending = find_pending(gossip, token);
-    if (!pending)
+    if (!pending || (pending->stores > 0 && --pending->stores > 0))
         return;
     if (pending->has_setting) {
         if (!announce_setting(gossip, core, pending))
             return;
     } else {
         gossip_learn(gossip, core,
-                     &(struct delta){.departures = &pending->departure, .departures_count = 1});
+                     &(struct delta){.departures = &pending->departure,
+                                     .records = pending->forks,
+                                     .departures_count = 1,
+                                     .records_count = pending->forks_count});
+        mail_forks(core, pending);
         gossip_tell_now(gossip, core, false);
         if (pending->client != 0)
             core_reply_level(core, pending->client);

@@ -45,14 +45,15 @@ static uint64_t horizon_margin(const struct core *core)
                   core->timing.clock_skew_ms);
 }
 
-/* What NODE allows; 0 if it has not said. */
+/* What NODE allows; 0 if it has not said, and while it knows other forks than we do: of one that it
+ * has not heard of it may have a copy that nobody waits for yet. */
 static uint64_t allowed_by(const struct core *core, struct node_id node)
 {
-    uint64_t floor = core->floor;
+    uint64_t floor = core->unhanded == 0 ? core->floor : 0;
     uint64_t hint = 0;
     if (!id_equal(node, core->self)) {
         const struct load *load = loads_find(core->loads, node);
-        if (load == NULL)
+        if (load == NULL || load->forks != core->ring.forks)
             return 0;
         floor = load->hlc_floor;
         hint = load->hint_oldest;

@@ -67,6 +67,7 @@ void pass_tick(struct horizons *horizons, struct core *core)
     struct store_op *op = core_store(core, STORE_COLLECT, token);
     op->range = range;
     op->fork = epoch.fork;
+    op->nonce = epoch.nonce;
     op->epoch = epoch.epoch;
     op->collect.horizon = horizons->pass_horizon;
     op->collect.drops = lines;

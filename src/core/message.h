@@ -130,13 +130,14 @@ struct shard_peer {
 
 /* What a shard has, for shard 0 to say of the node. */
 struct shard_figures {
-    uint64_t floor; /* As core->floor. */
+    uint64_t floor; /* As core->floor; 0 while copies of forked ranges are unhanded. */
     uint64_t hint_bytes;
     uint64_t hint_oldest; /* HLC, 0 none. */
     uint64_t logged;      /* As core->logged. */
     uint32_t in_flight;   /* Requests. */
     bool ready;           /* All its ranges are. */
     bool empty;           /* It knows that the node leaves, and has no copy and no hint left. */
+    uint64_t forks;       /* As ring.forks. */
 };
 
 struct message {

@@ -239,6 +239,7 @@ static void take_records(struct intake *intake, const struct delta *delta)
         struct signal *signal = core_signal(core, SIGNAL_RECORD);
         signal->range = record->range;
         signal->fork = record->fork;
+        signal->nonce = record->nonce;
         signal->epoch = record->epoch;
         intake->news[intake->news_count++] =
             (struct digest){.kind = DIGEST_RANGE, .range = record->range};

@@ -298,6 +298,10 @@ static void on_command(struct node *node, uint64_t client, const struct command 
         core_reply(core, client);
         return;
     }
+    if (command->type == COMMAND_REMOVE && command->accept_loss) {
+        gossip_accept_loss(&node->gossip, core, client, command->node);
+        return;
+    }
     if (command->type == COMMAND_REMOVE) {
         gossip_depart(&node->gossip, core, client, command->node, DEPARTURE_REMOVED);
         return;

@@ -78,6 +78,8 @@ bool shards_hand_over(struct node *node, uint64_t client, const struct request *
 void shards_repair(struct node *node, const struct repair_choice *choice);
 /* Add what the others said of themselves. */
 void shards_load(const struct shards *shards, struct load *load);
+/* Does another shard know other forks than FORKS? What it says of its copies is old then. */
+bool shards_forks_differ(const struct shards *shards, uint64_t forks);
 bool shards_ready(const struct shards *shards);
 /* Have all others nothing that the node must not leave with? */
 bool shards_empty(const struct shards *shards);

@@ -30,7 +30,8 @@ static struct shard_figures figures_of(struct node *node)
 {
     const struct core *core = &node->core;
     return (struct shard_figures){
-        .floor = core->floor,
+        .floor = core->unhanded == 0 ? core->floor : 0,
+        .forks = core->ring.forks,
         .hint_bytes = core->hinted.bytes,
         .hint_oldest = hinted_oldest(&core->hinted),
         .logged = core->logged,
@@ -50,6 +51,14 @@ void shards_load(const struct shards *shards, struct load *load)
         if (oldest != 0)
             load->hint_oldest = load->hint_oldest == 0 ? oldest : MIN(load->hint_oldest, oldest);
     }
+}
+
+bool shards_forks_differ(const struct shards *shards, uint64_t forks)
+{
+    bool differ = false;
+    EACH_LINK(link, (struct shards *)(uintptr_t)shards)
+    differ = differ || link->figures.forks != forks;
+    return differ;
 }
 
 bool shards_ready(const struct shards *shards)

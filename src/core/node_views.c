@@ -44,8 +44,10 @@ void node_set_load(struct node *node, const struct load *load)
     struct load full = *load;
     full.hint_bytes = node->core.hinted.bytes;
     full.hint_oldest = hinted_oldest(&node->core.hinted);
-    if (node->core.shard == 0)
+    if (node->core.shard == 0) {
         shards_load(&node->shards, &full);
+        node->core.forks_differ = shards_forks_differ(&node->shards, node->core.ring.forks);
+    }
     gossip_set_load(&node->gossip, &node->core, &full);
     const struct load *own = loads_find(&node->gossip.loads, node->core.self);
     if (own != NULL)

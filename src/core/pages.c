@@ -32,7 +32,7 @@ uint32_t load_size(const struct load *load)
            number_size(load->free_bytes) + number_size(load->queue) + number_size(load->inbound) +
            number_size(load->p99_us) + number_size(load->hint_bytes) +
            number_size(load->hint_oldest) + number_size(load->hlc_floor) +
-           number_size(load->ahead_ms) + number_size(load->behind_ms);
+           number_size(load->ahead_ms) + number_size(load->behind_ms) + number_size(load->forks);
 }
 
 /* Of an item in our own encoding, which is what MessagePack makes of it but for a few heads. */

@@ -228,6 +228,7 @@ static void install(struct registers *registers, struct core *core,
     op->sync = true;
     op->range = record->range;
     op->fork = record->fork;
+    op->nonce = record->nonce;
     op->epoch = record->epoch;
     op->batch.metas = meta;
     op->batch.metas_count = 1;
@@ -250,10 +251,11 @@ static void adopt(struct registers *registers, struct core *core, uint32_t range
 {
     const struct range_record *record = ring_get(&core->ring, range);
     const struct range_record *held = &core->holdings[range].record;
+    /* In a fork whoever ever had a copy may have one that nobody knows of, and keeps up. */
     bool concerned = record_has_member(record, core->self) ||
                      record_has_former(record, core->self) ||
-                     (held->epoch > 0 &&
-                      (record_has_member(held, core->self) || record_has_former(held, core->self)));
+                     (held->epoch > 0 && (record->fork > 0 || record_has_member(held, core->self) ||
+                                          record_has_former(held, core->self)));
     int order = record_compare(record, held);
     if (!core_owns(core, range) || !concerned || order == 0 || (order < 0 && RULE(RECORDS_RISE)))
         return;
@@ -535,11 +537,9 @@ static void on_chosen(struct registers *registers, struct core *core, struct nod
 
 static void on_installed(struct core *core, struct node_id from, const struct message *message)
 {
-    struct signal *signal = core_signal(core, SIGNAL_PEER_INSTALLED);
-    signal->range = message->vote.range.range;
-    signal->fork = message->vote.range.fork;
-    signal->epoch = message->vote.range.epoch;
-    signal->node = from;
+    const struct range_epoch *range = &message->vote.range;
+    *core_signal(core, SIGNAL_PEER_INSTALLED) = (struct signal){
+        SIGNAL_PEER_INSTALLED, range->range, range->fork, range->nonce, range->epoch, .node = from};
 }
 
 void registers_message(struct registers *registers, struct core *core, struct node_id from,
@@ -616,8 +616,8 @@ void registers_durable(struct registers *registers, struct core *core, uint64_t 
         installed(core, pending);
     } else {
         struct ballot_box *box = map_get(&registers->boxes, (uint64_t)pending->range + 1);
-        if (box != NULL && box->base.epoch == pending->epoch.epoch &&
-            box->base.fork == pending->epoch.fork)
+        const struct range_record *held = &core->holdings[pending->range].record;
+        if (box != NULL && range_epoch_compare(&pending->epoch, held) == 0)
             vote_durable(core, box, pending);
     }
     mem_free(pending);

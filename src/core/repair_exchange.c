@@ -376,6 +376,7 @@ void repair_exchange_objects(struct repairs *repairs, struct core *core, struct 
     struct store_op *op = core_store(core, STORE_CHUNK, token);
     op->range = range->range;
     op->fork = range->fork;
+    op->nonce = range->nonce;
     op->epoch = range->epoch;
     op->sync = true;
     op->batch.entries = message->compare.entries;

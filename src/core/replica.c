@@ -186,6 +186,7 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     struct store_op *op = core_store(core, STORE_MERGE, token);
     op->range = range->range;
     op->fork = range->fork;
+    op->nonce = range->nonce;
     op->epoch = range->epoch;
     op->sync = pending->sync;
     op->hash = hash;
@@ -244,7 +245,8 @@ static bool is_scanning(const struct replica *replica, struct node_id from,
         if (pending->type == MESSAGE_SCAN && pending->id == message->scan.id &&
             id_equal(pending->from, from) && pending->cursor == message->scan.from &&
             pending->range.range == message->scan.range.range &&
-            pending->range.epoch == message->scan.range.epoch)
+            pending->range.epoch == message->scan.range.epoch &&
+            pending->range.nonce == message->scan.range.nonce)
             return true;
     return false;
 }

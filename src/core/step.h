@@ -69,7 +69,8 @@ struct store_op {
     enum store_op_type type;
     uint64_t token; /* Comes back in the completion. */
     uint32_t range;
-    uint32_t fork; /* Data of an older (fork, epoch) than installed is refused: ERR_WRONG_EPOCH. */
+    uint32_t fork;  /* Data of an older (fork, nonce, epoch) than installed is refused: */
+    uint64_t nonce; /* ERR_WRONG_EPOCH. */
     uint64_t epoch;
     bool sync;     /* Its position must be synced although the log mode is `interval`. */
     bool renewed;  /* STORE_UPDATE: the actor is younger than what is known of damage here: write
@@ -104,10 +105,11 @@ struct store_op {
             uint32_t entries_count;
             const struct meta *metas;
             uint32_t metas_count;
-            bool install; /* STORE_META: these install (range, fork, epoch): older data is refused
-                           * from here on. */
-            bool fills;   /* STORE_CHUNK: with it the copy of the range has all that it is to have:
-                           * ERR_UNREADABLE, and nothing of it, while it is known to lack any. */
+            bool install;     /* STORE_META: these install the record's name: older data is refused
+                               * from here on. */
+            bool fills;       /* STORE_CHUNK: with it the copy of the range has all that it is to
+                               * have: ERR_UNREADABLE, and nothing of it, while it is known to lack
+                               * any. */
             uint64_t horizon; /* Not 0: from here on merges into the range take no version stamped
                                * at or below it that is not held, until the range is dropped. */
             uint64_t stands; /* STORE_CHUNK. Not 0: each entry is all that another reader has of the
@@ -200,6 +202,7 @@ struct command {
     struct slice name;
     struct slice value;
     struct node_id node; /* REMOVE */
+    bool accept_loss;    /* REMOVE: fork the ranges whose majority is lost with it for good. */
     bool conditional;    /* SET only if the setting's counter still is `counter` (0: never set). */
     uint64_t counter;
 };

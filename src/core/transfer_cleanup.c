@@ -6,13 +6,29 @@
  * chunk, all under one record: when that changes, the reader may be another, and it begins again.
  * So it does when the copy itself changes: where keys of it were damaged, they are healed with what
  * other slots have, and that may lie where it has been already, and be more than it handed over.
- * Then it says so, and a later record takes it out of `former`. */
+ * Then it says so, and a later record takes it out of `former`.
+ *
+ * In a fork there may be copies that no record speaks of any more: whoever made the fork had not
+ * heard that they were made, or they were made under another fork, which lost. So whoever ever
+ * installed a record of the range keeps up with it, and cleans up as a former member does. What it
+ * has may be there only: it hands that over at once, and again after the grace, before it deletes.
+ * Until then no horizon may rise that such a version is stamped below (core.h, `unhanded`). */
 #include "core/transfer_state.h"
 
 #include "base/rule.h"
 
+/* In a fork: has all that is here been handed over, so that nobody else waits for it? */
+static void set_handed(struct core *core, struct cleanup *cleanup, bool handed)
+{
+    if (cleanup->handed == handed)
+        return;
+    cleanup->handed = handed;
+    core->unhanded = handed ? core->unhanded - 1 : core->unhanded + 1;
+}
+
 void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup *cleanup)
 {
+    set_handed(core, cleanup, true);
     core_timer_clear(core, &cleanup->timer);
     map_remove(&transfers->cleanups, (uint64_t)cleanup->range + 1);
     buf_done(&cleanup->bucket);
@@ -23,13 +39,15 @@ void cleanup_free(struct transfers *transfers, struct core *core, struct cleanup
 static bool is_former(const struct core *core, uint32_t range)
 {
     const struct range_record *record = held_record(core, range);
-    return record_has_former(record, core->self) && !record_has_member(record, core->self);
+    bool stray = record->fork > 0 && RULE(FORKS_HANDED_OVER);
+    return (record_has_former(record, core->self) || stray) &&
+           !record_has_member(record, core->self);
 }
 
 /* Begin a pass over the copy, as SEQUENCE: what was acknowledged before does not count in it. */
 static void rewind_copy(const struct core *core, struct cleanup *cleanup, uint64_t sequence)
 {
-    cleanup->epoch = held_record(core, cleanup->range)->epoch;
+    cleanup->epoch = range_epoch_of(held_record(core, cleanup->range));
     cleanup->sequence = cleanup->first = sequence;
     cleanup->cursor = range_first(cleanup->range, core->ring.bits);
     buf_clear(&cleanup->bucket);
@@ -38,7 +56,8 @@ static void rewind_copy(const struct core *core, struct cleanup *cleanup, uint64
 
 static bool is_overtaken(const struct core *core, const struct cleanup *cleanup)
 {
-    return RULE(CLEANUP_ONE_EPOCH) && cleanup->epoch != held_record(core, cleanup->range)->epoch;
+    const struct range_record *record = held_record(core, cleanup->range);
+    return RULE(CLEANUP_ONE_EPOCH) && range_epoch_compare(&cleanup->epoch, record) != 0;
 }
 
 /* Then nobody waits any more for what a former member still has: nobody was told that it is
@@ -78,6 +97,7 @@ static void drop(struct core *core, struct cleanup *cleanup)
     struct store_op *op = core_store(core, STORE_DROP, token);
     op->range = cleanup->range;
     op->fork = record->fork;
+    op->nonce = record->nonce;
     op->epoch = record->epoch;
     op->sync = true;
 }
@@ -93,7 +113,8 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
 {
     (void)timer;
     struct cleanup *cleanup = machine;
-    if (has_departed(core, core->self))
+    bool awaited = record_has_former(held_record(core, cleanup->range), core->self);
+    if (has_departed(core, core->self) || (cleanup->state == CLEANUP_DONE && !awaited))
         return;
     core_timer_set(core, &cleanup->timer, core->now.us + 5 * core->timing.retry_us);
     if (cleanup->state == CLEANUP_GRACE)
@@ -106,11 +127,29 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
         say_done(core, cleanup);
 }
 
-static void begin_grace(struct core *core, struct cleanup *cleanup)
+static void begin(struct core *core, struct cleanup *cleanup)
 {
-    cleanup->state = CLEANUP_GRACE;
+    bool fork = held_record(core, cleanup->range)->fork > 0;
+    cleanup->state = fork ? CLEANUP_PUSHING : CLEANUP_GRACE;
+    cleanup->began_us = core->now.us;
+    set_handed(core, cleanup, !fork);
     rewind_copy(core, cleanup, 0);
-    core_timer_set(core, &cleanup->timer, core->now.us + core->timing.cleanup_us);
+    core_timer_set(core, &cleanup->timer,
+                   core->now.us + (fork ? core->timing.retry_us : core->timing.cleanup_us));
+}
+
+/* All is handed over. In a fork the deletion waits for the grace all the same. */
+static void pushed(struct core *core, struct cleanup *cleanup)
+{
+    uint64_t due_us = cleanup->began_us + core->timing.cleanup_us;
+    set_handed(core, cleanup, true);
+    if (core->now.us >= due_us) {
+        drop(core, cleanup);
+        return;
+    }
+    cleanup->state = CLEANUP_GRACE;
+    rewind_copy(core, cleanup, cleanup->sequence + 1);
+    core_timer_set(core, &cleanup->timer, due_us);
 }
 
 void cleanup_range(struct transfers *transfers, struct core *core, uint32_t range)
@@ -121,15 +160,21 @@ void cleanup_range(struct transfers *transfers, struct core *core, uint32_t rang
             cleanup_free(transfers, core, cleanup);
         return;
     }
-    if (cleanup != NULL)
+    const struct range_record *record = held_record(core, range);
+    if (cleanup != NULL) {
+        bool other = cleanup->epoch.fork != record->fork || cleanup->epoch.nonce != record->nonce;
+        if (other && cleanup->state != CLEANUP_DROPPING && cleanup->state != CLEANUP_DONE)
+            begin(core, cleanup);
         return;
+    }
     cleanup = mem_zero(sizeof(*cleanup));
     cleanup->transfers = transfers;
     cleanup->range = range;
     cleanup->timer.fire = cleanup_timer;
     cleanup->timer.machine = cleanup;
+    cleanup->handed = true;
     map_put(&transfers->cleanups, (uint64_t)range + 1, cleanup);
-    begin_grace(core, cleanup);
+    begin(core, cleanup);
 }
 
 /* DIGEST is what the copy is now: is that not what it was when the pass began? What was lost is
@@ -160,7 +205,7 @@ void cleanup_scanned(struct transfers *transfers, struct core *core,
         return;
     }
     if (done->entries_count == 0 && !done->more) {
-        drop(core, cleanup);
+        pushed(core, cleanup);
         return;
     }
     const struct range_record *record = held_record(core, wait->range);
@@ -213,6 +258,7 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
     struct store_op *op = core_store(core, STORE_CHUNK, token);
     op->range = range;
     op->fork = holding->record.fork;
+    op->nonce = holding->record.nonce;
     op->epoch = holding->record.epoch;
     op->sync = true;
     op->batch.entries = message->chunk.entries;
@@ -240,6 +286,8 @@ void cleanup_durable(struct transfers *transfers, struct core *core,
         say_done(core, cleanup);
         return;
     }
+    if (wait->epoch.fork > 0)
+        core_signal(core, SIGNAL_DIRTY)->range = wait->range; /* The other readers lack it. */
     struct message *message = core_send(core, wait->from, MESSAGE_CHUNK_ACK);
     message->chunk.range = wait->epoch;
     message->chunk.sequence = wait->sequence;

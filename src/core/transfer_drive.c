@@ -47,7 +47,7 @@ static struct drive *drive_get(struct transfers *transfers, struct core *core, u
         map_put(&transfers->drives, (uint64_t)range + 1, drive);
     }
     struct range_epoch epoch = range_epoch_of(held_record(core, range));
-    if (drive->epoch.epoch != epoch.epoch || drive->epoch.fork != epoch.fork) {
+    if (range_epoch_compare(&drive->epoch, held_record(core, range)) != 0) {
         drive->epoch = epoch;
         drive->installed_count = 0;
         drive->cleaned_count = 0;
@@ -495,7 +495,7 @@ void transfers_peer_installed(struct transfers *transfers, struct core *core,
 {
     const struct range_record *record = held_record(core, signal->range);
     if (record->epoch != signal->epoch || record->fork != signal->fork ||
-        moving_slot(record) == NULL || !is_driver(core, record))
+        record->nonce != signal->nonce || moving_slot(record) == NULL || !is_driver(core, record))
         return;
     /* A peer's disk may be faster than ours: the fact is kept while our own install is not durable.
      */

@@ -84,8 +84,10 @@ struct cleanup {
     uint32_t range;
     enum { CLEANUP_GRACE, CLEANUP_PUSHING, CLEANUP_DROPPING, CLEANUP_DONE } state;
     bool scanning;
-    uint64_t epoch; /* Of the record under which it is handed over. */
-    uint64_t drop;  /* Token of its deletion. */
+    struct range_epoch epoch; /* Of the record under which it is handed over. */
+    uint64_t began_us;
+    bool handed;   /* In a fork: all of it once, in this life. */
+    uint64_t drop; /* Token of its deletion. */
     uint64_t sequence;
     uint64_t first;  /* The sequence with which this pass over the copy began, */
     uint64_t digest; /* and what the copy was then. */

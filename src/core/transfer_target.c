@@ -431,6 +431,7 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
     struct store_op *op = core_store(core, STORE_CHUNK, token);
     op->range = range;
     op->fork = record->fork;
+    op->nonce = record->nonce;
     op->epoch = record->epoch;
     op->sync = true;
     op->batch.entries = message->chunk.entries;

@@ -101,6 +101,7 @@ struct load {
     uint64_t hlc_floor;   /* Synced; nothing new is stamped, or taken, there at or below it. */
     uint32_t ahead_ms;    /* Its clock's distance from its peers' median, one way or the other, */
     uint32_t behind_ms;   /* where that is past clock_skew_max; else 0. */
+    uint64_t forks;       /* ring.h: what is said above is said under these. */
 };
 
 #endif

@@ -45,8 +45,10 @@ struct plan_input {
     uint32_t copies;         /* n */
     const uint64_t *weights; /* By range (bytes or operations); NULL for count. */
     bool fewer_copies;       /* A leave may shrink ranges that find no other node. */
-    bool leaving_only;       /* Move what nodes leave behind, and nothing else. */
-    struct node_id heir;     /* Who takes all that moves; NODE_NONE: whoever is best. */
+    bool leaving_only;   /* Move what nodes leave behind, and nothing else but new slots of ranges
+                          * that were forked: what was lost there has no slot any more. */
+    bool homeless_wait;  /* What finds no other node stays where it is, and is no refusal. */
+    struct node_id heir; /* Who takes all that moves; NODE_NONE: whoever is best. */
 };
 
 struct plan_figures {

@@ -64,8 +64,9 @@ static uint32_t staying_copies(const struct layout *layout, uint32_t range)
     return staying;
 }
 
-static int empty_leaving(struct layout *layout, bool fewer_copies)
+static int empty_leaving(struct layout *layout)
 {
+    bool fewer_copies = layout->input->fewer_copies;
     for (uint32_t range = 0; range < layout->ranges; range++) {
         struct seating *seating = &layout->seatings[range];
         for (uint32_t i = 0; i < seating->count && !seating->fixed; i++) {
@@ -73,7 +74,10 @@ static int empty_leaving(struct layout *layout, bool fewer_copies)
             if (seat->owner < 0 || !layout->nodes[seat->owner].node->leaving)
                 continue;
             int32_t node = choose_node(layout, range, seat);
-            if (node == NODE_FOREIGN && (!fewer_copies || staying_copies(layout, range) == 0))
+            bool kept = !fewer_copies || staying_copies(layout, range) == 0;
+            if (node == NODE_FOREIGN && kept && layout->input->homeless_wait)
+                continue;
+            if (node == NODE_FOREIGN && kept)
                 return ERR_REFUSED;
             layout_give(layout, range, seat, node == NODE_FOREIGN ? NODE_DROPPED : node);
         }
@@ -118,9 +122,10 @@ static void spread_zones(struct layout *layout)
 
 static void add_copies(struct layout *layout)
 {
+    bool forked_only = layout->input->leaving_only;
     for (uint32_t range = 0; range < layout->ranges; range++) {
         const struct seating *seating = &layout->seatings[range];
-        if (seating->fixed)
+        if (seating->fixed || (forked_only && ring_get(layout->input->ring, range)->fork == 0))
             continue;
         uint32_t held = 0;
         for (uint32_t i = 0; i < seating->count; i++)
@@ -229,9 +234,10 @@ int plan_make(const struct plan_input *input, struct plan *ret_plan,
     layout_init(&layout, input);
     layout_set_targets(&layout);
     figures.spread_before = layout_spread(&layout, true);
-    int error = empty_leaving(&layout, input->fewer_copies);
-    if (error == 0 && layout.staying > 0 && !input->leaving_only) {
+    int error = empty_leaving(&layout);
+    if (error == 0 && layout.staying > 0)
         add_copies(&layout);
+    if (error == 0 && layout.staying > 0 && !input->leaving_only) {
         spread_zones(&layout);
         layout_balance(&layout);
     }

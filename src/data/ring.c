@@ -26,6 +26,13 @@ static uint64_t record_hash(const struct range_record *record)
     return checksum_pair(checksum_pair(range_fork, record->nonce), record->epoch);
 }
 
+/* Of its fork's name; 0 where there was none. */
+static uint64_t fork_hash(const struct range_record *record)
+{
+    uint64_t range_fork = (uint64_t)record->range << 32 | record->fork;
+    return record->fork == 0 ? 0 : checksum_pair(range_fork, record->nonce);
+}
+
 bool ring_merge(struct ring *ring, const struct range_record *record)
 {
     ASSERT(ring->records && record->range < ring_ranges(ring));
@@ -34,6 +41,8 @@ bool ring_merge(struct ring *ring, const struct range_record *record)
     if (order == 0 || (order < 0 && RULE(RECORDS_RISE)))
         return false;
     ring->hashes[record->range % RING_BUCKETS] ^= record_hash(known) ^ record_hash(record);
+    if (record->fork != 0 || known->fork != 0)
+        ring->forks ^= fork_hash(known) ^ fork_hash(record);
     *known = *record;
     return true;
 }

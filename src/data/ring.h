@@ -102,6 +102,7 @@ struct ring {
     uint32_t bits;                 /* log2 of the number of ranges. */
     struct range_record *records;  /* Owned; by range; epoch 0 where nothing is known. */
     uint64_t hashes[RING_BUCKETS]; /* XOR of XXH3 of (range, fork, nonce, epoch) by range % 64. */
+    uint64_t forks; /* XOR of XXH3 of (range, fork, nonce) over all ranges that were forked. */
 };
 
 void ring_init(struct ring *ring, uint32_t bits);

@@ -39,6 +39,7 @@ static const struct {
     [PARAM_EVEN_IF_ALIVE] = {"even_if_alive", TYPE_FLAG},
     [PARAM_REBUILD] = {"rebuild", TYPE_FLAG},
     [PARAM_BUCKET] = {"bucket", TYPE_TEXT},
+    [PARAM_ACCEPT_LOSS] = {"accept_loss", TYPE_FLAG},
 };
 
 #define BIT PARAM_BIT
@@ -62,7 +63,7 @@ static const struct {
     {"stats", 0, 0, method_stats},
     {"plan",
      BIT(PARAM_BY) | BIT(PARAM_WEIGHTS) | BIT(PARAM_LEAVE) | BIT(PARAM_FEWER_COPIES) |
-         BIT(PARAM_RATE) | BIT(PARAM_REBUILD) | BIT(PARAM_ONTO),
+         BIT(PARAM_RATE) | BIT(PARAM_REBUILD) | BIT(PARAM_ONTO) | BIT(PARAM_ACCEPT_LOSS),
      0, method_plan},
     {"apply", BIT(PARAM_MOVES) | BIT(PARAM_COUNTER) | BIT(PARAM_RATE),
      BIT(PARAM_MOVES) | BIT(PARAM_COUNTER), method_apply},
@@ -78,7 +79,7 @@ static const struct {
      BIT(PARAM_NODE), method_leave},
     {"remove",
      BIT(PARAM_NODE) | BIT(PARAM_ONTO) | BIT(PARAM_FEWER_COPIES) | BIT(PARAM_EVEN_IF_ALIVE) |
-         BIT(PARAM_DRY_RUN) | BIT(PARAM_WEIGHTS) | BIT(PARAM_RATE),
+         BIT(PARAM_DRY_RUN) | BIT(PARAM_WEIGHTS) | BIT(PARAM_RATE) | BIT(PARAM_ACCEPT_LOSS),
      BIT(PARAM_NODE), method_remove},
     {"bucket_create", BUCKET_PARAMS, BIT(PARAM_NAME), method_bucket_create},
     {"bucket_set", BUCKET_PARAMS, BIT(PARAM_NAME), method_bucket_set},

@@ -38,8 +38,9 @@ enum param {
     PARAM_EVEN_IF_ALIVE,
     PARAM_REBUILD,
     PARAM_BUCKET,
+    PARAM_ACCEPT_LOSS,
 };
-enum { PARAMS_MAX = PARAM_BUCKET + 1 };
+enum { PARAMS_MAX = PARAM_ACCEPT_LOSS + 1 };
 #define PARAM_BIT(param) (1u << (param))
 
 struct params {
@@ -138,10 +139,14 @@ struct outline_nodes {
     bool lost;                    /* LEAVING is lost, or is to be given up for lost. */
     bool rebuild;                 /* Only the slots of lost nodes move. */
     struct node_id heir;          /* To this node. */
+    const struct ring *ring;      /* As it will be; NULL: as it is. */
 };
 /* False after refusing. The caller ends the outline with plan_done(&outline->plan) in any case. */
 bool outline_make(struct admin_call *call, const struct outline_nodes *nodes,
                   struct outline *ret_outline);
+/* Ranges whose majority is lost with nodes that were removed already, each without that; one of
+ * those nodes. */
+uint32_t loss_unaccepted(const struct core *core, char ret_node[NODE_ID_TEXT]);
 /* Ten fields of a map. */
 enum { OUTLINE_FIELDS = 10 };
 void outline_write(struct admin_call *call, const struct outline *outline);

@@ -131,6 +131,11 @@ static bool is_lost(const struct core *core, const struct outline_nodes *nodes, 
     return member_departed(&core->members, id) || (nodes->lost && id_equal(nodes->leaving->id, id));
 }
 
+static const struct ring *outline_ring(const struct core *core, const struct outline_nodes *nodes)
+{
+    return nodes->ring == NULL ? &core->ring : nodes->ring;
+}
+
 /* Bytes and seconds: the busiest source sends at RATE, the busiest target takes a few at a time. */
 static void outline_cost(struct admin_call *call, const struct outline_nodes *nodes,
                          const uint64_t *weights, struct outline *outline)
@@ -143,7 +148,7 @@ static void outline_cost(struct admin_call *call, const struct outline_nodes *no
     uint64_t *in = mem_zero(places * sizeof(*in));
     for (uint32_t i = 0; i < outline->plan.count; i++) {
         const struct plan_move *move = &outline->plan.moves[i];
-        const struct range_record *record = ring_get(&core->ring, move->range);
+        const struct range_record *record = ring_get(outline_ring(core, nodes), move->range);
         uint64_t bytes = id_none(move->to) ? 0 : weights != NULL ? weights[move->range] : mean;
         struct node_id source = move->from;
         if (is_lost(core, nodes, source))
@@ -182,11 +187,12 @@ static bool plan_with(struct admin_call *call, const struct outline_nodes *wante
     const struct core *core = call->core;
     bool by_bytes = false;
     struct plan_node *nodes = NULL;
-    struct plan_input input = {.ring = &core->ring,
+    struct plan_input input = {.ring = outline_ring(core, wanted),
                                .copies = core->cluster.copies,
                                .leaving_only = wanted->rebuild,
                                .heir = wanted->heir,
-                               .fewer_copies = call->params.numbers[PARAM_FEWER_COPIES] != 0};
+                               .fewer_copies = call->params.numbers[PARAM_FEWER_COPIES] != 0,
+                               .homeless_wait = call->params.numbers[PARAM_ACCEPT_LOSS] != 0};
     if (!by_read(call, weights, &by_bytes) || !nodes_take(call, wanted, &nodes, &input.nodes_count))
         return false;
     input.nodes = nodes;

@@ -211,6 +211,11 @@ static void judge_ranges(const struct core *core, struct picture *picture)
 {
     uint32_t ranges = ring_ranges(&core->ring);
     uint32_t copies = core->cluster.copies;
+    char lost[NODE_ID_TEXT];
+    uint32_t forsaken = picture->headless > 0 ? loss_unaccepted(core, lost) : 0;
+    if (forsaken > 0)
+        ADVISE(picture, "run `kvadmin remove %.8s --accept-loss`: %u ranges lost their majority",
+               lost, forsaken);
     if (picture->headless > 0)
         REASON(picture, "%u of %u ranges have no majority of their copies up", picture->headless,
                ranges);
@@ -242,6 +247,10 @@ static void judge_members(const struct admin *admin, struct picture *picture)
                    since[0] != '\0' ? " " : "", since);
             if (view->member->status == MEMBER_MAINTENANCE)
                 ADVISE(picture, "start %.*s", size, name);
+            else if (picture->headless > 0)
+                ADVISE(picture,
+                       "start %.*s; if it is lost for good, `kvadmin remove %.*s --accept-loss`",
+                       size, name, size, name);
             else
                 ADVISE(picture, "start %.*s, or `kvadmin replace %.*s NEW`", size, name, size,
                        name);

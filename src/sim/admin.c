@@ -30,10 +30,13 @@ static void give(struct world *world, struct world_event *event)
         .name = buf_slice(&order->name),
         .value = buf_slice(&order->value),
         .node = order->node,
+        .accept_loss = order->accept_loss,
         .repair = {.last = UINT32_MAX, .bucket = buf_slice(&order->name)},
     };
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         uint32_t host = (order->host + i) % world->hosts_count;
+        if (order->accept_loss && i > 0)
+            break; /* An administrator on one side of a partition asks a node of it. */
         if (order->type == COMMAND_REMOVE && id_equal(order->node, host_id(world->hosts[host])))
             continue; /* Who is removed is not asked to say so. */
         if (host_state(world->hosts[host]) == HOST_UP &&
@@ -54,6 +57,7 @@ static void place_order(struct world *world, uint32_t host, const struct command
         order->host = host;
         order->type = command->type;
         order->node = command->node;
+        order->accept_loss = command->accept_loss;
         buf_clear(&order->name);
         buf_clear(&order->value);
         buf_append(&order->name, command->name);
@@ -74,6 +78,16 @@ void admin_remove(struct world *world, uint32_t through, uint32_t host)
     world->coverage.removals++;
     place_order(world, through,
                 &(struct command){.type = COMMAND_REMOVE, .node = host_id(world->hosts[host])});
+}
+
+void admin_accept_loss(struct world *world, uint32_t through, uint32_t host)
+{
+    world->admin->removed[host] = true;
+    world->coverage.removals++;
+    place_order(world, through,
+                &(struct command){.type = COMMAND_REMOVE,
+                                  .node = host_id(world->hosts[host]),
+                                  .accept_loss = true});
 }
 
 void admin_repair(struct world *world, uint32_t host, struct slice bucket)

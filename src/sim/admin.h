@@ -36,6 +36,9 @@ void admin_join_one(struct world *world);
 bool admin_leaving(const struct world *world, uint32_t host);
 /* HOST is no member any more, whether it runs or not. */
 void admin_remove(struct world *world, uint32_t through, uint32_t host);
+/* The same at THROUGH and nowhere else, by one who accepts what is lost with it: of ranges whose
+ * majority is, forks are made. */
+void admin_accept_loss(struct world *world, uint32_t through, uint32_t host);
 /* HOST is to compare its copies with those of others; of BUCKET alone unless it is empty. */
 void admin_repair(struct world *world, uint32_t host, struct slice bucket);
 bool admin_removed(const struct world *world, uint32_t host);

@@ -15,8 +15,9 @@ struct order {
     struct world_event again;
     enum command_type type;
     struct node_id node; /* REMOVE */
-    struct buf name;     /* Owned; of a setting, or REPAIR: of a bucket. */
-    struct buf value;    /* Owned. */
+    bool accept_loss;
+    struct buf name;  /* Owned; of a setting, or REPAIR: of a bucket. */
+    struct buf value; /* Owned. */
     uint32_t host;
     bool open;
 };

@@ -210,10 +210,9 @@ static void check_install(struct world *world, uint32_t host, const struct store
 {
     struct checks *checks = world->checks;
     struct install *install = install_of(checks, host, op->range);
-    struct range_epoch next = {op->range, op->fork, install->submitted.nonce, op->epoch};
+    struct range_epoch next = {op->range, op->fork, op->nonce, op->epoch};
     /* What was only submitted may be lost in a crash; what was synced may not. */
-    if (next.fork < install->submitted.fork ||
-        (next.fork == install->submitted.fork && next.epoch < install->submitted.epoch))
+    if (checks_compare(&next, &install->submitted) < 0)
         world_violate(world, "EpochMonotonic",
                       "%s installs epoch %llu of range %u after epoch %llu", world_host_name(host),
                       (unsigned long long)op->epoch, op->range,
@@ -293,7 +292,7 @@ void checks_store_op(struct world *world, uint32_t host, const struct store_op *
         .handed = op->type == STORE_CHUNK && token_owner(op->token) == OWNER_TRANSFER &&
                   op->batch.metas_count == 0,
         .heals = op->type == STORE_MERGE && op->heals,
-        .range = {op->range, op->fork, 0, op->epoch},
+        .range = {op->range, op->fork, op->nonce, op->epoch},
         .dot = op->update.dot,
         .number = makes && op->update.policy == POLICY_SIBLINGS && op->update.edit == NULL
                       ? ledger_number(workload_ledger(world), op->update.value)
@@ -349,8 +348,7 @@ static struct flight *take_flight(struct world *world, uint32_t host, const stru
 static void check_old_epoch(struct world *world, uint32_t host, const struct flight *flight)
 {
     const struct install *install = install_of(world->checks, host, flight->range.range);
-    if (install->position > 0 && flight->range.fork == install->submitted.fork &&
-        flight->range.epoch < install->submitted.epoch)
+    if (install->position > 0 && checks_compare(&flight->range, &install->submitted) < 0)
         world_violate(world, "NoOldEpochInstall",
                       "%s takes a record of epoch %llu of range %u into its log after epoch %llu",
                       world_host_name(host), (unsigned long long)flight->range.epoch,

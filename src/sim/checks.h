@@ -3,7 +3,7 @@
  *
  * Each holds under every fault that a world can have (options.h) unless said otherwise:
  *
- *   OneSuccessor        a (range, fork, epoch) is one record, whoever speaks of it as chosen
+ *   OneSuccessor        a (range, fork, nonce, epoch) is one record, whoever speaks of it as chosen
  *   BallotOneValue      a ballot proposes one record
  *   VotesKept           a voter goes below no ballot that it promised, and gives back the record
  *                       that it accepted
@@ -30,6 +30,8 @@
  *   TransferIdMatch     who says that it has so much of a transfer was sent so much of it
  *   NoOwnershipByDetector
  *                       a slot sets out only for where an operator's plan has it go
+ *   ForkByCommand       a range is forked only where operators gave up so many nodes that no
+ *                       majority of a record is left, and from whom that record had
  *   NoDotTwice          (range, dot) names one version
  *   ActorHoldsItsPast   who makes a version of an actor holds, or saw overwritten, its earlier ones
  *   StampsRise          a version is stamped later than all that it follows

@@ -1,6 +1,7 @@
 /* Versions: what each slot acknowledged, and whether who comes to read it has it. */
 #include "base/checksum.h"
 #include "base/error.h"
+#include "data/fork.h"
 #include "data/vector.h"
 #include "sim/checks_own.h"
 #include "sim/host.h"
@@ -227,8 +228,8 @@ static void look_at_healed(struct world *world, const struct range_record *recor
 
 void checks_quorum(struct world *world, const struct answer *answer)
 {
-    struct range_epoch range = {answer->range, 0, 0, answer->epoch};
-    const struct range_record *record = checks_find(world->checks, &range);
+    const struct range_record *record =
+        checks_find_epoch(world->checks, answer->range, answer->epoch);
     if (record != NULL && answer->got < record_counted(record) / 2 + 1)
         world_violate(world, "QuorumCounts",
                       "%s counts %u slots for a quorum under epoch %llu of range %u",
@@ -239,8 +240,11 @@ void checks_quorum(struct world *world, const struct answer *answer)
 void checks_put_answered(struct world *world, const struct answer *answer, bool strict,
                          struct slice bucket, struct slice key, struct dot dot)
 {
+    const struct range_record *record =
+        checks_find_epoch(world->checks, answer->range, answer->epoch);
     struct range_epoch range = {answer->range, 0, 0, answer->epoch};
-    const struct range_record *record = checks_find(world->checks, &range);
+    if (record != NULL)
+        range = range_epoch_of(record);
     int host = world_host_of(world, answer->coordinator);
     if (answer->sloppy && strict)
         world_violate(world, "StrictCountsOwners", "%s counts a fallback for a strict request",
@@ -392,8 +396,8 @@ void checks_key_healed(struct world *world, uint32_t host, uint32_t range)
 static bool was_counted(const struct world *world, const struct slot_ack *quorum, uint32_t host,
                         uint8_t number)
 {
-    const struct range_epoch range = {quorum->range, 0, 0, quorum->epoch};
-    const struct range_record *record = checks_find(world->checks, &range);
+    const struct range_record *record =
+        checks_find_epoch(world->checks, quorum->range, quorum->epoch);
     const struct slot_ack *mine =
         map_get(&world->checks->acks, ack_name(quorum->range, quorum->epoch, number, quorum->dot));
     if (record == NULL || mine == NULL || !(mine->lost_hosts >> host & 1))
@@ -432,6 +436,13 @@ static bool is_owed(const struct world *world, const struct slot_ack *ack, uint3
     return quorum != NULL && quorum->complete;
 }
 
+/* What another fork acknowledged comes here when that fork has lost, and not before. */
+static bool is_in_line(uint64_t epoch, const struct range_record *record)
+{
+    uint64_t block = epoch >> FORK_EPOCH_BITS;
+    return block == 0 || block == record->epoch >> FORK_EPOCH_BITS;
+}
+
 void checks_complete(struct world *world, uint32_t host, const struct range_record *record)
 {
     struct checks *checks = world->checks;
@@ -445,7 +456,7 @@ void checks_complete(struct world *world, uint32_t host, const struct range_reco
     uint64_t filled = checks_filled_at(checks, record, mine->number);
     struct complete_probe *probes = NULL;
     for (const struct slot_ack *ack = checks->complete[record->range]; ack; ack = ack->next) {
-        if (ack->complete && ack->epoch <= record->epoch &&
+        if (ack->complete && ack->epoch <= record->epoch && is_in_line(ack->epoch, record) &&
             is_owed(world, ack, host, mine->number, filled))
             owe(checks, &probes, ack);
     }

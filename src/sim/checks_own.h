@@ -143,6 +143,9 @@ static inline struct install *install_of(const struct checks *checks, uint32_t h
     return &checks->installs[(size_t)host * checks->ranges + range];
 }
 
+/* The record of that epoch, which is no other fork's (data/fork.h), if it was seen, else NULL. */
+const struct range_record *checks_find_epoch(const struct checks *checks, uint32_t range,
+                                             uint64_t epoch);
 /* The record of that (range, fork, nonce, epoch) if it was seen, else NULL. */
 const struct range_record *checks_find(const struct checks *checks,
                                        const struct range_epoch *range);

@@ -1,4 +1,6 @@
 /* Records: how they follow one another, and who may say so. */
+#include "data/fork.h"
+#include "sim/admin.h"
 #include "sim/checks_own.h"
 #include "sim/describe.h"
 #include "sim/host.h"
@@ -33,6 +35,18 @@ const struct range_record *checks_find(const struct checks *checks, const struct
     if (range->range >= checks->ranges)
         return NULL;
     return find(&checks->lists[range->range], range->fork, range->nonce, range->epoch);
+}
+
+const struct range_record *checks_find_epoch(const struct checks *checks, uint32_t range,
+                                             uint64_t epoch)
+{
+    if (range >= checks->ranges)
+        return NULL;
+    const struct record_list *list = &checks->lists[range];
+    for (uint32_t i = list->count; i-- > 0;)
+        if (list->records[i].epoch == epoch)
+            return &list->records[i];
+    return NULL;
 }
 
 const struct range_record *checks_newest(const struct world *world, uint32_t range)
@@ -291,6 +305,50 @@ static void check_present(struct world *world, uint32_t speaker, const struct ra
     }
 }
 
+/* The first record of a fork: an administrator gave so many nodes of some record up that no
+ * majority of its readers is left, and nobody is in it whom that record did not have, but for one
+ * who begins with nothing. */
+static bool forks_rightly(const struct world *world, const struct range_record *base,
+                          const struct range_record *fork)
+{
+    uint32_t counted = 0, left = 0, strangers = 0;
+    for (uint32_t i = 0; i < base->slots_count; i++) {
+        int reader = world_host_of(world, checks_reader(&base->slots[i]));
+        counted += base->slots[i].stage != STAGE_LEARN;
+        left +=
+            reader >= 0 && !admin_removed(world, (uint32_t)reader) && !world->checks->left[reader];
+    }
+    for (uint32_t i = 0; i < fork->slots_count; i++) {
+        const struct slot *before = slot_numbered(base, fork->slots[i].number);
+        struct node_id owner = fork->slots[i].owner;
+        int host = world_host_of(world, owner);
+        bool member =
+            before != NULL && (id_equal(before->owner, owner) || id_equal(before->target, owner));
+        if (fork->slots[i].stage != STAGE_STABLE || host < 0)
+            return false; /* One that is given up next may be in it. */
+        strangers += !member;
+    }
+    return left < counted / 2 + 1 && (strangers == 0 || (left == 0 && fork->slots_count == 1));
+}
+
+static void check_fork(struct world *world, uint32_t speaker, const struct record_list *list,
+                       const struct range_record *record)
+{
+    /* Of an earlier fork that it was made from, one of several, nobody may have spoken, nor of the
+     * first record of this one. */
+    bool rightly = record->fork == 0 || record->epoch % (1u << FORK_EPOCH_BITS) != 0;
+    bool judged = false;
+    for (uint32_t i = 0; i < list->count && !rightly; i++) {
+        const struct range_record *base = &list->records[i];
+        bool same = base->fork == record->fork && base->nonce == record->nonce;
+        bool before = base->fork + 1 == record->fork && base->epoch < record->epoch;
+        judged = judged || (before && base->fork == 0);
+        rightly = same || (before && forks_rightly(world, base, record));
+    }
+    if (!rightly && judged)
+        say(world, "ForkByCommand", speaker, "nobody had to accept a loss", record, NULL);
+}
+
 static void count_stages(struct world *world, const struct range_record *base,
                          const struct range_record *record)
 {
@@ -330,6 +388,7 @@ void checks_record_chosen(struct world *world, uint32_t speaker, const struct ra
         buf_done(&text);
     }
     checks_record_proposed(world, speaker, record);
+    check_fork(world, speaker, list, record);
     const struct range_record *base = find(list, record->fork, record->nonce, record->epoch - 1);
     count_stages(world, base, record);
     if (base != NULL)

@@ -1,6 +1,7 @@
 #include "sim/describe.h"
 
 #include "base/error.h"
+#include "data/fork.h"
 
 static const char *const store_op_names[] = {
     [STORE_UPDATE] = "UPDATE",
@@ -41,7 +42,9 @@ static void describe_range(const struct range_epoch *range, struct buf *out)
     buf_printf(out, " %u@", range->range);
     if (range->fork > 0)
         buf_printf(out, "%u/", range->fork);
-    buf_printf(out, "%llu", (unsigned long long)range->epoch);
+    /* Within the block of a fork. */
+    uint64_t epoch = range->epoch & ((UINT64_C(1) << FORK_EPOCH_BITS) - 1);
+    buf_printf(out, "%llu", (unsigned long long)epoch);
 }
 
 static void describe_slot(const struct world *world, const struct slot *slot, struct buf *out)

@@ -2,6 +2,7 @@
 
 #include "core/core.h"
 #include "core/message.h"
+#include "sim/accepts.h"
 #include "sim/draw.h"
 #include "sim/rules.h"
 #include "wire/peer.h"
@@ -10,7 +11,7 @@ static const char *const profile_names[PROFILE_COUNT] = {
     [PROFILE_MOVES] = "moves",   [PROFILE_CAUSAL] = "causal",     [PROFILE_DISK] = "disk",
     [PROFILE_GOSSIP] = "gossip", [PROFILE_SWARM] = "swarm",       [PROFILE_HINTS] = "hints",
     [PROFILE_ROT] = "rot",       [PROFILE_TRANSFER] = "transfer", [PROFILE_RULES] = "rules",
-    [PROFILE_SHARDS] = "shards",
+    [PROFILE_SHARDS] = "shards", [PROFILE_FORKS] = "forks",
 };
 
 static const char *const fault_names[FAULT_COUNT] = {
@@ -139,6 +140,7 @@ static void lean(struct prng *prng, struct sim_options *o)
     case PROFILE_TRANSFER:
     case PROFILE_RULES:
     case PROFILE_SHARDS:
+    case PROFILE_FORKS:
         o->hot_ranges = 1;
         o->range_bits = 1;
         o->tree_bits = 4;
@@ -422,12 +424,13 @@ void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_o
     draw_edits(&prng, ret_options);
     draw_horizons(ret_options);
     draw_rots(seed, ret_options);
-    if (profile == PROFILE_TRANSFER || profile == PROFILE_RULES || profile == PROFILE_SHARDS)
+    if (profile >= PROFILE_TRANSFER)
         draw_short(&prng, ret_options);
     if (profile == PROFILE_SHARDS)
         draw_shards(&prng, ret_options);
     if (profile == PROFILE_RULES)
         rules_draw(ret_options);
+    accepts_draw(ret_options);
     draw_rot_keys(seed, ret_options);
 }
 
@@ -471,11 +474,10 @@ void options_format(const struct sim_options *o, struct buf *out)
     if (o->held_type != 0)
         buf_printf(out, " held=%s:%.1f%%,%llums", message_name((enum message_type)o->held_type),
                    o->held_ppm / 1e4, (unsigned long long)o->held_us_max / MS);
-    buf_printf(out, " disk=%llu..%lluus tick=%lluus skew=%lldms memory=%lluk",
+    buf_printf(out, " disk=%llu..%lluus tick=%lluus skew=%lldms memory=%lluk scrub=%u",
                (unsigned long long)o->disk_us_min, (unsigned long long)o->disk_us_max,
                (unsigned long long)o->tick_us, (long long)o->skew_ms_max,
-               (unsigned long long)(o->memory_max >> 10));
-    buf_printf(out, " scrub=%u", o->scrub);
+               (unsigned long long)(o->memory_max >> 10), o->scrub);
     if (o->cold_cache > 0)
         buf_printf(out, " cached=%u waiting=%u", o->cold_cache, o->cold_max);
     buf_printf(out, " chunk=%u abort=%llums cleanup=%llums repair=%llums", o->chunk_objects,

@@ -20,8 +20,9 @@ enum profile {
     PROFILE_TRANSFER,  /* As moves, but short: a million of them are run. */
     PROFILE_RULES,     /* As transfer, each about a rule that is rarely needed (rules.h). */
     PROFILE_SHARDS,    /* As transfer, of nodes with several shards. */
+    PROFILE_FORKS, /* As transfer; half-way a majority is lost, and that accepted (accepts.h). */
 };
-enum { PROFILE_COUNT = PROFILE_SHARDS + 1 };
+enum { PROFILE_COUNT = PROFILE_FORKS + 1 };
 
 enum fault {
     FAULT_CRASH = 0, /* kill -9: what the kernel got stays. */
@@ -146,6 +147,8 @@ struct sim_options {
     uint32_t leave_ppm;             /* Of moves, those whose target is told to leave. */
     uint32_t target;                /* Host that moves go to if they may, HOSTS_MAX: another one
                                      * for each plan; 0 any. */
+    bool accepts;                   /* A majority is lost half-way, */
+    bool accepts_all;               /* or all copies, before anything is written. */
     bool grows_late;                /* The last copy is added under faults. */
     uint64_t cleanup_us, gossip_us; /* Of the core's timing. */
     uint64_t abort_us, repair_us;

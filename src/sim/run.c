@@ -1,5 +1,6 @@
 #include "sim/run.h"
 
+#include "sim/accepts.h"
 #include "sim/admin.h"
 #include "sim/checks.h"
 #include "sim/checks_end.h"
@@ -276,35 +277,67 @@ static void checks_end_or_say(struct world *world)
         world_violate(world, "TreeEqualsData", "the last look at the stores did not end");
 }
 
-static void live(struct world *world)
+static bool half_issued(struct world *world)
 {
-    if (!run_found(world) || !grow(world))
-        return;
-    trace_phase(world, "safety");
-    workload_start(world);
-    edits_start(world);
-    faults_start(world);
-    admin_start(world);
-    losses_start(world);
-    rots_start(world);
-    trips_start(world);
-    world_run(world, world->now_us + world->options.safety_us_max, issued);
-    if (must_be_busy(world) && !is_busy(world) && !world_broken(world)) {
-        faults_rest(world); /* They have not left any move the time that it takes. */
-        world_run(world, world->now_us + world->options.safety_us_max, issued);
-    }
-    if (world_broken(world))
-        return;
+    return workload_half_issued(world);
+}
+
+/* Faults stop, and all comes to rest. */
+static bool come_to_rest(struct world *world)
+{
     trace_phase(world, "liveness");
     world->healed_us = world->now_us;
     workload_stop(world);
     edits_stop(world);
     admin_stop(world);
     faults_stop(world);
+    if (world_run(world, world->now_us + world->options.liveness_us_max, converged))
+        return true;
+    judge_convergence(world, "not converged");
+    return false;
+}
+
+/* A majority is lost, that is accepted, and the world goes on. */
+static bool second_half(struct world *world)
+{
+    trace_phase(world, "accepting");
+    if (!accepts_run(world))
+        return false;
     if (!world_run(world, world->now_us + world->options.liveness_us_max, converged)) {
-        judge_convergence(world, "not converged");
-        return;
+        judge_convergence(world, "not converged once a loss was accepted");
+        return false;
     }
+    trace_phase(world, "safety");
+    world->calm = false;
+    workload_resume(world);
+    faults_start(world);
+    admin_start(world);
+    world_run(world, world->now_us + world->options.safety_us_max, issued);
+    return !world_broken(world) && come_to_rest(world);
+}
+
+static void live(struct world *world)
+{
+    if (!run_found(world) || !grow(world))
+        return;
+    trace_phase(world, "safety");
+    if (!world->options.accepts_all)
+        workload_start(world);
+    edits_start(world);
+    faults_start(world);
+    admin_start(world);
+    losses_start(world);
+    rots_start(world);
+    trips_start(world);
+    world_run(world, world->now_us + world->options.safety_us_max,
+              world->options.accepts ? half_issued : issued);
+    if (must_be_busy(world) && !is_busy(world) && !world_broken(world)) {
+        faults_rest(world); /* They have not left any move the time that it takes. */
+        world_run(world, world->now_us + world->options.safety_us_max, issued);
+    }
+    if (world_broken(world) || !come_to_rest(world) ||
+        (world->options.accepts && !second_half(world)))
+        return;
     trace_phase(world, "last reads");
     last_reads_start(world);
     edits_read_all(world);

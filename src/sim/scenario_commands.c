@@ -265,6 +265,17 @@ static bool remove_node(struct story *story, char **words)
     return true;
 }
 
+/* `accept c a`: an administrator at a removes c, and accepts what is lost with it. */
+static bool accept_loss(struct story *story, char **words)
+{
+    int node = node_of(story, words[0]);
+    int through = node_of(story, node < 0 ? NULL : words[1]);
+    if (node < 0 || through < 0)
+        return false;
+    admin_accept_loss(&story->world, (uint32_t)through, (uint32_t)node);
+    return true;
+}
+
 static bool repair(struct story *story, char **words)
 {
     int node = node_of(story, words[0]);
@@ -462,6 +473,8 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return leave(story, words + 1);
     if (strcmp(words[0], "remove") == 0)
         return remove_node(story, words + 1);
+    if (strcmp(words[0], "accept") == 0)
+        return accept_loss(story, words + 1);
     if (strcmp(words[0], "bucket") == 0) {
         admin_create_bucket(&story->world, POLICY_SIBLINGS);
         return true;

@@ -405,6 +405,19 @@ void workload_stop(struct world *world)
     world->workload->stopped = true;
 }
 
+void workload_resume(struct world *world)
+{
+    world->workload->stopped = false;
+    for (uint32_t i = 0; i < world->options.clients; i++)
+        if (world->workload->clients[i].op == NULL)
+            think(world, &world->workload->clients[i]);
+}
+
+bool workload_half_issued(const struct world *world)
+{
+    return world->options.accepts_all || world->workload->issued >= world->options.operations / 2;
+}
+
 bool workload_issued(const struct world *world)
 {
     return world->workload->stopped || world->workload->issued >= world->options.operations;

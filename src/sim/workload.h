@@ -14,6 +14,10 @@ void workload_start(struct world *world);
 bool workload_idle(const struct world *world);
 bool workload_issued(const struct world *world);
 /* Ask for no more; what is open may still be answered. */
+/* Go on after workload_stop. */
+void workload_resume(struct world *world);
+/* Has half of what there is to ask been asked? */
+bool workload_half_issued(const struct world *world);
 void workload_stop(struct world *world);
 /* What is open. */
 void workload_describe(const struct world *world, struct buf *out);

@@ -257,18 +257,37 @@ void store_forget(struct store *store, uint32_t range, uint64_t position)
     store->bytes += state->stat.bytes;
 }
 
-void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t epoch)
+int store_epoch_compare(const struct range_state *state, uint32_t fork, uint64_t nonce,
+                        uint64_t epoch)
+{
+    if (fork != state->fork)
+        return fork < state->fork ? -1 : 1;
+    if (nonce != state->nonce && RULE(FORKS_BY_NONCE))
+        return nonce > state->nonce ? -1 : 1;
+    return (epoch > state->epoch) - (epoch < state->epoch);
+}
+
+void store_epoch_write(struct buf *out, uint32_t fork, uint64_t nonce, uint64_t epoch)
+{
+    write_u32(out, fork);
+    if (fork > 0)
+        write_u64(out, nonce);
+    write_u64(out, epoch);
+}
+
+void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t nonce,
+                   uint64_t epoch)
 {
     struct range_state *state = &store->ranges[range];
-    if (fork < state->fork || (fork == state->fork && epoch <= state->epoch))
+    if (store_epoch_compare(state, fork, nonce, epoch) <= 0)
         return;
     state->fork = fork;
+    state->nonce = nonce;
     state->epoch = epoch;
     struct buf value = {0};
     uint8_t key[6] = {0, META_OWN_EPOCH};
     store_u32(key + 2, range);
-    write_u32(&value, fork);
-    write_u64(&value, epoch);
+    store_epoch_write(&value, fork, nonce, epoch);
     metas_set(&store->metas, slice_of(key, sizeof(key)), buf_slice(&value), true);
     buf_done(&value);
 }

@@ -55,17 +55,17 @@ bool body_parse(struct slice body, struct slice *ret_key, struct slice *ret_obje
 
 enum record_type {
     RECORD_OBJECT = 1, /* digest delta u64, size before u32, body */
-    RECORD_METAS,   /* what for u8, range u32, fork u32, epoch u64, [horizon u64], then strings key,
-                     * value ... */
-    RECORD_DROP,    /* range bits u8, range u32 */
+    RECORD_METAS, /* what for u8, range u32, fork u32, [nonce u64 if fork > 0], epoch u64, [horizon
+                   * u64], then strings key, value ... */
+    RECORD_DROP,  /* range bits u8, range u32 */
     RECORD_RESTART, /* A process has taken over; its run begins. */
     RECORD_STOP,    /* And has stopped cleanly. */
     RECORD_HINT, /* body, whose object is a hint's value (hint_table.c); empty: the hint is gone */
     RECORD_ENVELOPE, /* The content of an envelope. */
 };
 
-/* What a RECORD_METAS is for, beside its cells: it installs (range, fork, epoch); it raises the
- * range's horizon. */
+/* What a RECORD_METAS is for, beside its cells: it installs (range, fork, nonce, epoch); it raises
+ * the range's horizon. */
 enum { METAS_INSTALL = 1, METAS_HORIZON = 2 };
 
 /* Is followed by a record of the same group: all of a group counts, or none. */

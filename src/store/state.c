@@ -204,10 +204,12 @@ int state_own_meta(struct store *store, struct slice key, struct slice value)
         return 0;
     }
     uint32_t fork = read_u32(&reader);
+    uint64_t nonce = fork > 0 ? read_u64(&reader) : 0;
     uint64_t epoch = read_u64(&reader);
     if (reader.bad || range >= store_ranges_count(store))
         return ERR_CORRUPT;
     store->ranges[range].fork = fork;
+    store->ranges[range].nonce = nonce;
     store->ranges[range].epoch = epoch;
     return 0;
 }

@@ -92,7 +92,7 @@ static bool is_stale(const struct store *store, const struct store_op *op)
     if (op->range >= store_ranges_count(store) || !refused)
         return false;
     const struct range_state *state = &store->ranges[op->range];
-    return op->fork < state->fork || (op->fork == state->fork && op->epoch < state->epoch);
+    return store_epoch_compare(state, op->fork, op->nonce, op->epoch) < 0;
 }
 
 static int refuse_write(struct store *store, const struct store_op *op)
@@ -302,8 +302,7 @@ static uint64_t log_metas(struct store *store, const struct store_op *op, bool i
     bool horizon = op->batch.horizon != 0;
     write_u8(bytes, (uint8_t)((install ? METAS_INSTALL : 0) | (horizon ? METAS_HORIZON : 0)));
     write_u32(bytes, op->range);
-    write_u32(bytes, op->fork);
-    write_u64(bytes, op->epoch);
+    store_epoch_write(bytes, op->fork, op->nonce, op->epoch);
     if (horizon)
         write_u64(bytes, op->batch.horizon);
     for (uint32_t i = 0; i < op->batch.metas_count; i++) {
@@ -320,7 +319,7 @@ static uint64_t log_metas(struct store *store, const struct store_op *op, bool i
         metas_set(&store->metas, meta->key, meta->value, true);
     }
     if (install)
-        store_install(store, op->range, op->fork, op->epoch);
+        store_install(store, op->range, op->fork, op->nonce, op->epoch);
     if (horizon)
         store_set_horizon(store, op->range,
                           MAX(op->batch.horizon, store->ranges[op->range].horizon));

@@ -42,6 +42,7 @@ static int replay_metas(struct store *store, const struct record *record)
     bool raise = (purpose & METAS_HORIZON) != 0;
     uint32_t range = read_u32(&reader);
     uint32_t fork = read_u32(&reader);
+    uint64_t nonce = fork > 0 ? read_u64(&reader) : 0;
     uint64_t epoch = read_u64(&reader);
     uint64_t horizon = raise ? read_u64(&reader) : 0;
     while (!reader.bad && reader_left(&reader) > 0) {
@@ -56,7 +57,7 @@ static int replay_metas(struct store *store, const struct record *record)
     if (reader.bad || ((install || raise) && range >= store_ranges_count(store)))
         return ERR_CORRUPT;
     if (install)
-        store_install(store, range, fork, epoch);
+        store_install(store, range, fork, nonce, epoch);
     if (raise)
         store_set_horizon(store, range, MAX(horizon, store->ranges[range].horizon));
     return 0;

@@ -40,6 +40,7 @@ struct range_state {
     uint64_t dropped;         /* Position of the last drop; 0 never. */
     bool drop_due;            /* The checkpoint under way has to delete it from the engine. */
     uint64_t epoch;           /* Installed. */
+    uint64_t nonce;
     uint32_t fork;
     uint64_t horizon; /* Merges take nothing in that is stamped at or below it and not held. */
     struct dead_index dead;
@@ -280,7 +281,13 @@ void store_forget(struct store *store, uint32_t range, uint64_t position);
 /* Zero the leaves of a range. */
 void tree_clear_range(struct tree *tree, uint32_t range, uint32_t range_bits);
 /* Take in that (RANGE, FORK, EPOCH) is installed, if newer. */
-void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t epoch);
+void store_install(struct store *store, uint32_t range, uint32_t fork, uint64_t nonce,
+                   uint64_t epoch);
+/* fork u32, [nonce u64 if fork > 0], epoch u64 */
+void store_epoch_write(struct buf *out, uint32_t fork, uint64_t nonce, uint64_t epoch);
+/* Below, equal or above 0: is that record older than the installed one, or newer? */
+int store_epoch_compare(const struct range_state *state, uint32_t fork, uint64_t nonce,
+                        uint64_t epoch);
 /* Merges into RANGE take no version stamped at or below HORIZON that is not held; 0: all again. */
 void store_set_horizon(struct store *store, uint32_t range, uint64_t horizon);
 

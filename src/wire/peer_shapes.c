@@ -51,6 +51,7 @@ static const struct field load_fields[] = {
     PLAIN(struct load, p99_us),       PLAIN(struct load, hint_bytes),
     PLAIN(struct load, hint_oldest),  PLAIN(struct load, hlc_floor),
     PLAIN(struct load, ahead_ms),     PLAIN(struct load, behind_ms),
+    PLAIN(struct load, forks),
 };
 static const struct shape load_shape = SHAPE(load_fields, struct load);
 
@@ -318,7 +319,7 @@ static const struct field figures_fields[] = {
     PLAIN(struct shard_figures, floor),       PLAIN(struct shard_figures, hint_bytes),
     PLAIN(struct shard_figures, hint_oldest), PLAIN(struct shard_figures, logged),
     PLAIN(struct shard_figures, in_flight),   PLAIN(struct shard_figures, ready),
-    PLAIN(struct shard_figures, empty),
+    PLAIN(struct shard_figures, empty),       PLAIN(struct shard_figures, forks),
 };
 static const struct shape figures_shape = SHAPE(figures_fields, struct shard_figures);
 

@@ -103,3 +103,61 @@ Test(admin_remove, a_heir_takes_all_or_is_refused)
     refused(CALL("remove", {.key = "node", .text = "c"}, {.key = "onto", .text = "d"}), ERR_REFUSED,
             "d cannot take its place: it is down");
 }
+
+Test(admin_remove, a_loss_is_accepted_only_where_there_is_one)
+{
+    refused(CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss")), ERR_REFUSED,
+            "leave --accept-loss out");
+    down[3] = false;
+    refused(CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss")), ERR_REFUSED,
+            "use `kvadmin leave c`");
+}
+
+Test(admin_remove, ranges_that_wait_for_somebody_are_not_forked)
+{
+    down[2] = true;
+    struct admin_reply reply =
+        CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss"), FLAG("dry_run"));
+    cr_assert_eq(number(result_of(&reply), "forked"), 0);
+    cr_assert_eq(number(result_of(&reply), "waiting"), 64);
+    cr_assert(text_is(result_of(&reply), "awaited", "b"));
+    admin_reply_done(&reply);
+}
+
+Test(admin_remove, what_no_majority_is_left_of_is_forked)
+{
+    depart(2);
+    own(7, 3, (const uint64_t[]){3}, 1);
+    own(8, 3, (const uint64_t[]){1, 2, 4}, 3);
+    struct admin_reply reply =
+        CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss"), FLAG("dry_run"));
+    cr_assert_eq(reply.outcome, ADMIN_DONE);
+    cr_assert_eq(number(result_of(&reply), "forked"), 63);
+    cr_assert(text_is(result_of(&reply), "forked_list", "0-7, 9-63"));
+    cr_assert_eq(number(result_of(&reply), "emptied"), 1);
+    cr_assert(text_is(result_of(&reply), "emptied_list", "7"));
+    cr_assert_eq(number(result_of(&reply), "waiting"), 0);
+    cr_assert_geq(number(result_of(&reply), "learns"), 63);
+    admin_reply_done(&reply);
+    reply = CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss"));
+    cr_assert_eq(reply.outcome, ADMIN_COMMAND);
+    cr_assert(reply.command.accept_loss);
+    admin_reply_done(&reply);
+}
+
+Test(admin_remove, what_was_lost_with_who_is_removed_already_is_accepted_yet)
+{
+    depart(2);
+    depart(3);
+    char text[NODE_ID_TEXT];
+    id_format(node_of(3), text);
+    refused(CALL("remove", {.key = "node", .text = text}), ERR_NOT_MEMBER, "no member is called");
+    struct admin_reply reply = call("status", NULL, 0);
+    cr_assert(item_has(result_of(&reply), "advice", 0, "--accept-loss`: 64 ranges lost"));
+    admin_reply_done(&reply);
+    reply = CALL("remove", {.key = "node", .text = text}, FLAG("accept_loss"));
+    cr_assert_eq(number(result_of(&reply), "forked"), 64);
+    cr_assert_eq(reply.outcome, ADMIN_COMMAND);
+    cr_assert(id_equal(reply.command.node, node_of(3)));
+    admin_reply_done(&reply);
+}

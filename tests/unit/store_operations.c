@@ -110,10 +110,11 @@ Test(store_operations, scan_is_in_order_and_resumes)
     rig_end(&rig);
 }
 
-static int install(struct rig *rig, uint32_t range, uint32_t fork, uint64_t epoch)
+static int install(struct rig *rig, uint32_t range, uint32_t fork, uint64_t nonce, uint64_t epoch)
 {
     struct meta meta = {slice_string("rX"), slice_string("record")};
-    struct store_op op = {.type = STORE_META, .range = range, .fork = fork, .epoch = epoch};
+    struct store_op op = {
+        .type = STORE_META, .range = range, .fork = fork, .nonce = nonce, .epoch = epoch};
     op.batch.metas = &meta;
     op.batch.metas_count = 1;
     op.batch.install = true;
@@ -128,21 +129,31 @@ Test(store_operations, older_epochs_are_refused_after_an_install)
     op.update = (struct update){.dot = {1, 1}, .hlc = 1, .blind = true};
     op.epoch = 4;
     cr_assert_eq(rig_submit(&rig, op), 0);
-    cr_assert_eq(install(&rig, op.range, 0, 5), 0);
+    cr_assert_eq(install(&rig, op.range, 0, 0, 5), 0);
     op.update.dot.counter++;
     cr_assert_eq(rig_submit(&rig, op), ERR_WRONG_EPOCH);
     op.epoch = 5;
     cr_assert_eq(rig_submit(&rig, op), 0);
-    cr_assert_eq(install(&rig, op.range, 1, 2), 0);
+    cr_assert_eq(install(&rig, op.range, 1, 9, 2), 0);
     cr_assert_eq(rig_submit(&rig, op), ERR_WRONG_EPOCH, "a fork beats every epoch before it");
     op.fork = 1;
+    op.nonce = 9;
     op.update.dot.counter++;
     cr_assert_eq(rig_submit(&rig, op), 0);
+    cr_assert_eq(install(&rig, op.range, 1, 8, 1), 0);
+    cr_assert_eq(rig_submit(&rig, op), ERR_WRONG_EPOCH, "the lower nonce beats the higher one");
     rig_tick(&rig);
     rig_close(&rig);
     cr_assert_eq(rig_open(&rig), 0);
-    op.fork = 0;
     cr_assert_eq(rig_submit(&rig, op), ERR_WRONG_EPOCH, "a restart forgets no install");
+    op.nonce = 8;
+    op.epoch = 1;
+    op.update.dot.counter++;
+    cr_assert_eq(rig_submit(&rig, op), 0);
+    op.fork = 0;
+    op.nonce = 0;
+    op.epoch = 100;
+    cr_assert_eq(rig_submit(&rig, op), ERR_WRONG_EPOCH);
     struct store_op other = rig_op(STORE_UPDATE, "elsewhere");
     cr_assert_neq(other.range, op.range);
     other.update = op.update;

@@ -31,6 +31,31 @@ static void show(const struct fleet *fleet, const char *name, const json_t *plan
                below == 1 ? " has" : "s have", field_text(plan, "ranges_below_list"));
 }
 
+/* What is lost with it, for good, and what may yet come back. */
+static void show_loss(const json_t *plan)
+{
+    unsigned long long forked = (unsigned long long)field_u64(plan, "forked");
+    unsigned long long emptied = (unsigned long long)field_u64(plan, "emptied");
+    unsigned long long waiting = (unsigned long long)field_u64(plan, "waiting");
+    if (forked > 0)
+        printf(
+            "%llu range%s no majority any more, for good: %s\n"
+            "  They go on with the copies that are left. Lost is what only lost nodes had, be it\n"
+            "  acknowledged: each write, and each delete, that reached no copy that is left.\n",
+            forked, forked == 1 ? " has" : "s have", field_text(plan, "forked_list"));
+    if (emptied > 0)
+        printf("of %llu range%s NO copy is left: %s\n"
+               "  All that they held is lost. They start empty.\n",
+               emptied, emptied == 1 ? "" : "s", field_text(plan, "emptied_list"));
+    if (waiting > 0)
+        printf(
+            "%llu range%s no majority while these are down: %s (%s)\n"
+            "  Nothing of it is given up yet. Start them; or, if they are lost for good as well,\n"
+            "  remove them with --accept-loss too.\n",
+            waiting, waiting == 1 ? " has" : "s have", field_text(plan, "awaited"),
+            field_text(plan, "waiting_list"));
+}
+
 /* Show what would be done; 0 to go on. */
 static int show_and_ask(struct cli *cli, const struct fleet *fleet, const char *name,
                         const json_t *params, uint64_t *ret_moves, uint64_t rate)
@@ -41,9 +66,12 @@ static int show_and_ask(struct cli *cli, const struct fleet *fleet, const char *
     *ret_moves = json_array_size(field_array(plan, "moves"));
     if (!cli->json)
         show(fleet, name, plan, rate);
+    if (!cli->json)
+        show_loss(plan);
     char question[200];
     (void)snprintf(question, sizeof(question),
-                   "Remove %s for ever? Its data directory can never be used again.", name);
+                   "%s %s for ever? Its data directory can never be used again.",
+                   field_u64(plan, "forked") > 0 ? "Accept this loss, and remove" : "Remove", name);
     return ask_about(cli, plan, question);
 }
 
@@ -116,6 +144,24 @@ static int go(struct cli *cli, const json_t *member, const json_t *params, uint6
     return exit;
 }
 
+/* With --accept-loss NAME may be the id, or 8 digits of it, of a node that was removed before.
+ * NULL: it is none; the caller owns it. */
+static json_t *departed_named(const struct cli *cli, const struct fleet *fleet, const char *name)
+{
+    size_t digits = strspn(name, "0123456789abcdef");
+    size_t i;
+    json_t *member;
+    if (!cli_given(cli, "accept-loss") || digits < 8 || name[digits] != '\0')
+        return NULL;
+    json_array_foreach(fleet->members, i, member)
+    {
+        if (strncmp(field_text(member, "id"), name, digits) == 0 ||
+            strcmp(field_text(member, "name"), name) == 0)
+            return NULL;
+    }
+    return json_pack("{s:s,s:s}", "id", name, "name", name);
+}
+
 static int run(struct cli *cli, const char *name, const char *heir_name)
 {
     struct fleet fleet;
@@ -124,7 +170,8 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
     int exit = 0;
     if ((exit = rate_read(cli, &rate)) != 0 || (exit = fleet_load(cli, &fleet)) != 0)
         return exit;
-    const json_t *member = fleet_find_named(cli, &fleet, name);
+    json_t *departed = departed_named(cli, &fleet, name);
+    const json_t *member = departed != NULL ? departed : fleet_find_named(cli, &fleet, name);
     const json_t *heir =
         member == NULL || heir_name == NULL ? NULL : fleet_find_named(cli, &fleet, heir_name);
     if (member == NULL || (heir_name != NULL && heir == NULL)) {
@@ -137,11 +184,14 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
     json_object_set_new(params, "dry_run", json_true());
     if (cli_given(cli, "even-if-alive"))
         json_object_set_new(params, "even_if_alive", json_true());
+    if (cli_given(cli, "accept-loss"))
+        json_object_set_new(params, "accept_loss", json_true());
     exit = show_and_ask(cli, &fleet, field_text(member, "name"), params, &moves, rate);
     if (exit == 0 && !cli_given(cli, "dry-run"))
         exit = go(cli, member, params, moves, rate);
     json_decref(params);
     json_decref(base);
+    json_decref(departed);
     fleet_done(&fleet);
     return exit;
 }
