@@ -24,7 +24,6 @@ enum about {
     ABOUT_KEEPERS,  /* An old copy of a disk comes back, and is asked to keep hints. */
     ABOUT_STANDING, /* Nodes that have just joined stand in for the owners. */
     ABOUT_TEACHERS, /* Who fills a new slot is lost meanwhile. */
-    ABOUT_GIVERS,   /* Former owners are removed, and go on handing over what they have. */
     ABOUT_LEFT,     /* What a former owner has left rots, and it is given the slot again. */
 };
 enum { ABOUT_COUNT = ABOUT_LEFT + 1 };
@@ -33,15 +32,23 @@ static const struct {
     const char *name;
     void (*draw)(struct prng *prng, struct sim_options *o);
 } subjects[ABOUT_COUNT] = {
-    [ABOUT_CUT_OFF] = {"cut-off", draw_cut_off},    [ABOUT_UNHEARD] = {"unheard", draw_unheard},
-    [ABOUT_ORDER] = {"order", draw_order},          [ABOUT_BALLOTS] = {"ballots", draw_ballots},
-    [ABOUT_CROWD] = {"crowd", draw_crowd},          [ABOUT_LEAVING] = {"leaving", draw_leaving},
-    [ABOUT_RESTORED] = {"restored", draw_restored}, [ABOUT_HEALING] = {"healing", draw_healing},
-    [ABOUT_ALONE] = {"alone", draw_alone},          [ABOUT_DROPS] = {"drops", draw_drops},
-    [ABOUT_PLAIN] = {"plain", draw_plain},          [ABOUT_LATE] = {"late", draw_late},
-    [ABOUT_TAKERS] = {"takers", draw_takers},       [ABOUT_KEEPERS] = {"keepers", draw_keepers},
-    [ABOUT_STANDING] = {"standing", draw_standing}, [ABOUT_TEACHERS] = {"teachers", draw_teachers},
-    [ABOUT_GIVERS] = {"givers", draw_givers},       [ABOUT_LEFT] = {"left", draw_left},
+    [ABOUT_CUT_OFF] = {"cut-off", draw_cut_off},
+    [ABOUT_UNHEARD] = {"unheard", draw_unheard},
+    [ABOUT_ORDER] = {"order", draw_order},
+    [ABOUT_BALLOTS] = {"ballots", draw_ballots},
+    [ABOUT_CROWD] = {"crowd", draw_crowd},
+    [ABOUT_LEAVING] = {"leaving", draw_leaving},
+    [ABOUT_RESTORED] = {"restored", draw_restored},
+    [ABOUT_HEALING] = {"healing", draw_healing},
+    [ABOUT_ALONE] = {"alone", draw_alone},
+    [ABOUT_DROPS] = {"drops", draw_drops},
+    [ABOUT_PLAIN] = {"plain", draw_plain},
+    [ABOUT_LATE] = {"late", draw_late},
+    [ABOUT_TAKERS] = {"takers", draw_takers},
+    [ABOUT_KEEPERS] = {"keepers", draw_keepers},
+    [ABOUT_STANDING] = {"standing", draw_standing},
+    [ABOUT_TEACHERS] = {"teachers", draw_teachers},
+    [ABOUT_LEFT] = {"left", draw_left},
 };
 
 static enum about about_of(const struct sim_options *o)
@@ -54,7 +61,7 @@ static enum about about_of(const struct sim_options *o)
         ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_BALLOTS, ABOUT_CROWD,    ABOUT_TEACHERS, ABOUT_LEAVING,
         ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_HEALING, ABOUT_RESTORED, ABOUT_ALONE,    ABOUT_DROPS,
         ABOUT_PLAIN,   ABOUT_LATE,    ABOUT_TAKERS,  ABOUT_KEEPERS,  ABOUT_STANDING, ABOUT_HEALING,
-        ABOUT_CUT_OFF, ABOUT_GIVERS,  ABOUT_LEFT,    ABOUT_STANDING};
+        ABOUT_CUT_OFF, ABOUT_UNHEARD, ABOUT_LEFT,    ABOUT_STANDING};
     return turns[o->seed % ARRAY_SIZE(turns)];
 }
 

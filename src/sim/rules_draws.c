@@ -417,43 +417,6 @@ void draw_teachers(struct prng *prng, struct sim_options *o)
     o->held_type = 0;
 }
 
-/* Slots move all the time, and what was deleted is soon collected, but for what a former owner
- * still has. It does not hear that it was removed, and what it hands over is late. */
-void draw_givers(struct prng *prng, struct sim_options *o)
-{
-    fast_links(prng, o);
-    o->copies = 3;
-    o->nodes = 6;
-    o->spares = 0;
-    o->grows_late = false;
-    o->losses = 3;
-    o->losses_of = LOSSES_OF_THE_REST;
-    o->keys = between32(prng, 1, 2);
-    o->operations = between32(prng, 150, 300);
-    o->edits = 0;
-    o->think_us = between(prng, 5 * MS, 50 * MS);
-    o->put_ppm = between32(prng, 400000, 500000);
-    o->delete_ppm = between32(prng, 300000, 500000);
-    o->deadline_ms = between32(prng, 50, 150);
-    o->horizon_us = between(prng, 50 * MS, 200 * MS);
-    o->cleanup_us = between(prng, 100 * MS, 2 * SECOND);
-    o->loss_ppm = between32(prng, 50000, 250000);
-    o->disk_us_min = between(prng, 1 * MS, 30 * MS);
-    o->disk_us_max = o->disk_us_min + between(prng, 0, 30 * MS);
-    o->gossip_us = between(prng, 300 * MS, 1 * SECOND);
-    o->admin_interval_us = between(prng, 50 * MS, 200 * MS);
-    o->skew_ms_max = 0;
-    o->crash_step_ppm = 0;
-    o->fault_interval_us = 0;
-    o->held_type = MESSAGE_CHUNK;
-    o->held_ppm = between32(prng, 300000, 900000);
-    o->held_us_max = between(prng, 100 * MS, 2 * SECOND);
-    o->trips[0] = (struct trip){.type = MESSAGE_BULK,
-                                .deeds = TRIP_LOSE,
-                                .ppm = between32(prng, 300000, 900000),
-                                .us_max = between(prng, 500 * MS, 3 * SECOND)};
-}
-
 /* A range of one copy, and later of two, moves to and fro, and moves are taken back. */
 void draw_left(struct prng *prng, struct sim_options *o)
 {

@@ -22,7 +22,6 @@ void draw_takers(struct prng *prng, struct sim_options *o);
 void draw_keepers(struct prng *prng, struct sim_options *o);
 void draw_standing(struct prng *prng, struct sim_options *o);
 void draw_teachers(struct prng *prng, struct sim_options *o);
-void draw_givers(struct prng *prng, struct sim_options *o);
 void draw_left(struct prng *prng, struct sim_options *o);
 
 #endif
