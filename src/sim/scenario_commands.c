@@ -441,62 +441,56 @@ static bool show(struct story *story, char **words)
     return true;
 }
 
+static const struct {
+    const char *name;
+    bool (*carry_out)(struct story *story, char **words);
+} commands[] = {{"grow", grow},
+                {"move", move},
+                {"leave", leave},
+                {"remove", remove_node},
+                {"accept", accept_loss},
+                {"repair", repair},
+                {"run", run_for},
+                {"cut", cut},
+                {"die", die},
+                {"clock", set_clock}};
+
 bool story_carry_out(struct story *story, char **words, const char *rest)
 {
     bool known;
-    if (!story->begun && !set_option(story, words, &known))
-        return false;
-    if (!story->begun && known)
-        return true;
+    if (!story->begun && (!set_option(story, words, &known) || known))
+        return story->error == NULL;
     if (strcmp(words[0], "show") == 0)
         return show(story, words + 1);
     begin_world(story);
+    for (uint32_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (strcmp(words[0], commands[i].name) == 0)
+            return commands[i].carry_out(story, words + 1);
     if (strcmp(words[0], "found") == 0)
         return found(story);
-    if (strcmp(words[0], "grow") == 0)
-        return grow(story, words + 1);
+    if (strcmp(words[0], "own") == 0)
+        return own(story);
+    if (strcmp(words[0], "cancel") == 0)
+        return cancel(story);
     if (strcmp(words[0], "learn") == 0)
         return learn(story, words[1]);
-    if (strcmp(words[0], "begin") == 0 && words[1] != NULL)
-        return request(story, words + 1, false, true);
-    if (strcmp(words[0], "sloppy") == 0 && words[1] != NULL)
-        return request(story, words + 1, true, false);
+    bool sloppy = strcmp(words[0], "sloppy") == 0;
+    if ((sloppy || strcmp(words[0], "begin") == 0) && words[1] != NULL)
+        return request(story, words + 1, sloppy, !sloppy);
     if (strcmp(words[0], "put") == 0 || strcmp(words[0], "get") == 0 ||
         strcmp(words[0], "delete") == 0 || strcmp(words[0], "add") == 0 ||
         strcmp(words[0], "follow") == 0)
         return request(story, words, true, true);
-    if (strcmp(words[0], "move") == 0)
-        return move(story, words + 1);
-    if (strcmp(words[0], "cancel") == 0)
-        return cancel(story);
-    if (strcmp(words[0], "leave") == 0)
-        return leave(story, words + 1);
-    if (strcmp(words[0], "remove") == 0)
-        return remove_node(story, words + 1);
-    if (strcmp(words[0], "accept") == 0)
-        return accept_loss(story, words + 1);
     if (strcmp(words[0], "bucket") == 0) {
         admin_create_bucket(&story->world, POLICY_SIBLINGS);
         return true;
     }
-    if (strcmp(words[0], "repair") == 0)
-        return repair(story, words + 1);
     if (strcmp(words[0], "settle") == 0)
         return wait_for(story, answered) && wait_for(story, settled);
     if (strcmp(words[0], "until") == 0)
         return until(story, rest);
-    if (strcmp(words[0], "run") == 0)
-        return run_for(story, words + 1);
     if (strcmp(words[0], "drop") == 0 || strcmp(words[0], "late") == 0)
         return drop(story, words + 1, words[0][0] == 'l');
-    if (strcmp(words[0], "cut") == 0)
-        return cut(story, words + 1);
-    if (strcmp(words[0], "die") == 0)
-        return die(story, words + 1);
-    if (strcmp(words[0], "clock") == 0)
-        return set_clock(story, words + 1);
-    if (strcmp(words[0], "own") == 0)
-        return own(story);
     if (strcmp(words[0], "heal") == 0) {
         network_heal(&story->world);
         return true;

@@ -39,8 +39,7 @@ struct range_state {
     struct range_stat stored; /* as it is in the engine. */
     uint64_t dropped;         /* Position of the last drop; 0 never. */
     bool drop_due;            /* The checkpoint under way has to delete it from the engine. */
-    uint64_t epoch;           /* Installed. */
-    uint64_t nonce;
+    uint64_t epoch, nonce;    /* Installed. */
     uint32_t fork;
     uint64_t horizon; /* Merges take nothing in that is stamped at or below it and not held. */
     struct dead_index dead;
@@ -206,8 +205,7 @@ struct store *open_new(const struct store_options *options, struct disk *disk);
 int open_load(struct store *store, bool *ret_found, struct buf *error_text) CHECK_RESULT;
 /* A log_replay; ARG is the store. */
 int open_replay(void *arg, const struct record *record) CHECK_RESULT;
-/* The log was read: make ready a new engine, check the others against it, go on with a checkpoint
- * that was under way. */
+/* The log was read: make a new engine ready, check others against it, go on with a checkpoint. */
 int open_settle(struct store *store, bool found, struct buf *error_text) CHECK_RESULT;
 /* The log's new run has begun. */
 void open_begin(struct store *store);
@@ -273,8 +271,7 @@ void store_place(struct memtable *table, struct cell *cell);
 /* The tree and the figures follow a change of one record. */
 void store_account(struct store *store, uint64_t hash, uint64_t delta, uint32_t bytes_before,
                    uint32_t bytes_after);
-/* Is every sibling of OBJECT, which was checked, a tombstone? Such writes go on when the disk is
- * full. */
+/* Is each sibling of OBJECT, which was checked, a tombstone? On a full disk these are written. */
 bool store_is_delete(struct store *store, struct slice object);
 /* Forget all of RANGE as of POSITION. */
 void store_forget(struct store *store, uint32_t range, uint64_t position);
