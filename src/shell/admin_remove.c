@@ -179,6 +179,11 @@ static bool check(struct admin_call *call, const struct member *member, const st
                             : core_is_up(core, heir->id) ? "leaving or stopping"
                                                          : "down");
     bool accepted = call->params.numbers[PARAM_ACCEPT_LOSS] != 0;
+    if (accepted && verdicts->forked_count == 0 && member_departed(&core->members, member->id))
+        return admin_refuse(call, ERR_REFUSED,
+                            "%.*s was removed before, and no range lacks a majority for good: "
+                            "nothing is left to accept",
+                            size, name);
     if (accepted && verdicts->stuck_count == 0 && verdicts->forked_count == 0)
         return admin_refuse(call, ERR_REFUSED,
                             "no range loses its majority with %.*s, and nothing need be lost: "

@@ -56,14 +56,16 @@ static void show_loss(const json_t *plan)
             field_text(plan, "waiting_list"));
 }
 
-/* Show what would be done; 0 to go on. */
+/* Show what would be done, with how many moves and forks; 0 to go on. */
 static int show_and_ask(struct cli *cli, const struct fleet *fleet, const char *name,
-                        const json_t *params, uint64_t *ret_moves, uint64_t rate)
+                        const json_t *params, uint64_t *ret_moves, uint64_t *ret_forked,
+                        uint64_t rate)
 {
     json_t *plan = NULL;
     if (call_patiently(cli, "remove", params, true, &plan) != 0)
         return cli_fail_client(cli);
     *ret_moves = json_array_size(field_array(plan, "moves"));
+    *ret_forked = field_u64(plan, "forked");
     if (!cli->json)
         show(fleet, name, plan, rate);
     if (!cli->json)
@@ -126,21 +128,33 @@ static json_t *rebuild_params(const json_t *params)
 }
 
 static int go(struct cli *cli, const json_t *member, const json_t *params, uint64_t moves,
-              uint64_t rate)
+              uint64_t forked, uint64_t rate)
 {
     json_t *result = NULL;
     json_t *removal = json_deep_copy(params);
     json_object_del(removal, "dry_run");
     int error = call_patiently(cli, "remove", removal, false, &result);
     json_decref(removal);
-    json_decref(result);
-    if (error != 0)
+    if (error != 0) {
+        json_decref(result);
         return cli_fail_client(cli);
+    }
     if (!cli->json)
         printf("%s is removed; it is told so if it ever comes back\n", field_text(member, "name"));
+    /* Somebody else may have removed another node meanwhile. */
+    if (!cli->json && field_u64(result, "forked") != forked) {
+        printf("More was lost by then than was shown before:\n");
+        show_loss(result);
+    }
+    json_decref(result);
     json_t *plan = rebuild_params(params);
     int exit = rebuild(cli, plan, moves, rate);
     json_decref(plan);
+    if (exit != 0)
+        fprintf(stderr,
+                "kvadmin: %s is removed all the same; what it had is not rebuilt yet: run "
+                "`kvadmin rebalance` when nothing else moves\n",
+                field_text(member, "name"));
     return exit;
 }
 
@@ -167,6 +181,7 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
     struct fleet fleet;
     uint64_t rate = 0;
     uint64_t moves = 0;
+    uint64_t forked = 0;
     int exit = 0;
     if ((exit = rate_read(cli, &rate)) != 0 || (exit = fleet_load(cli, &fleet)) != 0)
         return exit;
@@ -186,9 +201,9 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
         json_object_set_new(params, "even_if_alive", json_true());
     if (cli_given(cli, "accept-loss"))
         json_object_set_new(params, "accept_loss", json_true());
-    exit = show_and_ask(cli, &fleet, field_text(member, "name"), params, &moves, rate);
+    exit = show_and_ask(cli, &fleet, field_text(member, "name"), params, &moves, &forked, rate);
     if (exit == 0 && !cli_given(cli, "dry-run"))
-        exit = go(cli, member, params, moves, rate);
+        exit = go(cli, member, params, moves, forked, rate);
     json_decref(params);
     json_decref(base);
     json_decref(departed);
