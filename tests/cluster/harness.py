@@ -311,6 +311,16 @@ class Cluster:
         node.start(*(["--create"] if create else seeds), ready=ready)
         return node
 
+    def restart(self, nodes=None):
+        """Kill NODES (-9), or all, and start them in that order: one may need others to be ready."""
+        nodes = self.nodes if nodes is None else nodes
+        for node in nodes:
+            node.kill()
+        for node in nodes:
+            node.start(ready=False)
+        for node in nodes:
+            node.wait_ready()
+
     def forget(self, node):
         self.nodes.remove(node)
         self.ended.append(node)

@@ -110,12 +110,7 @@ class AcceptedLoss(LoadedTest):
         self.assert_whole()
         self.assertIn(b"value", self.cli("get", "new", "--strict"))
         # A restart brings the fork back, and nobody else's word is needed for it.
-        for node in self.cluster.nodes:
-            node.kill()
-        for node in self.cluster.nodes:
-            node.start(ready=False)
-        for node in self.cluster.nodes:
-            node.wait_ready()
+        self.cluster.restart()
         self.wait_members(3)
         self.assert_whole()
 

@@ -111,12 +111,7 @@ class Horizon(HorizonTest):
         self.assert_left(left)
 
         for order in ((self.a, self.b, self.c), (self.c, self.a, self.b), (self.b, self.c, self.a)):
-            for node in order:
-                node.kill()
-            for node in order:
-                node.start(ready=False)
-            for node in order:
-                node.wait_ready()
+            self.cluster.restart(order)
         self.wait_members(3)
         self.assert_left(left)
         self.wait_keys(KEYS // 2)
@@ -152,12 +147,7 @@ class HorizonOff(HorizonTest):
     def test_a_dropped_bucket_is_empty_and_keeps_its_space(self):
         self.admin("bucket", "create", "logs")
         self.drop_and_create(b"stays taken")
-        for node in self.cluster.nodes:
-            node.kill()
-        for node in self.cluster.nodes:
-            node.start(ready=False)
-        for node in self.cluster.nodes:
-            node.wait_ready()
+        self.cluster.restart()
         self.wait_members(3)
         for node in self.cluster.nodes:
             self.assertIsNone(self.ask(node, "get", bucket="logs", key=b"key2"))

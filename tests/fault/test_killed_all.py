@@ -26,12 +26,7 @@ class KilledAll(LoadedTest):
             checkpoints += self.cluster.nodes[0].metric("kvring_store_checkpoints_total")
             for node in self.cluster.nodes:
                 node.process.kill()
-            for node in self.cluster.nodes:
-                node.kill()
-            for node in self.cluster.nodes:
-                node.start(ready=False)
-            for node in self.cluster.nodes:
-                node.wait_ready()
+            self.cluster.restart()
         self.wait_members(3)
         load.ask(self.cluster.nodes)
         ready = time.monotonic()
