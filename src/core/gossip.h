@@ -49,6 +49,14 @@ struct gossip_pending {
     struct node_id known; /* Writer of the value that it replaces. */
 };
 
+/* Nodes that have departed and do not stop: a cluster of their own, which has removed this node. */
+struct gossip_rift {
+    struct node_id node; /* Who was heard last, */
+    uint64_t heard_us;   /* and when; 0: nobody ever. */
+    uint64_t since_us;   /* Since when such nodes are heard, */
+    bool disowned;       /* and whether one said that this node has departed. */
+};
+
 struct gossip_counters {
     uint64_t equal;         /* Comparisons that found nothing, */
     uint64_t different;     /* and that found something. */
@@ -81,6 +89,7 @@ struct gossip {
     struct gossip_pending pendings[PENDINGS_MAX];
     uint64_t tokens;
     struct gossip_counters counters;
+    struct gossip_rift rift;
     bool started;
     bool halted;
 };
@@ -99,7 +108,8 @@ int gossip_restore(struct gossip *gossip, struct core *core, const struct meta *
 void gossip_start(struct gossip *gossip, struct core *core);
 /* Begin no rounds: another shard of the node does, and this one only tells what it must. */
 void gossip_follow(struct gossip *gossip);
-/* Takes SYN, ACK, ACK2 and BULK. */
+/* Takes SYN, ACK, ACK2 and BULK. A node that has departed is told so when it begins an exchange,
+ * and not heard otherwise. */
 void gossip_message(struct gossip *gossip, struct core *core, struct node_id from,
                     const struct message *message);
 /* A change made here is on the disk (token of OWNER_GOSSIP), */
@@ -126,6 +136,12 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
  * forked (data/fork.h), in the log before anybody hears of it. */
 void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t client,
                         struct node_id id);
+/* FROM has departed, and says that this node has. Of two that have removed each other neither gives
+ * way: each is right in a cluster of its own, and an administrator has to end one of the two. */
+void gossip_disowned(struct gossip *gossip, struct core *core, struct node_id from);
+/* Does such a cluster run beside this one? The id of a node of it. */
+bool gossip_has_rift(const struct gossip *gossip, const struct core *core,
+                     struct node_id *ret_node);
 /* Take in what came with a handshake or by other ways than gossip, and pass it on. Returns how much
  * of it was news. */
 uint32_t gossip_learn(struct gossip *gossip, struct core *core, const struct delta *delta);

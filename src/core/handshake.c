@@ -284,8 +284,11 @@ enum handshake_news handshake_message(struct handshake *handshake, struct core *
     if (message->type == MESSAGE_WELCOME)
         return on_welcome(handshake, core, from, message);
     ASSERT(message->type == MESSAGE_REFUSED);
-    if (message->refused.nonce == handshake->nonce && message->refused.error < 0)
-        halt(core, message->refused.error, message->refused.detail);
+    if (message->refused.nonce != handshake->nonce || message->refused.error >= 0)
+        return HANDSHAKE_NOTHING;
+    if (member_departed(&core->members, from))
+        return HANDSHAKE_DISOWNED;
+    halt(core, message->refused.error, message->refused.detail);
     return HANDSHAKE_NOTHING;
 }
 

@@ -30,10 +30,11 @@ void handshake_start(struct handshake *handshake, struct core *core);
 /* What a message of the handshake means to the rest of the node. */
 enum handshake_news {
     HANDSHAKE_NOTHING,
-    HANDSHAKE_MEMBER,  /* The sender's member record (in the message) may be news. */
-    HANDSHAKE_JOIN,    /* The message says which cluster this node now belongs to. */
-    HANDSHAKE_WELCOME, /* As MEMBER, and the message's records are to be taken in, then readiness
-                          judged anew. */
+    HANDSHAKE_MEMBER,   /* The sender's member record (in the message) may be news. */
+    HANDSHAKE_JOIN,     /* The message says which cluster this node now belongs to. */
+    HANDSHAKE_DISOWNED, /* Who has departed refuses this node: gossip_disowned(). */
+    HANDSHAKE_WELCOME,  /* As MEMBER, and the message's records are to be taken in, then readiness
+                           judged anew. */
 };
 enum handshake_news handshake_message(struct handshake *handshake, struct core *core,
                                       struct node_id from, const struct message *message);

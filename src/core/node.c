@@ -44,13 +44,18 @@ static void judge_state(struct node *node)
     if (node->state != NODE_SYNCING ||
         (core->shards > 1 && core->shard == 0 && !shards_ready(&node->shards)))
         return;
+    bool owns = false;
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         const struct holding *holding = &core->holdings[range];
-        if (!holding->ready && holding->record.epoch > 0 &&
-            record_has_member(&holding->record, core->self))
+        if (holding->record.epoch == 0 || !record_has_member(&holding->record, core->self))
+            continue;
+        if (!holding->ready)
             return;
+        owns = true;
     }
-    if (node->handshake.welcomed_count > 0 || core->members.count <= 1)
+    /* A majority of the voters of what it owns may be this node alone: then nobody else need be
+     * up. Without anything of its own it asks somebody before it speaks for the cluster. */
+    if (owns || node->handshake.welcomed_count > 0 || core->members.count <= 1)
         node->state = NODE_READY;
 }
 
@@ -157,6 +162,9 @@ static void on_handshake(struct node *node, struct node_id from, const struct me
         detector_greeted(&node->detector, from, message->hello.self.generation,
                          message->hello.nonce, message->hello.position);
         break;
+    case HANDSHAKE_DISOWNED:
+        gossip_disowned(&node->gossip, core, from);
+        break;
     case HANDSHAKE_JOIN:
         node_join(node, &message->welcome.cluster);
         break;
@@ -184,6 +192,15 @@ static void take_hint(struct node *node, struct node_id from, const struct messa
         hints_message(&node->hints, &node->core, from, message);
 }
 
+/* Nothing that a departed node says or holds counts any more: where it has not heard of its removal
+ * it goes on under old records, or under forks of its own. It is told so when it asks to be heard,
+ * and what it says of this node then is looked at (gossip.h, handshake.h). */
+static bool is_heard(const struct core *core, struct node_id from, enum message_type type)
+{
+    return !member_departed(&core->members, from) || type == MESSAGE_HELLO ||
+           type == MESSAGE_REFUSED || type == MESSAGE_SYN || type == MESSAGE_BULK;
+}
+
 static void on_message(struct node *node, struct node_id from, const struct message *message)
 {
     struct core *core = &node->core;
@@ -193,6 +210,8 @@ static void on_message(struct node *node, struct node_id from, const struct mess
             shards_message(node, message);
         return;
     }
+    if (!is_heard(core, from, message->type))
+        return;
     bool handshake = message->type == MESSAGE_HELLO || message->type == MESSAGE_WELCOME ||
                      message->type == MESSAGE_REFUSED;
     if (handshake && node->state != NODE_STARTING) {

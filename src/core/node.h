@@ -144,6 +144,9 @@ uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t c
 uint32_t node_peers(const struct node *node, struct peer_status *ret, uint32_t cap);
 uint32_t node_transfers(const struct node *node, struct transfer_status *ret, uint32_t cap);
 const struct node_counters *node_counters(const struct node *node);
+/* Do nodes that were removed go on beside this cluster, and have removed this node in turn? The id
+ * of one of them. */
+bool node_has_rift(const struct node *node, struct node_id *ret_node);
 void node_repair(const struct node *node, struct repair_status *ret_status);
 /* How many comparisons COMMAND_REPAIR of that choice would begin at this node. */
 uint32_t node_repair_preview(const struct node *node, const struct repair_choice *choice);

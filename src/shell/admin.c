@@ -40,6 +40,7 @@ static const struct {
     [PARAM_REBUILD] = {"rebuild", TYPE_FLAG},
     [PARAM_BUCKET] = {"bucket", TYPE_TEXT},
     [PARAM_ACCEPT_LOSS] = {"accept_loss", TYPE_FLAG},
+    [PARAM_LOSS] = {"loss", TYPE_TEXT},
 };
 
 #define BIT PARAM_BIT
@@ -79,7 +80,8 @@ static const struct {
      BIT(PARAM_NODE), method_leave},
     {"remove",
      BIT(PARAM_NODE) | BIT(PARAM_ONTO) | BIT(PARAM_FEWER_COPIES) | BIT(PARAM_EVEN_IF_ALIVE) |
-         BIT(PARAM_DRY_RUN) | BIT(PARAM_WEIGHTS) | BIT(PARAM_RATE) | BIT(PARAM_ACCEPT_LOSS),
+         BIT(PARAM_DRY_RUN) | BIT(PARAM_WEIGHTS) | BIT(PARAM_RATE) | BIT(PARAM_ACCEPT_LOSS) |
+         BIT(PARAM_LOSS),
      BIT(PARAM_NODE), method_remove},
     {"bucket_create", BUCKET_PARAMS, BIT(PARAM_NAME), method_bucket_create},
     {"bucket_set", BUCKET_PARAMS, BIT(PARAM_NAME), method_bucket_set},

@@ -53,6 +53,24 @@ void admin_say(struct buf *list, uint32_t *count, const char *format, ...)
     (*count)++;
 }
 
+static void judge_rift(const struct admin_call *call, struct buf *reasons, uint32_t *reasons_count,
+                       struct buf *advice, uint32_t *advice_count)
+{
+    struct node_id node;
+    if (!node_has_rift(call->admin->node, &node))
+        return;
+    char text[NODE_ID_TEXT];
+    id_format(node, text);
+    admin_say(
+        reasons, reasons_count,
+        "node %.8s was removed from this cluster, goes on, and has removed this node in turn: "
+        "two clusters have come of one, and neither hears the other",
+        text);
+    admin_say(advice, advice_count,
+              "decide which of the two stays, and stop all nodes of the other for good (`kvcli "
+              "export` and `import` carry over what only that has)");
+}
+
 void health_judge(const struct admin_call *call, struct buf *reasons, uint32_t *reasons_count,
                   struct buf *advice, uint32_t *advice_count)
 {
@@ -60,6 +78,7 @@ void health_judge(const struct admin_call *call, struct buf *reasons, uint32_t *
     admin_store_stats(call->admin, &stats);
     uint32_t alone = admin_holes_alone(call->admin);
     uint32_t waiting = (uint32_t)stats.holes_now - MIN(alone, (uint32_t)stats.holes_now);
+    judge_rift(call, reasons, reasons_count, advice, advice_count);
     if (stats.full) {
         admin_say(reasons, reasons_count, "the disk of this node is full: writes are refused");
         admin_say(advice, advice_count, "free or add disk space on this node");

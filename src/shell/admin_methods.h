@@ -39,8 +39,9 @@ enum param {
     PARAM_REBUILD,
     PARAM_BUCKET,
     PARAM_ACCEPT_LOSS,
+    PARAM_LOSS,
 };
-enum { PARAMS_MAX = PARAM_ACCEPT_LOSS + 1 };
+enum { PARAMS_MAX = PARAM_LOSS + 1 };
 #define PARAM_BIT(param) (1u << (param))
 
 struct params {

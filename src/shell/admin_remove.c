@@ -4,6 +4,7 @@
  * ranges that can, once a node that is down comes back or is removed too, wait for that. */
 #include "shell/admin_methods.h"
 
+#include "base/checksum.h"
 #include "core/accept.h"
 #include "data/fork.h"
 
@@ -29,6 +30,8 @@ static void ranges_text(const bool *marked, uint32_t ranges, struct buf *out)
         buf_printf(out, " and %u more", left);
 }
 
+enum { LOSS_TEXT = 17 }; /* 16 hex digits. */
+
 /* What the ranges of the node that goes are like. */
 struct verdicts {
     bool *concerned; /* Owned; by range: the node owns a slot, or is about to. */
@@ -40,7 +43,8 @@ struct verdicts {
     bool *emptied; /* Owned; and every copy with it. */
     bool *waiting; /* Owned; the majority is lost unless somebody comes back. */
     uint32_t forked_count, emptied_count, waiting_count;
-    struct ring ring; /* As it will be. */
+    char loss[LOSS_TEXT]; /* Names what is lost, so that nobody accepts what was not shown. */
+    struct ring ring;     /* As it will be. */
 };
 
 static void verdicts_done(struct verdicts *verdicts)
@@ -107,15 +111,18 @@ static void judge_loss(const struct core *core, struct node_id node, struct verd
     prng_init(&prng, 1);
     struct range_record *forks = NULL;
     uint32_t count = accept_forks(core, node, &prng, &forks);
+    uint64_t loss = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t range = forks[i].range;
         bool emptied = fork_survivors(ring_get(&core->ring, range), &lost) == 0;
         verdicts->forked[range] = true;
         verdicts->emptied[range] = emptied;
         verdicts->emptied_count += emptied;
+        loss = checksum_pair(loss, 2 * (uint64_t)range + emptied);
         ring_merge(&verdicts->ring, &forks[i]);
     }
     verdicts->forked_count = count;
+    (void)snprintf(verdicts->loss, sizeof(verdicts->loss), "%016llx", (unsigned long long)loss);
     mem_free(forks);
     for (uint32_t range = 0; range < ranges; range++) {
         verdicts->waiting[range] = verdicts->stuck[range] && !verdicts->forked[range];
@@ -189,6 +196,13 @@ static bool check(struct admin_call *call, const struct member *member, const st
                             "no range loses its majority with %.*s, and nothing need be lost: "
                             "leave --accept-loss out",
                             size, name);
+    if (accepted && param_given(&call->params, PARAM_LOSS) &&
+        !slice_equal(call->params.texts[PARAM_LOSS], slice_string(verdicts->loss)))
+        return admin_refuse(call, ERR_REFUSED,
+                            "what would be lost with %.*s is not what was shown, because another "
+                            "node was removed meanwhile, or this one had not heard of it: give the "
+                            "command again and look at it anew; nothing was changed",
+                            size, name);
     if (!accepted && verdicts->stuck_count > 0)
         return refuse_ranges(call, ERR_UNAVAILABLE, verdicts->stuck, verdicts->stuck_count,
                              "would be left without a majority of their copies up: start what "
@@ -232,7 +246,7 @@ static void put_awaited(struct admin_call *call, const struct verdicts *verdicts
     buf_done(&names);
 }
 
-enum { LOSS_FIELDS = 7 };
+enum { LOSS_FIELDS = 8 };
 
 static void loss_write(struct admin_call *call, const struct verdicts *verdicts,
                        struct node_id node)
@@ -241,6 +255,7 @@ static void loss_write(struct admin_call *call, const struct verdicts *verdicts,
     put_ranges(call, "emptied", "emptied_list", verdicts->emptied, verdicts->emptied_count);
     put_ranges(call, "waiting", "waiting_list", verdicts->waiting, verdicts->waiting_count);
     put_awaited(call, verdicts, node);
+    put_text(call->out, "loss", verdicts->loss);
 }
 
 static void answer(struct admin_call *call, const struct member *member,

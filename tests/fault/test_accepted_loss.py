@@ -41,10 +41,10 @@ class AcceptedLoss(LoadedTest):
         node.kill()
         self.cluster.forget(node)
 
-    def wait_down(self, *names):
+    def wait_down(self, *names, at=None):
         wait_for(f"{names} to be missed", lambda: all(
             f"{name} down" in " ".join(self.status(node)["reasons"])
-            for node in self.cluster.nodes for name in names))
+            for node in at or self.cluster.nodes for name in names))
 
     def refused(self, *arguments, code):
         done = self.cluster.cli(*arguments, tool="kvadmin")
@@ -144,6 +144,56 @@ class AcceptedLoss(LoadedTest):
                       self.refused("remove", "b", "--accept-loss", "--yes", code=REFUSED))
         self.admin("remove", "b", "--yes", "--wait")
         self.wait_copies(3)
+
+    def wait_rift(self):
+        for node in self.cluster.nodes:
+            wait_for(f"{node.name} to say that there are two clusters", lambda: any(
+                "two clusters have come of one" in reason for reason in self.status(node)["reasons"]))
+
+    def test_two_sides(self):
+        """Each of two sides accepts the loss of the other, and both were there all the time. They are
+        two clusters, which neither harm nor hear each other, and say so; one can be emptied into the
+        other."""
+        self.cluster.add("d", *self.OPTIONS)
+        self.wait_members(4)
+        self.admin("rebalance", "--yes", "--wait")
+        self.wait_copies(3)
+        self.fill(*self.cluster.nodes)
+        sides = self.cluster.nodes[:2], self.cluster.nodes[2:]
+        for node in sides[1]:
+            node.kill()
+        for side, other in (sides, sides[::-1]):
+            names = [node.name for node in other]
+            self.wait_down(*names, at=side)
+            for name in names:
+                self.admin("remove", name, "--accept-loss", "--fewer-copies", "--yes", nodes=side)
+            for node in side:
+                node.wait_ready()
+            self.cli("put", f"by-{side[0].name}", "value", "--strict", nodes=side)
+            if side is sides[0]:
+                for node in side:
+                    node.kill()
+                for node in other:
+                    node.start(ready=False)
+        for node in sides[0]:
+            node.start()
+        self.wait_rift()
+        self.cluster.restart()
+        self.wait_rift()
+        for side, other in (sides, sides[::-1]):
+            for node in side:
+                self.assertEqual(len(self.status(node)["members"]), 2)
+                self.cli("get", f"by-{side[0].name}", "--strict", nodes=[node])
+                self.cli("get", f"by-{other[0].name}", "--strict", code=1, nodes=[node])
+        self.assert_there()
+
+        carried = self.cli("export", nodes=sides[1])
+        for node in sides[1]:
+            self.lose(node)
+        self.cli("import", input=carried)
+        for side in sides:
+            self.cli("get", f"by-{side[0].name}", "--strict")
+        self.assert_there()
 
 
 if __name__ == "__main__":

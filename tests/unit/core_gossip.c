@@ -254,6 +254,39 @@ Test(gossip, partitions_heal)
     }
 }
 
+Test(gossip, sides_that_removed_each_other_are_two_clusters_and_say_so)
+{
+    world_begin(10, 3, 6);
+    world_start_all();
+    world_run(10 * SECOND);
+    struct slice seed = slice_string("10.0.0.0:7400");
+    node_stop(7);
+    node_start(7, 2, &seed, 1);
+    world->cut = halves;
+    for (uint32_t i = 0; i < 5; i++) {
+        declare_departed(0, 5 + i, DEPARTURE_REMOVED);
+        declare_departed(7, i, DEPARTURE_REMOVED);
+    }
+    world_run(30 * SECOND);
+    world->cut = NULL;
+    world_run(60 * SECOND);
+    struct node_id other;
+    for (uint32_t i = 0; i < 10; i++) {
+        const struct cluster_node *node = &world->nodes[i];
+        cr_assert_not(node->halted, "%u: %s", i, node->halt_text);
+        cr_assert_eq(node->core.members.count, 5);
+        cr_assert_eq(gossip_has_rift(&node->gossip, &node->core, &other), i == 0 || i == 7, "%u",
+                     i);
+        if (i == 0 || i == 7)
+            cr_assert(id_equal(other, node_of(7 - i)));
+    }
+    for (uint32_t i = 5; i < 10; i++)
+        node_stop(i);
+    world_run(70 * SECOND);
+    cr_assert_not(gossip_has_rift(&world->nodes[0].gossip, &world->nodes[0].core, &other));
+    world_end();
+}
+
 static bool never_up(const struct core *core, struct node_id id)
 {
     return id_equal(id, core->self);

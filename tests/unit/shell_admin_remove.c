@@ -145,6 +145,25 @@ Test(admin_remove, what_no_majority_is_left_of_is_forked)
     admin_reply_done(&reply);
 }
 
+Test(admin_remove, only_the_loss_that_was_shown_is_accepted)
+{
+    depart(2);
+    own(8, 3, (const uint64_t[]){3, 4}, 2);
+    struct admin_reply reply =
+        CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss"), FLAG("dry_run"));
+    char loss[17] = "";
+    memcpy(loss, field(result_of(&reply), "loss").data + 1, 16);
+    admin_reply_done(&reply);
+    reply = CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss"),
+                 {.key = "loss", .text = loss});
+    cr_assert_eq(reply.outcome, ADMIN_COMMAND);
+    admin_reply_done(&reply);
+    depart(4); /* The last copy of a range. */
+    refused(CALL("remove", {.key = "node", .text = "c"}, FLAG("accept_loss"),
+                 {.key = "loss", .text = loss}),
+            ERR_REFUSED, "is not what was shown");
+}
+
 Test(admin_remove, what_was_lost_with_who_is_removed_already_is_accepted_yet)
 {
     depart(2);

@@ -60,8 +60,9 @@ static struct balance *balance_find(struct balance *nodes, size_t count, const c
     return NULL;
 }
 
-static void balances_print(const struct fleet *fleet, const json_t *moves)
+static void balances_print(const struct fleet *fleet, const json_t *plan)
 {
+    const json_t *moves = field_array(plan, "moves");
     size_t count = json_array_size(fleet->members);
     struct balance *nodes = mem_zero((count + 1) * sizeof(*nodes));
     size_t i;
@@ -78,6 +79,11 @@ static void balances_print(const struct fleet *fleet, const json_t *moves)
         if (to != NULL)
             to->in++;
     }
+    /* Who is removed has nothing then, whether it is rebuilt or lost. */
+    struct balance *gone =
+        balance_find(nodes, count, json_string_value(json_object_get(plan, "node")));
+    if (gone != NULL)
+        gone->out = gone->now;
     struct table table;
     table_init(&table, "llrrrr");
     static const char *const heads[] = {"NODE", "ZONE", "SLOTS", "OUT", "IN", "THEN"};
@@ -109,15 +115,16 @@ void plan_print(const struct fleet *fleet, const json_t *plan, uint64_t rate)
         format_bytes(rate, text, sizeof(text));
         (void)snprintf(limit, sizeof(limit), "at %s/s and node", text);
     }
-    balances_print(fleet, field_array(plan, "moves"));
+    balances_print(fleet, plan);
     printf("moves   %llu, of which %llu add a copy\n",
            (unsigned long long)field_u64(plan, "moves_count"),
            (unsigned long long)field_u64(plan, "learns"));
     printf("bytes   %s, about %s %s\n", bytes, time, limit);
     printf("spread  %.1f %% over the mean now, %.1f %% then\n",
            100 * field_real(plan, "spread_before"), 100 * field_real(plan, "spread_after"));
-    printf("copies  at least %llu of every range meanwhile\n",
-           (unsigned long long)field_u64(plan, "copies_worst"));
+    printf("copies  at least %llu of every range meanwhile%s\n",
+           (unsigned long long)field_u64(plan, "copies_worst"),
+           field_u64(plan, "waiting") > 0 ? ", with those at nodes that are down" : "");
     if (field_u64(plan, "same_zone_after") > 0)
         printf("zones   %llu ranges keep two copies in one zone\n",
                (unsigned long long)field_u64(plan, "same_zone_after"));

@@ -56,16 +56,17 @@ static void show_loss(const json_t *plan)
             field_text(plan, "waiting_list"));
 }
 
-/* Show what would be done, with how many moves and forks; 0 to go on. */
+/* Show what would be done, with how many moves; 0 to go on. What is lost with it goes into PARAMS:
+ * that, and no more, is accepted then. */
 static int show_and_ask(struct cli *cli, const struct fleet *fleet, const char *name,
-                        const json_t *params, uint64_t *ret_moves, uint64_t *ret_forked,
-                        uint64_t rate)
+                        json_t *params, uint64_t *ret_moves, uint64_t rate)
 {
     json_t *plan = NULL;
     if (call_patiently(cli, "remove", params, true, &plan) != 0)
         return cli_fail_client(cli);
     *ret_moves = json_array_size(field_array(plan, "moves"));
-    *ret_forked = field_u64(plan, "forked");
+    if (json_object_get(plan, "loss") != NULL)
+        json_object_set(params, "loss", json_object_get(plan, "loss"));
     if (!cli->json)
         show(fleet, name, plan, rate);
     if (!cli->json)
@@ -123,12 +124,13 @@ static json_t *rebuild_params(const json_t *params)
     json_object_del(rebuild, "node");
     json_object_del(rebuild, "dry_run");
     json_object_del(rebuild, "even_if_alive");
+    json_object_del(rebuild, "loss");
     json_object_set_new(rebuild, "rebuild", json_true());
     return rebuild;
 }
 
 static int go(struct cli *cli, const json_t *member, const json_t *params, uint64_t moves,
-              uint64_t forked, uint64_t rate)
+              uint64_t rate)
 {
     json_t *result = NULL;
     json_t *removal = json_deep_copy(params);
@@ -141,11 +143,8 @@ static int go(struct cli *cli, const json_t *member, const json_t *params, uint6
     }
     if (!cli->json)
         printf("%s is removed; it is told so if it ever comes back\n", field_text(member, "name"));
-    /* Somebody else may have removed another node meanwhile. */
-    if (!cli->json && field_u64(result, "forked") != forked) {
-        printf("More was lost by then than was shown before:\n");
-        show_loss(result);
-    }
+    else
+        cli_print_json(json_incref(result));
     json_decref(result);
     json_t *plan = rebuild_params(params);
     int exit = rebuild(cli, plan, moves, rate);
@@ -181,7 +180,6 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
     struct fleet fleet;
     uint64_t rate = 0;
     uint64_t moves = 0;
-    uint64_t forked = 0;
     int exit = 0;
     if ((exit = rate_read(cli, &rate)) != 0 || (exit = fleet_load(cli, &fleet)) != 0)
         return exit;
@@ -201,9 +199,9 @@ static int run(struct cli *cli, const char *name, const char *heir_name)
         json_object_set_new(params, "even_if_alive", json_true());
     if (cli_given(cli, "accept-loss"))
         json_object_set_new(params, "accept_loss", json_true());
-    exit = show_and_ask(cli, &fleet, field_text(member, "name"), params, &moves, &forked, rate);
+    exit = show_and_ask(cli, &fleet, field_text(member, "name"), params, &moves, rate);
     if (exit == 0 && !cli_given(cli, "dry-run"))
-        exit = go(cli, member, params, moves, forked, rate);
+        exit = go(cli, member, params, moves, rate);
     json_decref(params);
     json_decref(base);
     json_decref(departed);
