@@ -236,13 +236,9 @@ void op_schedule(struct core *core, struct coord_op *op)
 struct store_op *op_store(struct core *core, const struct coord_op *op, enum store_op_type type,
                           const struct range_epoch *under)
 {
-    struct store_op *store = core_store(core, type, token_of(OWNER_COORD, op->id));
-    store->range = op->range;
-    if (under != NULL) {
-        store->fork = under->fork;
-        store->nonce = under->nonce;
-        store->epoch = under->epoch;
-    }
+    const struct range_epoch none = {.range = op->range};
+    struct store_op *store =
+        core_store_under(core, type, token_of(OWNER_COORD, op->id), under == NULL ? none : *under);
     store->hash = op->hash;
     store->bucket = op->request.bucket;
     store->key = op->request.key;

@@ -145,6 +145,17 @@ struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t
     return op;
 }
 
+struct store_op *core_store_under(struct core *core, enum store_op_type type, uint64_t token,
+                                  struct range_epoch under)
+{
+    struct store_op *op = core_store(core, type, token);
+    op->range = under.range;
+    op->fork = under.fork;
+    op->nonce = under.nonce;
+    op->epoch = under.epoch;
+    return op;
+}
+
 struct message *core_send_inside(struct core *core, uint8_t shard, enum message_type type)
 {
     ASSERT(message_is_inside(type));

@@ -38,7 +38,7 @@ enum signal_type {
     SIGNAL_RECORD = 1,     /* A newer record of `range` is in the ring (by gossip, mail or vote). */
     SIGNAL_ADOPTED,        /* The holding of `range` has a newer record, not durable yet. */
     SIGNAL_INSTALLED,      /* The record of `range` is durably installed here. */
-    SIGNAL_PEER_INSTALLED, /* `node` has durably installed (range, epoch). */
+    SIGNAL_PEER_INSTALLED, /* `node` has durably installed `installed`. */
     SIGNAL_REMIND,         /* `node` should be told the installed record of `range` (again). */
     SIGNAL_DEPART,         /* This node owns nothing and was told to leave: it departs. */
     SIGNAL_PROPOSE,        /* The transfer machine wants `record` to be chosen. */
@@ -58,9 +58,7 @@ enum signal_type {
 struct signal {
     enum signal_type type;
     uint32_t range;
-    uint32_t fork;
-    uint64_t nonce;
-    uint64_t epoch;
+    struct range_epoch installed; /* PEER_INSTALLED */
     struct node_id node;
     const struct range_record *record; /* PROPOSE; in the effects' arena. */
     struct slice name;
@@ -185,6 +183,9 @@ struct message *core_send(struct core *core, struct node_id to, enum message_typ
 struct message *core_send_address(struct core *core, struct slice address, enum message_type type);
 /* A zeroed store operation: fill it in right away. Who completes it is in the token's top byte. */
 struct store_op *core_store(struct core *core, enum store_op_type type, uint64_t token);
+/* The same on data that is UNDER a record: refused where a later one is installed. */
+struct store_op *core_store_under(struct core *core, enum store_op_type type, uint64_t token,
+                                  struct range_epoch under);
 struct answer *core_reply(struct core *core, uint64_t client);
 /* An empty reply, 0, of a change of tables: once all shards of the node know of it. */
 void core_reply_level(struct core *core, uint64_t client);
@@ -226,6 +227,13 @@ static inline uint64_t client_of_shard(uint64_t client, uint8_t shard, bool read
 static inline uint64_t client_number(uint64_t client)
 {
     return client & (CLIENT_READS - 1);
+}
+
+/* The floor that this shard vouches for: none while it has a copy that is not handed over yet, of
+ * which no horizon can know. */
+static inline uint64_t core_floor(const struct core *core)
+{
+    return core->unhanded == 0 ? core->floor : 0;
 }
 
 static inline bool core_is_up(const struct core *core, struct node_id id)

@@ -498,8 +498,7 @@ void gossip_set_load(struct gossip *gossip, struct core *core, const struct load
     int64_t skew_ms = core_skew_ms(core);
     own.ahead_ms = (uint32_t)MIN(MAX(skew_ms, 0), (int64_t)UINT32_MAX);
     own.behind_ms = (uint32_t)MIN(MAX(-skew_ms, 0), (int64_t)UINT32_MAX);
-    bool settled = core->unhanded == 0 && !core->forks_differ;
-    own.hlc_floor = settled ? MIN(core->floor, core->floor_others) : 0;
+    own.hlc_floor = core->forks_differ ? 0 : MIN(core_floor(core), core->floor_others);
     own.forks = core->ring.forks;
     loads_merge(&gossip->loads, &own);
 }

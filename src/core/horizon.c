@@ -49,7 +49,7 @@ static uint64_t horizon_margin(const struct core *core)
  * has not heard of it may have a copy that nobody waits for yet. */
 static uint64_t allowed_by(const struct core *core, struct node_id node)
 {
-    uint64_t floor = core->unhanded == 0 ? core->floor : 0;
+    uint64_t floor = core_floor(core);
     uint64_t hint = 0;
     if (!id_equal(node, core->self)) {
         const struct load *load = loads_find(core->loads, node);

@@ -64,11 +64,7 @@ void pass_tick(struct horizons *horizons, struct core *core)
     struct range_epoch epoch = range_epoch_of(&core->holdings[range].record);
     horizon_wait_add(horizons, HORIZON_WAIT_PASS, &epoch, NODE_NONE, &token);
     horizons->pass_waits = true;
-    struct store_op *op = core_store(core, STORE_COLLECT, token);
-    op->range = range;
-    op->fork = epoch.fork;
-    op->nonce = epoch.nonce;
-    op->epoch = epoch.epoch;
+    struct store_op *op = core_store_under(core, STORE_COLLECT, token, epoch);
     op->collect.horizon = horizons->pass_horizon;
     op->collect.drops = lines;
     op->collect.drops_count = count;

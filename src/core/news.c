@@ -236,11 +236,7 @@ static void take_records(struct intake *intake, const struct delta *delta)
         if (!record_has_member(record, core->self))
             intake->metas[intake->metas_count++] = news_meta_record(core, record);
         intake->count++;
-        struct signal *signal = core_signal(core, SIGNAL_RECORD);
-        signal->range = record->range;
-        signal->fork = record->fork;
-        signal->nonce = record->nonce;
-        signal->epoch = record->epoch;
+        core_signal(core, SIGNAL_RECORD)->range = record->range;
         intake->news[intake->news_count++] =
             (struct digest){.kind = DIGEST_RANGE, .range = record->range};
     }

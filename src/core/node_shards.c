@@ -30,7 +30,7 @@ static struct shard_figures figures_of(struct node *node)
 {
     const struct core *core = &node->core;
     return (struct shard_figures){
-        .floor = core->unhanded == 0 ? core->floor : 0,
+        .floor = core_floor(core),
         .forks = core->ring.forks,
         .hint_bytes = core->hinted.bytes,
         .hint_oldest = hinted_oldest(&core->hinted),

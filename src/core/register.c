@@ -224,12 +224,8 @@ static void install(struct registers *registers, struct core *core,
                                 .epoch = range_epoch_of(record),
                                 .type = MESSAGE_INSTALLED,
                                 .to = notify};
-    struct store_op *op = core_store(core, STORE_META, token);
+    struct store_op *op = core_store_under(core, STORE_META, token, range_epoch_of(record));
     op->sync = true;
-    op->range = record->range;
-    op->fork = record->fork;
-    op->nonce = record->nonce;
-    op->epoch = record->epoch;
     op->batch.metas = meta;
     op->batch.metas_count = 1;
     op->batch.install = true;
@@ -539,7 +535,7 @@ static void on_installed(struct core *core, struct node_id from, const struct me
 {
     const struct range_epoch *range = &message->vote.range;
     *core_signal(core, SIGNAL_PEER_INSTALLED) = (struct signal){
-        SIGNAL_PEER_INSTALLED, range->range, range->fork, range->nonce, range->epoch, .node = from};
+        SIGNAL_PEER_INSTALLED, .range = range->range, .installed = *range, .node = from};
 }
 
 void registers_message(struct registers *registers, struct core *core, struct node_id from,

@@ -373,11 +373,7 @@ void repair_exchange_objects(struct repairs *repairs, struct core *core, struct 
         buf_append(&wait->nodes, slice_of(&came, sizeof(came)));
     }
     core->counters.repaired_in += message->compare.entries_count;
-    struct store_op *op = core_store(core, STORE_CHUNK, token);
-    op->range = range->range;
-    op->fork = range->fork;
-    op->nonce = range->nonce;
-    op->epoch = range->epoch;
+    struct store_op *op = core_store_under(core, STORE_CHUNK, token, *range);
     op->sync = true;
     op->batch.entries = message->compare.entries;
     op->batch.entries_count = message->compare.entries_count;

@@ -183,11 +183,7 @@ static void on_write(struct replica *replica, struct core *core, struct node_id 
     pending->taking = fresh;
     pending->side = side;
     pending->sync = acknowledges_synced(core, message);
-    struct store_op *op = core_store(core, STORE_MERGE, token);
-    op->range = range->range;
-    op->fork = range->fork;
-    op->nonce = range->nonce;
-    op->epoch = range->epoch;
+    struct store_op *op = core_store_under(core, STORE_MERGE, token, *range);
     op->sync = pending->sync;
     op->hash = hash;
     op->bucket = message->write.bucket;

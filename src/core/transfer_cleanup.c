@@ -94,11 +94,7 @@ static void drop(struct core *core, struct cleanup *cleanup)
     uint64_t token;
     struct transfer_wait *wait = wait_add(cleanup->transfers, WAIT_DROP, cleanup->range, &token);
     wait->sequence = cleanup->drop = token;
-    struct store_op *op = core_store(core, STORE_DROP, token);
-    op->range = cleanup->range;
-    op->fork = record->fork;
-    op->nonce = record->nonce;
-    op->epoch = record->epoch;
+    struct store_op *op = core_store_under(core, STORE_DROP, token, range_epoch_of(record));
     op->sync = true;
 }
 
@@ -255,11 +251,8 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
     wait->cursor = end->hash;
     buf_append(&wait->bucket, end->bucket);
     buf_append(&wait->key, end->key);
-    struct store_op *op = core_store(core, STORE_CHUNK, token);
-    op->range = range;
-    op->fork = holding->record.fork;
-    op->nonce = holding->record.nonce;
-    op->epoch = holding->record.epoch;
+    struct store_op *op =
+        core_store_under(core, STORE_CHUNK, token, range_epoch_of(&holding->record));
     op->sync = true;
     op->batch.entries = message->chunk.entries;
     op->batch.entries_count = message->chunk.entries_count;

@@ -494,8 +494,8 @@ void transfers_peer_installed(struct transfers *transfers, struct core *core,
                               const struct signal *signal)
 {
     const struct range_record *record = held_record(core, signal->range);
-    if (record->epoch != signal->epoch || record->fork != signal->fork ||
-        record->nonce != signal->nonce || moving_slot(record) == NULL || !is_driver(core, record))
+    if (range_epoch_compare(&signal->installed, record) != 0 || moving_slot(record) == NULL ||
+        !is_driver(core, record))
         return;
     /* A peer's disk may be faster than ours: the fact is kept while our own install is not durable.
      */

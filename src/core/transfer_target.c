@@ -428,11 +428,7 @@ void target_chunk(struct transfers *transfers, struct core *core, struct node_id
         key[1 + i] = (uint8_t)(range >> (24 - 8 * i));
     struct meta *meta = core_alloc(core, 2 * sizeof(*meta));
     meta[0] = (struct meta){slice_of(key, 5), staging_encode(core, staging, wait)};
-    struct store_op *op = core_store(core, STORE_CHUNK, token);
-    op->range = range;
-    op->fork = record->fork;
-    op->nonce = record->nonce;
-    op->epoch = record->epoch;
+    struct store_op *op = core_store_under(core, STORE_CHUNK, token, range_epoch_of(record));
     op->sync = true;
     op->batch.entries = message->chunk.entries;
     op->batch.entries_count = message->chunk.entries_count;
