@@ -4,6 +4,8 @@
  * ranges that can, once a node that is down comes back or is removed too, wait for that. */
 #include "shell/admin_methods.h"
 
+#include <stdio.h>
+
 #include "base/checksum.h"
 #include "core/accept.h"
 #include "data/fork.h"
