@@ -26,6 +26,7 @@
  *   cancel                   cancel the plan
  *   leave NODE               it is to leave the cluster, once it owns nothing
  *   remove NODE              it is no member any more, whether it runs or not
+ *   accept NODE THROUGH      the same through a node that forks ranges without a majority
  *   bucket                   create the bucket of siblings, "sib"
  *   repair NODE [BUCKET]     it compares its copies now; those of one bucket's keys alone
  *   settle                   until nothing moves, within 100 s

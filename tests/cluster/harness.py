@@ -381,9 +381,9 @@ class ClusterTest(unittest.TestCase):
         """What NODE, or the first one that answers, says of the cluster."""
         return json.loads(self.admin("status", "--json", nodes=node and [node]))
 
-    def wait_gossip(self, rounds=3):
-        """Let gossip go round on every node: what was to be told has been told since."""
-        before = {node: node.metric("kvring_gossip_rounds_total") for node in self.cluster.nodes}
+    def wait_gossip(self, rounds=3, at=None):
+        """Let gossip go round on every node, or those: what was to be told has been told since."""
+        before = {node: node.metric("kvring_gossip_rounds_total") for node in at or self.cluster.nodes}
         for node, count in before.items():
             wait_for(f"gossip of {node.name}",
                      lambda: node.metric("kvring_gossip_rounds_total") >= count + rounds)

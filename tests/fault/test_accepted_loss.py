@@ -145,8 +145,12 @@ class AcceptedLoss(LoadedTest):
         self.admin("remove", "b", "--yes", "--wait")
         self.wait_copies(3)
 
-    def wait_rift(self):
-        for node in self.cluster.nodes:
+    def start_with_seeds(self, node):
+        seeds = (("--seed", other.peer_address) for other in self.cluster.nodes)
+        node.start(*(word for seed in seeds for word in seed), ready=False)
+
+    def wait_rift(self, *nodes):
+        for node in nodes:
             wait_for(f"{node.name} to say that there are two clusters", lambda: any(
                 "two clusters have come of one" in reason for reason in self.status(node)["reasons"]))
 
@@ -167,19 +171,31 @@ class AcceptedLoss(LoadedTest):
             self.wait_down(*names, at=side)
             for name in names:
                 self.admin("remove", name, "--accept-loss", "--fewer-copies", "--yes", nodes=side)
+                self.admin("transfers", "cancel", "--yes", nodes=side)  # Some wait for the other.
             for node in side:
                 node.wait_ready()
+                wait_for(f"{node.name} to hear of it",
+                         lambda: len(self.status(node)["members"]) == 2)
+            self.wait_gossip(at=side)  # It is on its disk, too.
             self.cli("put", f"by-{side[0].name}", "value", "--strict", nodes=side)
             if side is sides[0]:
                 for node in side:
                     node.kill()
                 for node in other:
                     node.start(ready=False)
+                    wait_for(f"{node.name} to answer", node.state)
         for node in sides[0]:
-            node.start()
-        self.wait_rift()
-        self.cluster.restart()
-        self.wait_rift()
+            self.start_with_seeds(node)
+        for node in sides[0]:
+            node.wait_ready()
+        self.wait_rift(*sides[0])
+        for node in self.cluster.nodes:
+            node.kill()
+        for node in self.cluster.nodes:
+            self.start_with_seeds(node)
+        for node in self.cluster.nodes:
+            node.wait_ready()
+        self.wait_rift(*self.cluster.nodes)
         for side, other in (sides, sides[::-1]):
             for node in side:
                 self.assertEqual(len(self.status(node)["members"]), 2)

@@ -18,6 +18,7 @@ static struct core core;
 static struct node_counters counters;
 static struct store_stats stats;
 static bool down[16]; /* By the last digit of the id. */
+static bool rift;
 
 const struct core *node_core(const struct node *node)
 {
@@ -77,6 +78,13 @@ uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t c
     ret[1] =
         (struct hint_target){.range = 3, .slot = 1, .keys = 1, .bytes = 10, .hold = HINT_MOVES};
     return 2;
+}
+
+bool node_has_rift(const struct node *node, struct node_id *ret_node)
+{
+    (void)node;
+    *ret_node = (struct node_id){0xabcdef0123456789, 1};
+    return rift;
 }
 
 void node_repair(const struct node *node, struct repair_status *ret_status)

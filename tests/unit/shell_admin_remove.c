@@ -145,6 +145,18 @@ Test(admin_remove, what_no_majority_is_left_of_is_forked)
     admin_reply_done(&reply);
 }
 
+Test(admin_remove, two_clusters_that_have_come_of_one_are_reported)
+{
+    down[3] = false;
+    rift = true;
+    struct admin_reply reply = call("status", NULL, 0);
+    rift = false;
+    cr_assert(text_is(result_of(&reply), "verdict", "DEGRADED"));
+    cr_assert(item_has(result_of(&reply), "reasons", 0, "node abcdef01 was removed"));
+    cr_assert(item_has(result_of(&reply), "advice", 0, "which of the two stays"));
+    admin_reply_done(&reply);
+}
+
 Test(admin_remove, only_the_loss_that_was_shown_is_accepted)
 {
     depart(2);
