@@ -62,6 +62,8 @@ void core_join(struct core *core, const struct cluster *cluster)
     core->cluster.name = slice_of(name, cluster->name.size);
     ring_init(&core->ring, cluster->range_bits);
     core->holdings = mem_zero(ring_ranges(&core->ring) * sizeof(*core->holdings));
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
+        core->holdings[range].record.range = range;
 }
 
 void core_done(struct core *core)

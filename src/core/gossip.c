@@ -7,10 +7,6 @@
 
 enum { SAMPLE_MAX = 64 };
 
-/* A node that hears that it was removed stops. Who is told for longer than this will not; and who
- * has not been heard for so long has. */
-enum { RIFT_TOLD_US = 10 * 1000000, RIFT_KEPT_US = 60 * 1000000 };
-
 static void fire(struct core *core, void *machine, struct timer *timer);
 
 static struct slice keep(struct buf *strings, struct slice string)
@@ -367,44 +363,19 @@ static void tell_departed(struct gossip *gossip, struct core *core, struct node_
     pages_send_rumour(&gossip->pages, core, &to, 1);
 }
 
-static void heard_departed(struct gossip *gossip, const struct core *core, struct node_id from)
-{
-    struct gossip_rift *rift = &gossip->rift;
-    if (rift->heard_us == 0 || core->now.us - rift->heard_us > RIFT_KEPT_US)
-        *rift = (struct gossip_rift){.since_us = core->now.us};
-    rift->node = from;
-    rift->heard_us = core->now.us;
-}
-
-void gossip_disowned(struct gossip *gossip, struct core *core, struct node_id from)
-{
-    heard_departed(gossip, core, from);
-    gossip->rift.disowned = true;
-}
-
-bool gossip_has_rift(const struct gossip *gossip, const struct core *core, struct node_id *ret_node)
-{
-    const struct gossip_rift *rift = &gossip->rift;
-    if (rift->heard_us == 0 || core->now.us - rift->heard_us > RIFT_KEPT_US ||
-        (!rift->disowned && rift->heard_us - rift->since_us < RIFT_TOLD_US))
-        return false;
-    *ret_node = rift->node;
-    return true;
-}
-
 /* Only what begins an exchange is answered, so that two such nodes cannot go on for ever. */
 static void on_departed(struct gossip *gossip, struct core *core, struct node_id from,
                         const struct message *message)
 {
     if (message->type == MESSAGE_SYN) {
-        heard_departed(gossip, core, from);
+        rift_heard(&gossip->rift, core->now.us, from);
         tell_departed(gossip, core, from);
     }
     if (message->type != MESSAGE_BULK)
         return;
     for (uint32_t i = 0; i < message->bulk.delta.departures_count; i++)
         if (id_equal(message->bulk.delta.departures[i].id, core->self))
-            gossip_disowned(gossip, core, from);
+            rift_disowned(&gossip->rift, core->now.us, from);
 }
 
 void gossip_judge_record(struct gossip *gossip, struct core *core, struct node_id from,

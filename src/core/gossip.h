@@ -18,6 +18,7 @@
 #include "core/loads.h"
 #include "core/news.h"
 #include "core/pages.h"
+#include "core/rift.h"
 
 enum { ROUNDS_MAX = 8, ANSWERED_MAX = 32, TOLD_AT_ONCE = 3, PENDINGS_MAX = 8, SEEDS_MAX = 64 };
 
@@ -47,14 +48,6 @@ struct gossip_pending {
     struct buf value;
     uint64_t counter;
     struct node_id known; /* Writer of the value that it replaces. */
-};
-
-/* Nodes that have departed and do not stop: a cluster of their own, which has removed this node. */
-struct gossip_rift {
-    struct node_id node; /* Who was heard last, */
-    uint64_t heard_us;   /* and when; 0: nobody ever. */
-    uint64_t since_us;   /* Since when such nodes are heard, */
-    bool disowned;       /* and whether one said that this node has departed. */
 };
 
 struct gossip_counters {
@@ -89,7 +82,7 @@ struct gossip {
     struct gossip_pending pendings[PENDINGS_MAX];
     uint64_t tokens;
     struct gossip_counters counters;
-    struct gossip_rift rift;
+    struct rift rift;
     bool started;
     bool halted;
 };
@@ -136,12 +129,6 @@ void gossip_depart(struct gossip *gossip, struct core *core, uint64_t client, st
  * forked (data/fork.h), in the log before anybody hears of it. */
 void gossip_accept_loss(struct gossip *gossip, struct core *core, uint64_t client,
                         struct node_id id);
-/* FROM has departed, and says that this node has. Of two that have removed each other neither gives
- * way: each is right in a cluster of its own, and an administrator has to end one of the two. */
-void gossip_disowned(struct gossip *gossip, struct core *core, struct node_id from);
-/* Does such a cluster run beside this one? The id of a node of it. */
-bool gossip_has_rift(const struct gossip *gossip, const struct core *core,
-                     struct node_id *ret_node);
 /* Take in what came with a handshake or by other ways than gossip, and pass it on. Returns how much
  * of it was news. */
 uint32_t gossip_learn(struct gossip *gossip, struct core *core, const struct delta *delta);

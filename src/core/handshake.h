@@ -32,7 +32,7 @@ enum handshake_news {
     HANDSHAKE_NOTHING,
     HANDSHAKE_MEMBER,   /* The sender's member record (in the message) may be news. */
     HANDSHAKE_JOIN,     /* The message says which cluster this node now belongs to. */
-    HANDSHAKE_DISOWNED, /* Who has departed refuses this node: gossip_disowned(). */
+    HANDSHAKE_DISOWNED, /* Who has departed refuses this node: rift.h. */
     HANDSHAKE_WELCOME,  /* As MEMBER, and the message's records are to be taken in, then readiness
                            judged anew. */
 };

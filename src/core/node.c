@@ -44,18 +44,18 @@ static void judge_state(struct node *node)
     if (node->state != NODE_SYNCING ||
         (core->shards > 1 && core->shard == 0 && !shards_ready(&node->shards)))
         return;
-    bool owns = false;
+    bool reads = false;
     for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
         const struct holding *holding = &core->holdings[range];
         if (holding->record.epoch == 0 || !record_has_member(&holding->record, core->self))
             continue;
         if (!holding->ready)
             return;
-        owns = true;
+        reads = reads || record_slot_read_by(&holding->record, core->self) != NULL;
     }
-    /* A majority of the voters of what it owns may be this node alone: then nobody else need be
-     * up. Without anything of its own it asks somebody before it speaks for the cluster. */
-    if (owns || node->handshake.welcomed_count > 0 || core->members.count <= 1)
+    /* A majority of the voters of what it reads may be this node alone: then nobody else need be
+     * up. While it reads nothing it asks somebody before it speaks for the cluster. */
+    if (reads || node->handshake.welcomed_count > 0 || core->members.count <= 1)
         node->state = NODE_READY;
 }
 
@@ -163,7 +163,7 @@ static void on_handshake(struct node *node, struct node_id from, const struct me
                          message->hello.nonce, message->hello.position);
         break;
     case HANDSHAKE_DISOWNED:
-        gossip_disowned(&node->gossip, core, from);
+        rift_disowned(&node->gossip.rift, core->now.us, from);
         break;
     case HANDSHAKE_JOIN:
         node_join(node, &message->welcome.cluster);
@@ -194,7 +194,7 @@ static void take_hint(struct node *node, struct node_id from, const struct messa
 
 /* Nothing that a departed node says or holds counts any more: where it has not heard of its removal
  * it goes on under old records, or under forks of its own. It is told so when it asks to be heard,
- * and what it says of this node then is looked at (gossip.h, handshake.h). */
+ * and what it says of this node then is looked at (rift.h). */
 static bool is_heard(const struct core *core, struct node_id from, enum message_type type)
 {
     return !member_departed(&core->members, from) || type == MESSAGE_HELLO ||

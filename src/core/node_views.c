@@ -112,7 +112,7 @@ uint32_t node_hints(const struct node *node, struct hint_target *ret, uint32_t c
 
 bool node_has_rift(const struct node *node, struct node_id *ret_node)
 {
-    return gossip_has_rift(&node->gossip, &node->core, ret_node);
+    return rift_shows(&node->gossip.rift, node->core.now.us, ret_node);
 }
 
 void node_repair(const struct node *node, struct repair_status *ret_status)
