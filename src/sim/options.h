@@ -136,6 +136,8 @@ struct sim_options {
     enum losses_of losses_of;
     uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
     bool to_old_copies;             /* A slot is moved to an old copy as it comes back. */
+    bool alone_first;               /* The founder has the only copies at first, and the old copy
+                                     * of a disk is of its disk then. */
     uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
     uint32_t rot_key_ppm;           /* Of these, those that rot in their key. */
     uint64_t rot_us;                /* Mean, between two of them. */
