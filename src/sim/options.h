@@ -53,13 +53,15 @@ enum trip_of {
     TRIP_OF_ANY = 0,
     TRIP_OF_EDIT,
     TRIP_OF_BALLOT /* Of a number above 0. */,
-    TRIP_OF_GOOD_BYE
+    TRIP_OF_GOOD_BYE,
+    TRIP_OF_FORMER /* What a former member hands over. */
 };
 enum {
     TRIP_CUT = 1, /* Nothing passes to or from the sender any more, this message included. */
     TRIP_POWER_SOON = 2,
     TRIP_DIE = 4,
-    TRIP_LOSE = 8, /* Messages of this type from the sender are lost for a while, this one too. */
+    TRIP_LOSE = 8,   /* Messages of this type from the sender are lost for a while, this one too. */
+    TRIP_LEAVE = 16, /* The sender is told to leave the cluster. */
 };
 struct trip {
     uint32_t after;     /* Message type: only so soon after one of these; 0 at any time. */
