@@ -105,6 +105,11 @@ bool admin_leaving(const struct world *world, uint32_t host)
     return world->admin->leaving[host];
 }
 
+bool admin_paused(const struct world *world)
+{
+    return world->admin->paused;
+}
+
 bool admin_idle(const struct world *world)
 {
     for (uint32_t i = 0; i < ORDERS_MAX; i++)
@@ -139,12 +144,13 @@ void admin_setup(struct world *world)
     for (uint32_t policy = 0; policy < ARRAY_SIZE(world->options.policies); policy++)
         if (world->options.policies[policy] && (policy != POLICY_NEWEST || world->options.interval))
             admin_create_bucket(world, (enum policy)policy);
+    const struct sim_options *options = &world->options;
+    uint32_t copies = options->alone_first ? 1 : options->copies - (options->grows_late ? 1 : 0);
     world->admin->moves_count = 0;
     for (uint32_t i = 0; i < world->options.hot_ranges; i++) {
         const struct range_record *record = checks_newest(world, workload_range(world, i));
         if (record != NULL)
-            admin_add_learns(world, record,
-                             world->options.copies - (world->options.grows_late ? 1 : 0));
+            admin_add_learns(world, record, copies);
     }
     if (world->admin->moves_count > 0)
         admin_order_moves(world, 0, PLAN_RUNNING);

@@ -28,6 +28,8 @@ void admin_move(struct world *world, uint32_t host, uint32_t range, uint8_t numb
                 int to);
 /* HOST is to leave the cluster once it owns nothing. */
 void admin_let_leave(struct world *world, uint32_t through, uint32_t host);
+/* The same, unless too few would stay. THROUGH may be HOSTS_MAX, any. */
+void admin_may_leave(struct world *world, uint32_t through, uint32_t host);
 /* Was a plan ever given that has slot NUMBER of RANGE go to TO? */
 bool admin_ordered(const struct world *world, uint32_t range, uint8_t number, struct node_id to);
 /* A host that never ran joins, if there is one. */
@@ -46,6 +48,8 @@ bool admin_removed(const struct world *world, uint32_t host);
 void admin_plan_rebuilds(struct world *world);
 /* A plan that moves a slot of each hot range to HOST, where it has none. */
 void admin_plan_to(struct world *world, uint32_t host);
+/* The newest plan does not run: it was paused, or cancelled. */
+bool admin_paused(const struct world *world);
 /* All commands given were taken. */
 bool admin_idle(const struct world *world);
 

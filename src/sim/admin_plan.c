@@ -200,13 +200,15 @@ void admin_let_leave(struct world *world, uint32_t through, uint32_t host)
     admin_set(world, through, slice_string(name), slice_string("1"));
 }
 
-static void let_leave(struct world *world, uint32_t host, uint32_t through)
+void admin_may_leave(struct world *world, uint32_t through, uint32_t host)
 {
     struct admin *admin = world->admin;
     uint32_t staying = 0;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         staying += host_lives(world->hosts[i]) > 0 && !host_retired(world->hosts[i]) &&
                    !admin->leaving[i] && !admin->removed[i];
+    if (world->options.alone_first && host == 1)
+        return; /* The founder goes, and one of the two seeds has to stay (host.c). */
     if (world->options.move_all || host >= world->hosts_count || staying <= world->options.copies ||
         staying <= 3 || admin->leaving[host] || admin->removed[host] || !losses_over(world) ||
         host_lives(world->hosts[host]) == 0)
@@ -221,7 +223,7 @@ void admin_leave_late(struct world *world, struct world_event *event)
     (void)event;
     int host = world->admin->leaves_next;
     if (host > 0 && !world->calm)
-        let_leave(world, (uint32_t)host, (uint32_t)host);
+        admin_may_leave(world, (uint32_t)host, (uint32_t)host);
 }
 
 static void plan_moves(struct world *world)
@@ -244,7 +246,8 @@ static void plan_moves(struct world *world)
             slot = 0;
         struct node_id from = record->slots[slot].owner;
         struct node_id to = stranger(world, record);
-        if (!id_none(from) && !id_none(to) && record->slots[slot].stage == STAGE_STABLE)
+        bool stays = world->options.alone_first && record->slots_count == 1;
+        if (!id_none(from) && !id_none(to) && !stays && record->slots[slot].stage == STAGE_STABLE)
             add_move(admin, record->range, record->slots[slot].number, from, to);
     }
     if (admin->moves_count == 0)
@@ -318,11 +321,9 @@ static void repair(struct world *world)
     admin_repair(world, admin_any_host(world), one ? ledger_bucket(policy) : SLICE_NONE);
 }
 
-void admin_next(struct world *world, struct world_event *event)
+static void meddle(struct world *world)
 {
     struct admin *admin = world->admin;
-    if (world->calm)
-        return;
     uint64_t what = world_draw(world, 0, 99);
     if (world_chance(world, world->options.cancel_ppm))
         cancel(world);
@@ -331,8 +332,8 @@ void admin_next(struct world *world, struct world_event *event)
     else if (what < 20)
         cancel(world);
     else if (what < 24)
-        let_leave(world, (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1),
-                  HOSTS_MAX);
+        admin_may_leave(world, HOSTS_MAX,
+                        (uint32_t)world_draw(world, 1, MAX(world->hosts_count, 2u) - 1));
     else if (what < 40 && admin->moves_count > 0 && !admin->planned)
         admin_order_moves(world, admin_any_host(world), admin->paused ? PLAN_RUNNING : PLAN_PAUSED);
     else if (what >= 97)
@@ -341,5 +342,13 @@ void admin_next(struct world *world, struct world_event *event)
         plan_all(world);
     else
         plan_moves(world);
+}
+
+void admin_next(struct world *world, struct world_event *event)
+{
+    if (world->calm)
+        return;
+    if (!losses_deaf(world))
+        meddle(world);
     world_at(world, event, world->now_us + world_pause(world, world->options.admin_interval_us));
 }

@@ -152,10 +152,40 @@ static bool all_remember(const struct world *world)
     return losses->copied_mark > 0 && remember > 0;
 }
 
+/* Has the founder the only copy of each range, and is nothing planned? What a plan has left to do,
+ * who is a majority by itself would do once more as it comes back. */
+static bool is_alone(struct world *world)
+{
+    struct node_id founder = host_id(world->hosts[0]);
+    for (uint32_t range = 0; range < 1u << world->options.range_bits; range++) {
+        const struct range_record *record = checks_newest(world, range);
+        if (record != NULL && (record->slots_count > 1 || !names(record, founder)))
+            return false;
+    }
+    return admin_settled(world);
+}
+
+/* It reads each range together with others now; no request is under way that would find it before
+ * it has heard of them, and no plan runs that it would hear of first. */
+static bool is_joined(struct world *world)
+{
+    struct node_id founder = host_id(world->hosts[0]);
+    for (uint32_t range = 0; range < 1u << world->options.range_bits; range++) {
+        const struct range_record *record = checks_newest(world, range);
+        if (record == NULL || record_slot_read_by(record, founder) == NULL)
+            return false;
+    }
+    return workload_rests(world) && admin_paused(world) && admin_settled(world);
+}
+
 static void back_up(struct world *world)
 {
     struct losses *losses = world->losses;
-    uint32_t host = (uint32_t)world_draw(world, 1, world->hosts_count - 1);
+    uint32_t host = 0;
+    if (!world->options.alone_first)
+        host = (uint32_t)world_draw(world, 1, world->hosts_count - 1);
+    else if (!is_alone(world))
+        return;
     if (host_state(world->hosts[host]) != HOST_UP ||
         node_core(host_node(world->hosts[host]))->holdings == NULL)
         return;
@@ -277,7 +307,8 @@ static void maybe_strike(struct world *world)
     uint64_t what =
         world_draw(world, of == LOSSES_OF_THE_REST ? 50 : 0, of == LOSSES_OF_COPIES ? 49 : 99);
     if (what < 25 && host_backed_up(world->hosts[losses->copied])) {
-        if (may_lose(world, losses->copied) && all_remember(world))
+        if (may_lose(world, losses->copied) && all_remember(world) &&
+            (!world->options.alone_first || is_joined(world)))
             strike(world, FAULT_RESTORED, losses->copied);
     } else if (what < 50) {
         back_up(world);
@@ -358,6 +389,18 @@ bool losses_over(const struct world *world)
 bool losses_quiet(const struct world *world)
 {
     return world->losses->state == LOSS_RESTORED;
+}
+
+bool losses_deaf(const struct world *world)
+{
+    if (!losses_quiet(world) || !world->options.alone_first)
+        return false;
+    const struct node *node = host_node(world->hosts[world->losses->victim]);
+    const struct core *core = node == NULL ? NULL : node_core(node);
+    bool deaf = core == NULL || core->holdings == NULL;
+    for (uint32_t range = 0; !deaf && range < ring_ranges(&core->ring); range++)
+        deaf = core->holdings[range].record.slots_count < 2;
+    return deaf;
 }
 
 bool losses_known_to(const struct world *world, uint32_t host)

@@ -22,6 +22,10 @@ void losses_start(struct world *world);
 bool losses_over(const struct world *world);
 /* An old copy runs and has not stopped yet: no process may die now, or it would forget. */
 bool losses_quiet(const struct world *world);
+/* Does an old copy run that is from when its node had the only copy of a range, and has not heard
+ * of the others yet? Until then it is a majority by itself (docs/hacking.md, "Known gaps"), and
+ * nobody asks for anything, nor plans. */
+bool losses_deaf(const struct world *world);
 /* Had that host heard of more of the log of an old copy that runs now than it has? */
 bool losses_known_to(const struct world *world, uint32_t host);
 /* The last one was over after so many events of the world; 0: none yet. Who is removed while it

@@ -53,13 +53,15 @@ enum trip_of {
     TRIP_OF_ANY = 0,
     TRIP_OF_EDIT,
     TRIP_OF_BALLOT /* Of a number above 0. */,
-    TRIP_OF_GOOD_BYE
+    TRIP_OF_GOOD_BYE,
+    TRIP_OF_FORMER /* What a former member hands over. */
 };
 enum {
     TRIP_CUT = 1, /* Nothing passes to or from the sender any more, this message included. */
     TRIP_POWER_SOON = 2,
     TRIP_DIE = 4,
-    TRIP_LOSE = 8, /* Messages of this type from the sender are lost for a while, this one too. */
+    TRIP_LOSE = 8,   /* Messages of this type from the sender are lost for a while, this one too. */
+    TRIP_LEAVE = 16, /* The sender is told to leave the cluster. */
 };
 struct trip {
     uint32_t after;     /* Message type: only so soon after one of these; 0 at any time. */
@@ -136,6 +138,8 @@ struct sim_options {
     enum losses_of losses_of;
     uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
     bool to_old_copies;             /* A slot is moved to an old copy as it comes back. */
+    bool alone_first;               /* The founder has the only copies at first, and the old copy
+                                     * of a disk is of its disk then. */
     uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
     uint32_t rot_key_ppm;           /* Of these, those that rot in their key. */
     uint64_t rot_us;                /* Mean, between two of them. */

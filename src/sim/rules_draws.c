@@ -6,7 +6,7 @@
 
 enum { MS = 1000, SECOND = 1000000 };
 
-static void fast_links(struct prng *prng, struct sim_options *o)
+void fast_links(struct prng *prng, struct sim_options *o)
 {
     o->delay_us_min = between(prng, 50, 500);
     o->delay_us_max = o->delay_us_min + between(prng, 0, 2 * MS);
@@ -313,7 +313,7 @@ void draw_late(struct prng *prng, struct sim_options *o)
     }
 }
 
-static void of_old_copies(struct prng *prng, struct sim_options *o)
+void of_old_copies(struct prng *prng, struct sim_options *o)
 {
     o->losses = between32(prng, 1, 2);
     o->losses_of = LOSSES_OF_COPIES;

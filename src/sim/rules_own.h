@@ -23,5 +23,11 @@ void draw_keepers(struct prng *prng, struct sim_options *o);
 void draw_standing(struct prng *prng, struct sim_options *o);
 void draw_teachers(struct prng *prng, struct sim_options *o);
 void draw_left(struct prng *prng, struct sim_options *o);
+void draw_alone_first(struct prng *prng, struct sim_options *o);
+void draw_goers(struct prng *prng, struct sim_options *o);
+
+/* What several of them share. */
+void fast_links(struct prng *prng, struct sim_options *o);
+void of_old_copies(struct prng *prng, struct sim_options *o);
 
 #endif

@@ -1,5 +1,6 @@
 #include "sim/trips.h"
 
+#include "sim/admin.h"
 #include "sim/edits.h"
 #include "sim/faults.h"
 #include "sim/host.h"
@@ -86,6 +87,8 @@ static bool matches(const struct world *world, uint32_t host, const struct trip 
         return message->vote.ballot.number > 0;
     case TRIP_OF_GOOD_BYE:
         return says_good_bye(message, host_id(world->hosts[host]));
+    case TRIP_OF_FORMER:
+        return message->chunk.transfer == 0;
     }
     return false;
 }
@@ -96,15 +99,18 @@ static enum tripped strike(struct world *world, uint32_t host, uint32_t index, b
     bool power = !world->options.interval;
     world->coverage.trips++;
     if (world->trace.text)
-        trace_line(&world->trace, world->now_us, "trip: %s%s%s%s%s", world_host_name(host),
+        trace_line(&world->trace, world->now_us, "trip: %s%s%s%s%s%s", world_host_name(host),
                    trip->deeds & TRIP_CUT ? " cut off" : "",
                    trip->deeds & TRIP_POWER_SOON ? " dies soon" : "",
                    trip->deeds & TRIP_DIE ? " dies" : "",
-                   trip->deeds & TRIP_LOSE ? " is not heard of this" : "");
+                   trip->deeds & TRIP_LOSE ? " is not heard of this" : "",
+                   trip->deeds & TRIP_LEAVE ? " is told to leave" : "");
     if (trip->deeds & TRIP_CUT)
         cut_off(world, host, trip);
     if (trip->deeds & TRIP_POWER_SOON)
         faults_die_soon(world, host, power);
+    if ((trip->deeds & TRIP_LEAVE) && host > 0)
+        admin_may_leave(world, host, host);
     if (trip->deeds & TRIP_LOSE) {
         world->trips->loses_us[host][index] =
             world->now_us + world_draw(world, trip->us_max / 16, trip->us_max);

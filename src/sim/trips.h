@@ -1,4 +1,5 @@
-/* Faults that a message sets off: the sender is cut off, or dies, just as it speaks.
+/* Faults that a message sets off: the sender is cut off, or dies, or is told to leave, just as it
+ * speaks.
  *
  * What must hold at one step of the protocol is tried by a fault at that step, not by one at a
  * random time. A world has up to TRIPS_MAX trips (options.h); each waits for one kind of message,

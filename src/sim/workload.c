@@ -4,6 +4,7 @@
 #include "sim/checks.h"
 #include "sim/host.h"
 #include "sim/ledger.h"
+#include "sim/losses.h"
 
 #include <stdio.h>
 
@@ -330,7 +331,7 @@ static void on_think(struct world *world, struct world_event *event)
     if (workload_issued(world))
         return;
     uint32_t host = (uint32_t)world_draw(world, 0, world->hosts_count - 1);
-    if (host_state(world->hosts[host]) != HOST_UP)
+    if (host_state(world->hosts[host]) != HOST_UP || losses_deaf(world))
         think(world, client);
     else if (world_chance(world, world->options.batch_ppm))
         ask_batch(world, host);
@@ -423,10 +424,15 @@ bool workload_issued(const struct world *world)
     return world->workload->stopped || world->workload->issued >= world->options.operations;
 }
 
-bool workload_idle(const struct world *world)
+bool workload_rests(const struct world *world)
 {
     for (uint32_t i = 0; i < world->options.clients; i++)
         if (world->workload->clients[i].op != NULL)
             return false;
-    return workload_issued(world);
+    return true;
+}
+
+bool workload_idle(const struct world *world)
+{
+    return workload_rests(world) && workload_issued(world);
 }

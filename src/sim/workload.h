@@ -10,7 +10,9 @@ struct workload *workload_new(struct world *world);
 void workload_free(struct workload *workload);
 /* Let the clients begin. */
 void workload_start(struct world *world);
-/* All operations were asked for, and each has been answered or given up. */
+/* Each operation that was asked for has been answered or given up, */
+bool workload_rests(const struct world *world);
+/* and there are no more to ask for. */
 bool workload_idle(const struct world *world);
 bool workload_issued(const struct world *world);
 /* Ask for no more; what is open may still be answered. */
