@@ -60,13 +60,6 @@ static bool is_overtaken(const struct core *core, const struct cleanup *cleanup)
     return RULE(CLEANUP_ONE_EPOCH) && range_epoch_compare(&cleanup->epoch, record) != 0;
 }
 
-/* Then nobody waits any more for what a former member still has: nobody was told that it is
- * stored, and the readers may prove to each other that they have all there is. */
-static bool has_departed(const struct core *core, struct node_id node)
-{
-    return member_departed(&core->members, node) && RULE(DEPARTED_HAND_NOTHING);
-}
-
 static void scan(struct core *core, struct cleanup *cleanup)
 {
     if (is_overtaken(core, cleanup))
@@ -110,7 +103,7 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
     (void)timer;
     struct cleanup *cleanup = machine;
     bool awaited = record_has_former(held_record(core, cleanup->range), core->self);
-    if (has_departed(core, core->self) || (cleanup->state == CLEANUP_DONE && !awaited))
+    if (cleanup->state == CLEANUP_DONE && !awaited)
         return;
     core_timer_set(core, &cleanup->timer, core->now.us + 5 * core->timing.retry_us);
     if (cleanup->state == CLEANUP_GRACE)
@@ -221,7 +214,7 @@ void cleanup_acked(struct transfers *transfers, struct core *core, struct node_i
     const struct range_record *record = held_record(core, range);
     if (cleanup == NULL || cleanup->state != CLEANUP_PUSHING || !is_former(core, range) ||
         message->chunk.sequence != cleanup->sequence + 1 || cleanup->scanning ||
-        has_departed(core, core->self) || range_epoch_compare(&message->chunk.range, record) != 0 ||
+        range_epoch_compare(&message->chunk.range, record) != 0 ||
         record_slot_read_by(record, from) == NULL)
         return;
     cleanup->sequence++;
@@ -238,7 +231,7 @@ void cleanup_handed(struct transfers *transfers, struct core *core, struct node_
 {
     uint32_t range = message->chunk.range.range;
     const struct holding *holding = &core->holdings[range];
-    if (!holding->ready || message->chunk.entries_count == 0 || has_departed(core, from) ||
+    if (!holding->ready || message->chunk.entries_count == 0 ||
         range_epoch_compare(&message->chunk.range, &holding->record) != 0 ||
         record_slot_read_by(&holding->record, core->self) == NULL)
         return;
