@@ -24,4 +24,7 @@ void draw_standing(struct prng *prng, struct sim_options *o);
 void draw_teachers(struct prng *prng, struct sim_options *o);
 void draw_left(struct prng *prng, struct sim_options *o);
 
+/* rules_draws_data.c */
+void draw_hidden(struct prng *prng, struct sim_options *o);
+
 #endif

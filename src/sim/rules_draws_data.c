@@ -1,0 +1,62 @@
+/* How the worlds of those subjects are drawn (rules.c) that are about what leaves a replica: dead
+ * versions, copies that were handed over, records that rot within their key. */
+#include "sim/rules_own.h"
+
+#include "core/message.h"
+#include "sim/draw.h"
+
+enum { MS = 1000, SECOND = 1000000 };
+
+/* Three replicas that stay where they are, near each other, and nothing goes wrong that is not
+ * asked for. */
+static void at_rest(struct prng *prng, struct sim_options *o)
+{
+    o->delay_us_min = between(prng, 50, 500);
+    o->delay_us_max = o->delay_us_min + between(prng, 0, 2 * MS);
+    o->jitter_us = between(prng, 0, 500);
+    o->loss_ppm = 0;
+    o->copies = 3;
+    o->nodes = 3;
+    o->spares = 0;
+    o->grows_late = false;
+    o->hot_ranges = 1;
+    o->losses = 0;
+    o->rots = 0;
+    o->edits = 0;
+    o->ttl_ppm = 0;
+    o->admin_interval_us = between(prng, 100 * MS, 500 * MS); /* Copies are made, none moves. */
+    o->fault_interval_us = 0;
+    o->crash_step_ppm = 0;
+    o->held_type = 0;
+}
+
+/* A put and a delete do not see each other. The delete hides the put, both are collected where the
+ * word of the horizon has come, and where it is late somebody writes who has seen the delete only.
+ * Many keys, to each of which few clients come now and then: about as often as a horizon takes. */
+void draw_hidden(struct prng *prng, struct sim_options *o)
+{
+    at_rest(prng, o);
+    o->policies[POLICY_SIBLINGS] = false;
+    o->policies[POLICY_NEWEST] = true;
+    o->policies[POLICY_LWW] = false;
+    o->keys = between32(prng, 32, KEYS_MAX);
+    o->clients = between32(prng, 2, 3);
+    o->operations = between32(prng, 250, 450);
+    o->think_us = between(prng, 20 * MS, 60 * MS);
+    o->put_ppm = between32(prng, 400000, 500000);
+    o->delete_ppm = 950000 - o->put_ppm;
+    o->context_ppm = between32(prng, 900000, 1000000);
+    o->weak_ppm = between32(prng, 0, 500000);
+    o->scan_ppm = 0;
+    o->batch_ppm = 0;
+    o->deadline_ms = between32(prng, 100, 200);
+    o->horizon_us = between(prng, 100 * MS, 400 * MS);
+    o->gossip_us = between(prng, 200 * MS, 400 * MS);
+    o->held_type = MESSAGE_WRITE;
+    o->held_ppm = between32(prng, 300000, 900000);
+    o->held_us_max = between(prng, 50 * MS, 400 * MS);
+    o->trips[0] = (struct trip){.type = MESSAGE_HORIZON,
+                                .deeds = TRIP_LOSE,
+                                .ppm = between32(prng, 200000, 500000),
+                                .us_max = between(prng, 500 * MS, 4 * SECOND)};
+}
