@@ -60,3 +60,23 @@ void draw_hidden(struct prng *prng, struct sim_options *o)
                                 .ppm = between32(prng, 200000, 500000),
                                 .us_max = between(prng, 500 * MS, 4 * SECOND)};
 }
+
+/* Hardly anything is deleted, and what the raiser says of its first horizon is lost until it gives
+ * up. Then there is nothing to collect where another horizon could begin. */
+void draw_missed(struct prng *prng, struct sim_options *o)
+{
+    at_rest(prng, o);
+    o->keys = between32(prng, 2, 8);
+    o->clients = between32(prng, 2, 4);
+    o->operations = between32(prng, 60, 100);
+    o->think_us = between(prng, 50 * MS, 150 * MS) * o->clients;
+    o->put_ppm = 400000;
+    o->delete_ppm = between32(prng, 10000, 40000);
+    o->deadline_ms = between32(prng, 100, 300);
+    o->horizon_us = between(prng, 100 * MS, 600 * MS);
+    o->gossip_us = between(prng, 200 * MS, 400 * MS);
+    o->trips[0] = (struct trip){.type = MESSAGE_HORIZON,
+                                .deeds = TRIP_LOSE,
+                                .ppm = between32(prng, 300000, 700000),
+                                .us_max = 60 * SECOND};
+}
