@@ -68,7 +68,7 @@ struct moment host_now(const struct host *host)
 int64_t host_skew_ms_max(const struct world *world, uint32_t index)
 {
     int64_t most = world->options.skew_ms_max;
-    return index % 8 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
+    return index % 8 == world->options.skewed ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
 }
 
 static void prepare(struct host *host)

@@ -121,7 +121,8 @@ struct sim_options {
     uint64_t held_us_max;              /* come so much later, and others overtake them. */
     uint64_t disk_us_min, disk_us_max; /* Of one log write with its sync. */
     uint64_t tick_us;                  /* From a change to the flush of the log. */
-    int64_t skew_ms_max;               /* Of a wall clock, either way. */
+    int64_t skew_ms_max;               /* Of a wall clock, either way: */
+    uint32_t skewed;                   /* of this one of each eight hosts; others are kept right. */
     uint64_t memory_max;               /* Of a store's memtables. */
     uint64_t segment_size;             /* Of the log. */
     bool scrub;                        /* Stores look for damage by themselves. */

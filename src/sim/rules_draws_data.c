@@ -80,3 +80,27 @@ void draw_missed(struct prng *prng, struct sim_options *o)
                                 .ppm = between32(prng, 300000, 700000),
                                 .us_max = 60 * SECOND};
 }
+
+/* A node joins whose clock may lie seconds behind, and as long as answers to its pings are slow it
+ * cannot tell. It is given a slot of a range in which much has been collected. */
+void draw_newcomers(struct prng *prng, struct sim_options *o)
+{
+    at_rest(prng, o);
+    o->nodes = 2;
+    o->spares = 1;
+    o->skew_ms_max = (int64_t)between(prng, 3000, 6000);
+    o->skewed = 2;
+    o->keys = between32(prng, 4, 12);
+    o->clients = between32(prng, 3, 6);
+    o->operations = between32(prng, 150, 250);
+    o->think_us = between(prng, 20 * MS, 60 * MS) * o->clients;
+    o->put_ppm = between32(prng, 400000, 500000);
+    o->delete_ppm = between32(prng, 300000, 400000);
+    o->deadline_ms = between32(prng, 100, 300);
+    o->horizon_us = between(prng, 100 * MS, 400 * MS);
+    o->gossip_us = between(prng, 200 * MS, 400 * MS);
+    o->admin_interval_us = between(prng, 100 * MS, 400 * MS);
+    o->held_type = MESSAGE_PONG;
+    o->held_ppm = between32(prng, 700000, 1000000);
+    o->held_us_max = between(prng, 1 * SECOND, 5 * SECOND);
+}

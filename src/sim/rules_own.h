@@ -27,5 +27,6 @@ void draw_left(struct prng *prng, struct sim_options *o);
 /* rules_draws_data.c */
 void draw_hidden(struct prng *prng, struct sim_options *o);
 void draw_missed(struct prng *prng, struct sim_options *o);
+void draw_newcomers(struct prng *prng, struct sim_options *o);
 
 #endif
