@@ -28,8 +28,9 @@ enum about {
     ABOUT_HIDDEN,   /* What a dead version hid is collected with it, but not everywhere. */
     ABOUT_MISSED,   /* A reader does not hear of the only horizon. */
     ABOUT_NEWCOMERS, /* A node joins late, whose clock lies behind. */
+    ABOUT_HANDING,   /* What a former owner has handed over rots before it is deleted. */
 };
-enum { ABOUT_COUNT = ABOUT_NEWCOMERS + 1 };
+enum { ABOUT_COUNT = ABOUT_HANDING + 1 };
 
 static const struct {
     const char *name;
@@ -55,6 +56,7 @@ static const struct {
     [ABOUT_HIDDEN] = {"hidden", draw_hidden},
     [ABOUT_MISSED] = {"missed", draw_missed},
     [ABOUT_NEWCOMERS] = {"newcomers", draw_newcomers},
+    [ABOUT_HANDING] = {"handing", draw_handing},
 };
 
 static enum about about_of(const struct sim_options *o)
@@ -68,7 +70,7 @@ static enum about about_of(const struct sim_options *o)
         ABOUT_ORDER,    ABOUT_BALLOTS,   ABOUT_CROWD,    ABOUT_TEACHERS, ABOUT_LEAVING,
         ABOUT_UNHEARD,  ABOUT_HIDDEN,    ABOUT_HEALING,  ABOUT_RESTORED, ABOUT_ALONE,
         ABOUT_DROPS,    ABOUT_PLAIN,     ABOUT_LATE,     ABOUT_TAKERS,   ABOUT_KEEPERS,
-        ABOUT_MISSED,   ABOUT_NEWCOMERS, ABOUT_CUT_OFF,  ABOUT_UNHEARD,  ABOUT_LEFT,
+        ABOUT_MISSED,   ABOUT_NEWCOMERS, ABOUT_HANDING,  ABOUT_UNHEARD,  ABOUT_LEFT,
         ABOUT_STANDING};
     return turns[o->seed % ARRAY_SIZE(turns)];
 }

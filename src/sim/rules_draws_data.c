@@ -104,3 +104,36 @@ void draw_newcomers(struct prng *prng, struct sim_options *o)
     o->held_ppm = between32(prng, 700000, 1000000);
     o->held_us_max = between(prng, 1 * SECOND, 5 * SECOND);
 }
+
+/* A former member hands its copy over key by key, and hears for seconds of nothing that it handed
+ * over. A key of that rots, and what heals the hole are keys, too, that were first put when it was
+ * no member any more. */
+void draw_handing(struct prng *prng, struct sim_options *o)
+{
+    at_rest(prng, o);
+    o->nodes = 4;
+    o->keys = between32(prng, 32, KEYS_MAX);
+    o->clients = between32(prng, 3, 5);
+    o->operations = between32(prng, 150, 250);
+    o->think_us = between(prng, 100 * MS, 200 * MS) * o->clients;
+    o->put_ppm = 900000;
+    o->delete_ppm = 0;
+    o->scan_ppm = 0;
+    o->horizon_us = 0;
+    o->chunk_objects = 1;
+    o->back_ppm = 0;
+    o->cleanup_us = between(prng, 10 * MS, 500 * MS);
+    o->abort_us = 60 * SECOND;
+    o->admin_interval_us = between(prng, 2 * SECOND, 8 * SECOND);
+    o->rots = 60;
+    o->rot_us = between(prng, 50 * MS, 300 * MS);
+    o->rot_key_ppm = 1000000;
+    o->memory_max = between(prng, 1, 4) << 10;
+    o->scrub = true;
+    o->trips[0] = (struct trip){.after = MESSAGE_PROPOSE,
+                                .within_us = 30 * SECOND,
+                                .type = MESSAGE_CHUNK_ACK,
+                                .deeds = TRIP_LOSE,
+                                .ppm = between32(prng, 50000, 300000),
+                                .us_max = between(prng, 10 * SECOND, 40 * SECOND)};
+}
