@@ -377,6 +377,8 @@ bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *r
         return false;
     buf_append(ret_was, key);
     uint64_t bit = prng_next(&world->prng);
+    if (in_key && world->options.rot_key_bytes > 0)
+        bit %= 8ull * world->options.rot_key_bytes;
     bool flipped = in_key ? disk_mem_flip_key(host->disk, DISK_OBJECTS, index, bit)
                           : disk_mem_flip(host->disk, DISK_OBJECTS, index, bit);
     buf_append(ret_is, disk_mem_key(host->disk, DISK_OBJECTS, index));

@@ -138,7 +138,8 @@ struct sim_options {
     uint32_t losses;                /* Nodes that may be lost for good, one after the other. */
     bool to_old_copies;             /* A slot is moved to an old copy as it comes back. */
     uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
-    uint32_t rot_key_ppm;           /* Of these, those that rot in their key. */
+    uint32_t rot_key_ppm;           /* Of these, those that rot in their key, */
+    uint32_t rot_key_bytes;         /* in one of its first so many bytes; 0: of all. */
     uint64_t rot_us;                /* Mean, between two of them. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */

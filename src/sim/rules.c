@@ -29,8 +29,9 @@ enum about {
     ABOUT_MISSED,   /* A reader does not hear of the only horizon. */
     ABOUT_NEWCOMERS, /* A node joins late, whose clock lies behind. */
     ABOUT_HANDING,   /* What a former owner has handed over rots before it is deleted. */
+    ABOUT_BESIDE,    /* Keys rot, and records beside them are written. */
 };
-enum { ABOUT_COUNT = ABOUT_HANDING + 1 };
+enum { ABOUT_COUNT = ABOUT_BESIDE + 1 };
 
 static const struct {
     const char *name;
@@ -57,6 +58,7 @@ static const struct {
     [ABOUT_MISSED] = {"missed", draw_missed},
     [ABOUT_NEWCOMERS] = {"newcomers", draw_newcomers},
     [ABOUT_HANDING] = {"handing", draw_handing},
+    [ABOUT_BESIDE] = {"beside", draw_beside},
 };
 
 static enum about about_of(const struct sim_options *o)
@@ -70,7 +72,7 @@ static enum about about_of(const struct sim_options *o)
         ABOUT_ORDER,    ABOUT_BALLOTS,   ABOUT_CROWD,    ABOUT_TEACHERS, ABOUT_LEAVING,
         ABOUT_UNHEARD,  ABOUT_HIDDEN,    ABOUT_HEALING,  ABOUT_RESTORED, ABOUT_ALONE,
         ABOUT_DROPS,    ABOUT_PLAIN,     ABOUT_LATE,     ABOUT_TAKERS,   ABOUT_KEEPERS,
-        ABOUT_MISSED,   ABOUT_NEWCOMERS, ABOUT_HANDING,  ABOUT_UNHEARD,  ABOUT_LEFT,
+        ABOUT_MISSED,   ABOUT_NEWCOMERS, ABOUT_HANDING,  ABOUT_BESIDE,   ABOUT_LEFT,
         ABOUT_STANDING};
     return turns[o->seed % ARRAY_SIZE(turns)];
 }

@@ -137,3 +137,32 @@ void draw_handing(struct prng *prng, struct sim_options *o)
                                 .ppm = between32(prng, 50000, 300000),
                                 .us_max = between(prng, 10 * SECOND, 40 * SECOND)};
 }
+
+/* Keys rot while records that belong beside them are in memory only, and are written before anybody
+ * has looked at what is there. Many keys, with short names, each of them new when it is put, and a
+ * database that has few of them: so there is room between two of them, and many leaves, so that
+ * what is lost does not lie in one that is summed up anew. */
+void draw_beside(struct prng *prng, struct sim_options *o)
+{
+    at_rest(prng, o);
+    o->range_bits = 1;
+    o->tree_bits = 10;
+    o->policies[POLICY_SIBLINGS] = true;
+    o->policies[POLICY_NEWEST] = true;
+    o->policies[POLICY_LWW] = true;
+    o->keys = KEYS_MAX;
+    o->clients = between32(prng, 2, 5);
+    o->operations = between32(prng, 80, 200);
+    o->think_us = between(prng, 40 * MS, 120 * MS) * o->clients;
+    o->put_ppm = 1000000;
+    o->delete_ppm = 0;
+    o->scan_ppm = 0;
+    o->weak_ppm = 0;
+    o->horizon_us = 0;
+    o->rots = 100;
+    o->rot_us = between(prng, 50 * MS, 500 * MS);
+    o->rot_key_ppm = 1000000;
+    o->rot_key_bytes = 1;
+    o->memory_max = between(prng, 4, 16) << 10;
+    o->scrub = false;
+}

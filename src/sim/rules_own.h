@@ -29,5 +29,6 @@ void draw_hidden(struct prng *prng, struct sim_options *o);
 void draw_missed(struct prng *prng, struct sim_options *o);
 void draw_newcomers(struct prng *prng, struct sim_options *o);
 void draw_handing(struct prng *prng, struct sim_options *o);
+void draw_beside(struct prng *prng, struct sim_options *o);
 
 #endif
