@@ -68,7 +68,7 @@ struct moment host_now(const struct host *host)
 int64_t host_skew_ms_max(const struct world *world, uint32_t index)
 {
     int64_t most = world->options.skew_ms_max;
-    return index % 8 == 1 ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
+    return index % 8 == world->options.skewed ? most : MIN(most, (int64_t)SKEW_RIGHT_MS);
 }
 
 static void prepare(struct host *host)
@@ -377,6 +377,8 @@ bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *r
         return false;
     buf_append(ret_was, key);
     uint64_t bit = prng_next(&world->prng);
+    if (in_key && world->options.rot_key_bytes > 0)
+        bit %= 8ull * world->options.rot_key_bytes;
     bool flipped = in_key ? disk_mem_flip_key(host->disk, DISK_OBJECTS, index, bit)
                           : disk_mem_flip(host->disk, DISK_OBJECTS, index, bit);
     buf_append(ret_is, disk_mem_key(host->disk, DISK_OBJECTS, index));

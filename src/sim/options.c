@@ -410,7 +410,7 @@ static void draw_shards(struct prng *prng, struct sim_options *o)
 void options_draw(uint64_t seed, enum profile profile, struct sim_options *ret_options)
 {
     struct prng prng;
-    *ret_options = (struct sim_options){.seed = seed, .profile = profile, .shards = 1};
+    *ret_options = (struct sim_options){.seed = seed, .profile = profile, .shards = 1, .skewed = 1};
     prng_init(&prng, seed * PROFILES_FIRST + profile);
     draw_common(&prng, ret_options);
     lean(&prng, ret_options);

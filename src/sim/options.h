@@ -123,7 +123,8 @@ struct sim_options {
     uint64_t held_us_max;              /* come so much later, and others overtake them. */
     uint64_t disk_us_min, disk_us_max; /* Of one log write with its sync. */
     uint64_t tick_us;                  /* From a change to the flush of the log. */
-    int64_t skew_ms_max;               /* Of a wall clock, either way. */
+    int64_t skew_ms_max;               /* Of a wall clock, either way: */
+    uint32_t skewed;                   /* of this one of each eight hosts; others are kept right. */
     uint64_t memory_max;               /* Of a store's memtables. */
     uint64_t segment_size;             /* Of the log. */
     bool scrub;                        /* Stores look for damage by themselves. */
@@ -141,7 +142,8 @@ struct sim_options {
     bool alone_first;               /* The founder has the only copies at first, and the old copy
                                      * of a disk is of its disk then. */
     uint32_t rots;                  /* Records that may rot, and any unsynced tail of a log. */
-    uint32_t rot_key_ppm;           /* Of these, those that rot in their key. */
+    uint32_t rot_key_ppm;           /* Of these, those that rot in their key, */
+    uint32_t rot_key_bytes;         /* in one of its first so many bytes; 0: of all. */
     uint64_t rot_us;                /* Mean, between two of them. */
     uint32_t crash_step_ppm;        /* A node dies at a durable step of the protocol. */
     uint64_t admin_interval_us;     /* Mean, 0 none. */

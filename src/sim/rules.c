@@ -27,8 +27,13 @@ enum about {
     ABOUT_LEFT,     /* What a former owner has left rots, and it is given the slot again. */
     ABOUT_FIRST,    /* A disk from when its node had the only copies comes back. */
     ABOUT_GOERS,    /* Who gives a slot up leaves, with puts that it alone has. */
+    ABOUT_HIDDEN,   /* What a dead version hid is collected with it, but not everywhere. */
+    ABOUT_MISSED,   /* A reader does not hear of the only horizon. */
+    ABOUT_NEWCOMERS, /* A node joins late, whose clock lies behind. */
+    ABOUT_HANDING,   /* What a former owner has handed over rots before it is deleted. */
+    ABOUT_BESIDE,    /* Keys rot, and records beside them are written. */
 };
-enum { ABOUT_COUNT = ABOUT_GOERS + 1 };
+enum { ABOUT_COUNT = ABOUT_BESIDE + 1 };
 
 static const struct {
     const char *name;
@@ -53,19 +58,26 @@ static const struct {
     [ABOUT_LEFT] = {"left", draw_left},
     [ABOUT_FIRST] = {"first", draw_alone_first},
     [ABOUT_GOERS] = {"goers", draw_goers},
+    [ABOUT_HIDDEN] = {"hidden", draw_hidden},
+    [ABOUT_MISSED] = {"missed", draw_missed},
+    [ABOUT_NEWCOMERS] = {"newcomers", draw_newcomers},
+    [ABOUT_HANDING] = {"handing", draw_handing},
+    [ABOUT_BESIDE] = {"beside", draw_beside},
 };
 
 static enum about about_of(const struct sim_options *o)
 {
     static const enum about turns[] = {
-        ABOUT_CUT_OFF, ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_BALLOTS,  ABOUT_CROWD,    ABOUT_CUT_OFF,
-        ABOUT_LEAVING, ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_HEALING,  ABOUT_RESTORED, ABOUT_ALONE,
-        ABOUT_DROPS,   ABOUT_PLAIN,   ABOUT_LATE,    ABOUT_TAKERS,   ABOUT_KEEPERS,  ABOUT_STANDING,
-        ABOUT_HEALING, ABOUT_CUT_OFF, ABOUT_GOERS,   ABOUT_LATE,     ABOUT_STANDING, ABOUT_CUT_OFF,
-        ABOUT_UNHEARD, ABOUT_ORDER,   ABOUT_BALLOTS, ABOUT_CROWD,    ABOUT_TEACHERS, ABOUT_LEAVING,
-        ABOUT_FIRST,   ABOUT_ORDER,   ABOUT_HEALING, ABOUT_RESTORED, ABOUT_ALONE,    ABOUT_DROPS,
-        ABOUT_PLAIN,   ABOUT_LATE,    ABOUT_TAKERS,  ABOUT_KEEPERS,  ABOUT_STANDING, ABOUT_HEALING,
-        ABOUT_CUT_OFF, ABOUT_UNHEARD, ABOUT_LEFT,    ABOUT_STANDING};
+        ABOUT_CUT_OFF,  ABOUT_UNHEARD,   ABOUT_ORDER,    ABOUT_BALLOTS,  ABOUT_CROWD,
+        ABOUT_CUT_OFF,  ABOUT_LEAVING,   ABOUT_UNHEARD,  ABOUT_ORDER,    ABOUT_HEALING,
+        ABOUT_RESTORED, ABOUT_ALONE,     ABOUT_DROPS,    ABOUT_PLAIN,    ABOUT_LATE,
+        ABOUT_TAKERS,   ABOUT_KEEPERS,   ABOUT_STANDING, ABOUT_HEALING,  ABOUT_CUT_OFF,
+        ABOUT_GOERS,    ABOUT_LATE,      ABOUT_STANDING, ABOUT_CUT_OFF,  ABOUT_UNHEARD,
+        ABOUT_ORDER,    ABOUT_BALLOTS,   ABOUT_CROWD,    ABOUT_TEACHERS, ABOUT_LEAVING,
+        ABOUT_FIRST,    ABOUT_HIDDEN,    ABOUT_HEALING,  ABOUT_RESTORED, ABOUT_ALONE,
+        ABOUT_DROPS,    ABOUT_PLAIN,     ABOUT_LATE,     ABOUT_TAKERS,   ABOUT_KEEPERS,
+        ABOUT_MISSED,   ABOUT_NEWCOMERS, ABOUT_HANDING,  ABOUT_BESIDE,   ABOUT_LEFT,
+        ABOUT_STANDING};
     return turns[o->seed % ARRAY_SIZE(turns)];
 }
 

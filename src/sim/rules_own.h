@@ -30,4 +30,11 @@ void draw_goers(struct prng *prng, struct sim_options *o);
 void fast_links(struct prng *prng, struct sim_options *o);
 void of_old_copies(struct prng *prng, struct sim_options *o);
 
+/* rules_draws_data.c */
+void draw_hidden(struct prng *prng, struct sim_options *o);
+void draw_missed(struct prng *prng, struct sim_options *o);
+void draw_newcomers(struct prng *prng, struct sim_options *o);
+void draw_handing(struct prng *prng, struct sim_options *o);
+void draw_beside(struct prng *prng, struct sim_options *o);
+
 #endif
