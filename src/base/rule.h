@@ -31,7 +31,7 @@
     X(LEAVING_TAKES_NOTHING)                                                                       \
     X(CLEANUP_HANDS_OVER)                                                                          \
     X(HANDED_SYNCED)                                                                               \
-    X(DEPARTED_NOT_HEARD)                                                                       \
+    X(DEPARTED_NOT_HEARD)                                                                          \
     X(CLEANUP_ONE_EPOCH)                                                                           \
     X(CLEANUP_UNCHANGED)                                                                           \
     X(DROP_ENDS_ITS_OWN)                                                                           \
