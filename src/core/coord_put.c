@@ -368,15 +368,15 @@ static void answer(struct core *core, struct coord_op *op, uint32_t got, bool sl
     op_schedule(core, op);
 }
 
-/* Would reads show a version that was seen in an acknowledgement instead of ours? */
-static bool reads_earlier(struct core *core, const struct coord_op *op)
+/* Was a later version seen in an acknowledgement? Then reads may show one that was acknowledged
+ * before our put began; and if ours was overtaken by something later still, that may be where it
+ * was seen alone. */
+static bool saw_later(const struct coord_op *op)
 {
     /* An edit follows all that a quorum held; what it did not see is concurrent with it. */
     bool ordered =
         op->bucket.policy != POLICY_SIBLINGS && !op->fallback && op->request.method != METHOD_EDIT;
-    return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten &&
-           (!overtaken(core, op, buf_slice(&op->later)) ||
-            still_hidden(core, op, buf_slice(&op->later)));
+    return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten;
 }
 
 /* Only a reader makes versions. Where the slot has moved away meanwhile, nobody may write this one
@@ -422,7 +422,7 @@ static void count(struct core *core, struct coord_op *op)
         }
     }
     if (!op->answered && got >= op->needed) {
-        if (reads_earlier(core, op)) {
+        if (saw_later(op)) {
             order_behind(core, op);
             return;
         }
