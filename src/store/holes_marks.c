@@ -439,6 +439,19 @@ static int gather(struct store *store, const struct hole *hole, const struct sto
     return error;
 }
 
+/* Of the holes of a range one is filled in at a time: the host was told of the others in vain, and
+ * so ever later. */
+static void tell_others(struct store *store, uint32_t range)
+{
+    for (uint32_t i = 0; i < store->holes.count; i++) {
+        struct hole *hole = &store->holes.items[i];
+        if (hole->told == 0 || range_of(hole->from, store->range_bits) != range)
+            continue;
+        hole->told = 1;
+        hole->tell_us = MIN(hole->tell_us, store->now_us + TELL_PAUSE_US);
+    }
+}
+
 void holes_whole(struct store *store, const struct store_op *op)
 {
     struct buf changes = {0};
@@ -453,6 +466,7 @@ void holes_whole(struct store *store, const struct store_op *op)
         for (size_t i = 0; i < changes.size / sizeof(*change); i++)
             log_change(store, &change[i]);
         cut(store, hole, op->scan.from, op->scan.to);
+        tell_others(store, op->range);
         done.position = store->log.position;
         done.changed = true;
     }

@@ -262,10 +262,9 @@ Test(store_holes, what_was_fetched_for_an_earlier_loss_heals_no_later_one)
     rig_end(rig);
 }
 
-/* Four records of one range. */
-static void fill_a_range(struct rig *rig)
+static void fill_a_range(struct rig *rig, int records)
 {
-    for (int i = 0, count = 0; count < 4; i++) {
+    for (int i = 0, count = 0; count < records; i++) {
         if (range_of(rig_op(STORE_READ, key_of(i)).hash, RIG_RANGE_BITS) != 0)
             continue;
         cr_assert_eq(rig_put(rig, key_of(i), key_of(i), 1), 0);
@@ -278,7 +277,7 @@ Test(store_holes, one_that_is_noticed_at_the_end_of_its_neighbour_keeps_both)
     struct news news;
     struct rig *rig = &news.rig;
     begin(&news);
-    fill_a_range(rig);
+    fill_a_range(rig, 4);
     rig_settle(rig);
     int lost = number_at(rig, 1);
     int next = number_at(rig, 2);
@@ -293,12 +292,40 @@ Test(store_holes, one_that_is_noticed_at_the_end_of_its_neighbour_keeps_both)
     rig_end(rig);
 }
 
+Test(store_holes, the_next_of_a_range_is_told_when_one_is_filled_in)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    begin(&news);
+    fill_a_range(rig, 8);
+    rig_settle(rig);
+    for (uint32_t i = 1; i < 7; i += 3) {
+        int lost = number_at(rig, i);
+        cr_assert(
+            disk_mem_flip_key(rig->disk, DISK_OBJECTS, i, 70)); /* Within the bucket's name. */
+        cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    }
+    for (int second = 0; second < 100; second++) {
+        rig->now.us += 1000 * 1000;
+        rig_tick(rig);
+    }
+    uint32_t known = stats_of(rig).holes_now;
+    cr_assert_gt(known, 1);
+    cr_assert_eq(whole(&news, news.from, news.to), 0);
+    cr_assert_eq(stats_of(rig).holes_now, known - 1);
+    news.holes = 0;
+    rig->now.us += 100 * 1000;
+    rig_tick(rig);
+    cr_assert_gt(news.holes, 0);
+    rig_end(rig);
+}
+
 Test(store_holes, a_copy_that_has_one_is_not_filled)
 {
     struct news news;
     struct rig *rig = &news.rig;
     begin(&news);
-    fill_a_range(rig);
+    fill_a_range(rig, 4);
     rig_settle(rig);
     int lost = number_at(rig, 1);
     cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, 1, 0));
