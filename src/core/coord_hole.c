@@ -81,11 +81,12 @@ void hole_portion(struct core *core, struct coord_op *op)
 
 void coord_hole(struct coord *coord, struct core *core, uint64_t from, uint64_t to, uint64_t number)
 {
-    uint32_t range = range_of(from, core->ring.bits);
     uint32_t count = 0;
     for (const struct coord_op *op = coord->newest; op != NULL; op = op->older) {
         bool fills = op->heals && op->parts != NULL;
-        if (fills && op->range == range)
+        /* Another hole of the range does not wait: it would for as long as nobody answers this one,
+         * and the store, which tells of both at a time, tells of it again only much later. */
+        if (fills && op->cursor <= to && op->hole_to >= from)
             return;
         count += fills;
     }
@@ -94,7 +95,7 @@ void coord_hole(struct coord *coord, struct core *core, uint64_t from, uint64_t 
     struct request request = {.method = METHOD_SCAN};
     struct coord_op *op = op_new(coord, core, &request);
     op->heals = true;
-    op->range = range;
+    op->range = range_of(from, core->ring.bits);
     op->loss = number;
     op->cursor = from;
     op->hole_to = to;

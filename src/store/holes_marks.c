@@ -268,6 +268,14 @@ uint64_t holes_wake_us(const struct store *store)
 
 /* ---------------------------------------------------------------------------------- Telling. */
 
+/* The host takes on a few at a time and forgets of the rest. If all were told of in the same order
+ * each time, the first ones could keep out the others for as long as nobody answers for them. */
+static uint64_t again_us(const struct hole *hole)
+{
+    uint64_t most = (uint64_t)AGAIN_US_MIN << MIN(hole->told - 1, (uint32_t)AGAIN_DOUBLINGS);
+    return most - checksum_pair(hole->number, hole->told) % (most / 2);
+}
+
 void holes_tell(struct store *store)
 {
     struct holes *holes = &store->holes;
@@ -290,10 +298,8 @@ void holes_tell(struct store *store)
             .fresh = hole->told == 0,
             .rested = store->now_us >= hole->rest_us,
         };
-        uint32_t doublings = MIN(hole->told, (uint32_t)AGAIN_DOUBLINGS);
         hole->told++;
-        hole->tell_us =
-            news.rested ? store->now_us + ((uint64_t)AGAIN_US_MIN << doublings) : hole->rest_us;
+        hole->tell_us = news.rested ? store->now_us + again_us(hole) : hole->rest_us;
         store->options.damaged(store->options.arg, &news);
     }
 }
@@ -439,13 +445,13 @@ static int gather(struct store *store, const struct hole *hole, const struct sto
     return error;
 }
 
-/* Of the holes of a range one is filled in at a time: the host was told of the others in vain, and
- * so ever later. */
-static void tell_others(struct store *store, uint32_t range)
+/* There is room for one more: the host, which takes on a few at a time, may have been told of the
+ * others in vain, and so ever later. */
+static void tell_others(struct store *store)
 {
     for (uint32_t i = 0; i < store->holes.count; i++) {
         struct hole *hole = &store->holes.items[i];
-        if (hole->told == 0 || range_of(hole->from, store->range_bits) != range)
+        if (hole->told == 0)
             continue;
         hole->told = 1;
         hole->tell_us = MIN(hole->tell_us, store->now_us + TELL_PAUSE_US);
@@ -466,7 +472,7 @@ void holes_whole(struct store *store, const struct store_op *op)
         for (size_t i = 0; i < changes.size / sizeof(*change); i++)
             log_change(store, &change[i]);
         cut(store, hole, op->scan.from, op->scan.to);
-        tell_others(store, op->range);
+        tell_others(store);
         done.position = store->log.position;
         done.changed = true;
     }

@@ -320,6 +320,39 @@ Test(store_holes, the_next_of_a_range_is_told_when_one_is_filled_in)
     rig_end(rig);
 }
 
+/* Whoever takes on a few at a time would else hear of the same ones first for ever. */
+Test(store_holes, those_of_a_range_are_not_told_of_in_the_same_order_each_time)
+{
+    struct news news;
+    struct rig *rig = &news.rig;
+    uint32_t again[2] = {0}; /* How often the upper, or the lower one, came twice in a row. */
+    int last = -1;
+    begin(&news);
+    fill_a_range(rig, 8);
+    rig_settle(rig);
+    uint64_t middle = load_u64_be(disk_mem_key(rig->disk, DISK_OBJECTS, 3).data);
+    for (uint32_t i = 1; i < 7; i += 4) {
+        int lost = number_at(rig, i);
+        cr_assert(disk_mem_flip_key(rig->disk, DISK_OBJECTS, i, 70));
+        cr_assert_eq(rig_submit(rig, rig_op(STORE_READ, key_of(lost))), ERR_UNREADABLE);
+    }
+    rig_tick(rig);
+    for (int round = 0; round < 80; round++) {
+        news.holes = 0;
+        for (int i = 0; i < 300 && news.holes == 0; i++) {
+            rig->now.us += 100 * 1000;
+            rig_tick(rig);
+        }
+        cr_assert_gt(news.holes, 0);
+        int lower = news.from < middle;
+        again[lower] += news.holes == 1 && lower == last;
+        last = news.holes == 1 ? lower : -1;
+    }
+    cr_assert_gt(again[0], 0);
+    cr_assert_gt(again[1], 0);
+    rig_end(rig);
+}
+
 Test(store_holes, a_copy_that_has_one_is_not_filled)
 {
     struct news news;
