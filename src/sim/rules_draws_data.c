@@ -105,21 +105,12 @@ void draw_newcomers(struct prng *prng, struct sim_options *o)
     o->held_us_max = between(prng, 1 * SECOND, 5 * SECOND);
 }
 
-/* Of many keys. What reads all of them at once, as a hole that is filled in and the last reads do,
- * would have to fetch again and again what a memory of a handful of records has let go of. */
-static void all_in_memory(struct sim_options *o)
-{
-    o->cold_cache = 0;
-    o->cold_max = 0;
-}
-
 /* A former member hands its copy over key by key, and hears for seconds of nothing that it handed
  * over. A key of that rots, and what heals the hole are keys, too, that were first put when it was
  * no member any more. */
 void draw_handing(struct prng *prng, struct sim_options *o)
 {
     at_rest(prng, o);
-    all_in_memory(o);
     o->nodes = 4;
     o->keys = between32(prng, 32, KEYS_MAX);
     o->clients = between32(prng, 3, 5);
@@ -145,6 +136,14 @@ void draw_handing(struct prng *prng, struct sim_options *o)
                                 .deeds = TRIP_LOSE,
                                 .ppm = between32(prng, 50000, 300000),
                                 .us_max = between(prng, 10 * SECOND, 40 * SECOND)};
+}
+
+/* Of many keys. The last reads, of all of them at once, would have to fetch again and again what a
+ * memory of a handful of records has let go of. */
+static void all_in_memory(struct sim_options *o)
+{
+    o->cold_cache = 0;
+    o->cold_max = 0;
 }
 
 /* Keys rot while records that belong beside them are in memory only, and are written before anybody
