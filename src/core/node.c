@@ -194,8 +194,8 @@ static void take_hint(struct node *node, struct node_id from, const struct messa
 
 /* Nothing that a departed node says or holds counts any more: where it has not heard of its removal
  * it goes on under old records, or under forks of its own, and the readers of what it had prove
- * their horizons without it. It is told so when it asks to be heard,
- * and what it says of this node then is looked at (rift.h). */
+ * their horizons without it. It is told so when it asks to be heard, and what it says of this node
+ * then is looked at (rift.h). */
 static bool is_heard(const struct core *core, struct node_id from, enum message_type type)
 {
     return !member_departed(&core->members, from) || type == MESSAGE_HELLO ||
