@@ -65,6 +65,22 @@ static bool takes_part(const struct world *world, uint32_t host)
            !admin_removed(world, host) && !admin_leaving(world, host);
 }
 
+/* The newest record of RANGE that others than VICTIM know, and run: NULL if none does. */
+static const struct range_record *known_to_others(const struct world *world, uint32_t range,
+                                                  uint32_t victim)
+{
+    const struct range_record *newest = NULL;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct node *node = host_node(world->hosts[i]);
+        if (i == victim || node == NULL || node_core(node)->holdings == NULL)
+            continue;
+        const struct range_record *record = ring_get(&node_core(node)->ring, range);
+        if (record->epoch > 0 && (newest == NULL || record_compare(record, newest) > 0))
+            newest = record;
+    }
+    return newest;
+}
+
 static bool may_lose(const struct world *world, uint32_t victim)
 {
     uint32_t staying = 0;
@@ -77,6 +93,10 @@ static bool may_lose(const struct world *world, uint32_t victim)
     for (uint32_t range = 0; range < 1u << world->options.range_bits; range++) {
         const struct range_record *record = checks_newest(world, range);
         if (record != NULL && !range_survives(world, record, id))
+            return false;
+        /* If only the victim knows that a newer one was chosen, those of the one before it vote. */
+        const struct range_record *known = known_to_others(world, range, victim);
+        if (record != NULL && (known == NULL || !range_survives(world, known, id)))
             return false;
         const struct range_record *proposed;
         uint32_t count = checks_proposed(world, range, &proposed);
