@@ -11,9 +11,7 @@ enum { MS = 1000, SECOND = 1000000 };
  * asked for. */
 static void at_rest(struct prng *prng, struct sim_options *o)
 {
-    o->delay_us_min = between(prng, 50, 500);
-    o->delay_us_max = o->delay_us_min + between(prng, 0, 2 * MS);
-    o->jitter_us = between(prng, 0, 500);
+    fast_links(prng, o);
     o->loss_ppm = 0;
     o->copies = 3;
     o->nodes = 3;

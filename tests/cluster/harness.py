@@ -305,19 +305,25 @@ class Cluster:
         self.ended = []  # Nodes that nobody shall ask any more; their logs are still shown.
 
     def add(self, name, *options, create=False, ready=True, **where):
-        seeds = [option for other in self.nodes for option in ("--seed", other.peer_address)]
+        seeds = self.seeds()
         node = Node(self.folder, name, options, **where)
         self.nodes.append(node)
         node.start(*(["--create"] if create else seeds), ready=ready)
         return node
 
-    def restart(self, nodes=None):
-        """Kill NODES (-9), or all, and start them in that order: one may need others to be ready."""
+    def seeds(self):
+        """Options that name all nodes as seeds."""
+        return [option for node in self.nodes for option in ("--seed", node.peer_address)]
+
+    def restart(self, nodes=None, options=()):
+        """Kill NODES (-9) that run, or all, and start them in that order: one may need others to be
+        ready."""
         nodes = self.nodes if nodes is None else nodes
         for node in nodes:
-            node.kill()
+            if node.process is not None:
+                node.kill()
         for node in nodes:
-            node.start(ready=False)
+            node.start(*options, ready=False)
         for node in nodes:
             node.wait_ready()
 

@@ -145,10 +145,6 @@ class AcceptedLoss(LoadedTest):
         self.admin("remove", "b", "--yes", "--wait")
         self.wait_copies(3)
 
-    def start_with_seeds(self, node):
-        seeds = (("--seed", other.peer_address) for other in self.cluster.nodes)
-        node.start(*(word for seed in seeds for word in seed), ready=False)
-
     def wait_rift(self, *nodes):
         for node in nodes:
             wait_for(f"{node.name} to say that there are two clusters", lambda: any(
@@ -184,17 +180,9 @@ class AcceptedLoss(LoadedTest):
                 for node in other:
                     node.start(ready=False)
                     wait_for(f"{node.name} to answer", node.state)
-        for node in sides[0]:
-            self.start_with_seeds(node)
-        for node in sides[0]:
-            node.wait_ready()
+        self.cluster.restart(sides[0], options=self.cluster.seeds())
         self.wait_rift(*sides[0])
-        for node in self.cluster.nodes:
-            node.kill()
-        for node in self.cluster.nodes:
-            self.start_with_seeds(node)
-        for node in self.cluster.nodes:
-            node.wait_ready()
+        self.cluster.restart(options=self.cluster.seeds())
         self.wait_rift(*self.cluster.nodes)
         for side, other in (sides, sides[::-1]):
             for node in side:
