@@ -8,14 +8,15 @@ static int compare_clocks(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-struct peer_clocks peer_clocks_of(int64_t *clocks_ms, uint32_t count)
+struct peer_clocks peer_clocks_of(int64_t *lows_ms, int64_t *highs_ms, uint32_t count)
 {
     if (count < 2)
         return (struct peer_clocks){0};
-    qsort(clocks_ms, count, sizeof(*clocks_ms), compare_clocks);
+    qsort(lows_ms, count, sizeof(*lows_ms), compare_clocks);
+    qsort(highs_ms, count, sizeof(*highs_ms), compare_clocks);
     /* Of two peers these two, of three the outer ones, of four those in the middle. */
     uint32_t low = count / 2 - 1;
-    return (struct peer_clocks){true, clocks_ms[low], clocks_ms[count - 1 - low]};
+    return (struct peer_clocks){true, lows_ms[low], highs_ms[count - 1 - low]};
 }
 
 int64_t peer_clocks_off_ms(const struct peer_clocks *peers, int64_t own_ms)

@@ -16,9 +16,9 @@ struct peer_clocks {
     int64_t high_ms;
 };
 
-/* From the clocks of COUNT peers, which are sorted on the way. */
-struct peer_clocks peer_clocks_of(int64_t *clocks_ms, uint32_t count);
-/* How far OWN is ahead of the median (below 0: behind it); 0 if that is not known. */
+/* Of COUNT peers, of each the bounds between which its clock is; they are sorted on the way. */
+struct peer_clocks peer_clocks_of(int64_t *lows_ms, int64_t *highs_ms, uint32_t count);
+/* How far OWN is ahead of the median at least (below 0: behind it); 0 if that is not known. */
 int64_t peer_clocks_off_ms(const struct peer_clocks *peers, int64_t own_ms);
 
 #endif

@@ -289,17 +289,23 @@ void core_step_at(struct core *core, struct moment now)
     int64_t off = clock_off_ms(core);
     bool corrected = off > 0 || core_skew_ms(core) != 0;
     core->now.wall_ms = corrected ? (uint64_t)((int64_t)now.wall_ms - off) : now.wall_ms;
+    core->now.wall_part = now.wall_part;
+}
+
+static uint64_t wall_stamp(const struct core *core)
+{
+    return hlc_at(core->now.wall_ms) | core->now.wall_part;
 }
 
 uint64_t core_hlc(struct core *core)
 {
-    core->hlc = hlc_next(core->hlc, core->now.wall_ms);
+    core->hlc = hlc_next(core->hlc, wall_stamp(core));
     return core->hlc;
 }
 
 uint64_t core_hlc_now(struct core *core)
 {
-    core->hlc = MAX(core->hlc, hlc_at(core->now.wall_ms));
+    core->hlc = MAX(core->hlc, wall_stamp(core));
     return core->hlc;
 }
 

@@ -17,8 +17,9 @@
 
 /* Both clocks of the moment, read once by the host. */
 struct moment {
-    uint64_t us;      /* Monotonic, microseconds. */
-    uint64_t wall_ms; /* Since 1970; may jump. */
+    uint64_t us;        /* Monotonic, microseconds. */
+    uint64_t wall_ms;   /* Since 1970; may jump. */
+    uint16_t wall_part; /* What is left of that millisecond, in 65,536ths. */
 };
 
 /* ------------------------------------------------------------------ The store of a shard. */

@@ -1,5 +1,7 @@
-/* Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014, section 3): 48 bits of
- * milliseconds since 1970 and 16 bits of counter in one integer that only grows. */
+/* Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014, section 3), in one
+ * integer that only grows: 48 bits of milliseconds since 1970, and 16 bits that begin at what the
+ * wall clock says of the millisecond, and count from there. So two nodes whose clocks agree to the
+ * microsecond order by it what was written through them within one millisecond. */
 #ifndef HLC_H
 #define HLC_H
 
@@ -19,9 +21,8 @@ static inline uint64_t hlc_ms(uint64_t hlc)
 #define HLC_HORIZON_MAX (UINT64_MAX >> 2)
 
 /* A stamp above LAST and, where the wall clock is ahead of it, at the wall clock. */
-static inline uint64_t hlc_next(uint64_t last, uint64_t wall_ms)
+static inline uint64_t hlc_next(uint64_t last, uint64_t wall)
 {
-    uint64_t wall = hlc_at(wall_ms);
     return wall > last ? wall : last + 1;
 }
 

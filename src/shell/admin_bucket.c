@@ -188,7 +188,7 @@ bool method_bucket_drop(struct admin_call *call)
         return admin_refuse(call, ERR_REFUSED, "this name was dropped as often as can be counted");
     bucket.drops++;
     bucket.dropped = true;
-    bucket.dropped_at = hlc_next(call->core->hlc, call->admin->wall_ms);
+    bucket.dropped_at = hlc_next(call->core->hlc, hlc_at(call->admin->wall_ms));
     return bucket_set(call, name, &bucket);
 }
 

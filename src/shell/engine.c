@@ -27,6 +27,7 @@ struct moment engine_clock(void)
     return (struct moment){
         .us = (uint64_t)monotonic.tv_sec * 1000000 + (uint64_t)monotonic.tv_nsec / 1000,
         .wall_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000,
+        .wall_part = (uint16_t)((uint64_t)wall.tv_nsec % 1000000 * 65536 / 1000000),
     };
 }
 

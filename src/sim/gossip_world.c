@@ -83,7 +83,8 @@ static void carry_out_send(struct gossip_world *world, struct node_id from,
 void gossip_world_begin_step(struct gossip_world *world, struct gossip_node *node)
 {
     node->core.out = &world->effects;
-    node->core.now = (struct moment){world->now, 1700000000000u + world->now / 1000};
+    node->core.now =
+        (struct moment){.us = world->now, .wall_ms = 1700000000000u + world->now / 1000};
 }
 
 /* What a step sends and stores. The disk answers at once, in a step of its own. */

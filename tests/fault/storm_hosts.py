@@ -25,13 +25,15 @@ KEYS = int(os.environ.get("KVRING_STORM_KEYS", "2000"))
 RATE = int(os.environ.get("KVRING_STORM_RATE", "300"))
 COUNT = int(os.environ.get("KVRING_STORM_COUNT", "5"))
 DEADLINE_MS = 2000
+STEP_S = 1 / (1.2 * RATE)
 FLIGHT_MAX = 2000  # Requests under way; beyond that the client waits.
+AT_ONCE = 0.3      # So many of the writes that are acknowledged have another of their key right behind.
 
 
 class Key:
     """What is known of one key: sequence numbers of its writes, even ones are deletes."""
 
-    __slots__ = ("sent", "acked", "refused", "unknown", "flies")
+    __slots__ = ("sent", "acked", "refused", "unknown", "flies", "answers")
 
     def __init__(self):
         self.sent = 0
@@ -39,6 +41,7 @@ class Key:
         self.refused = set()
         self.unknown = set()  # A stopped node may carry them out when it goes on, however late.
         self.flies = False
+        self.answers = []  # Of each write: (sequence, node, begun, ended, what it was answered).
 
 
 class Line:
@@ -122,24 +125,22 @@ class Writer(threading.Thread):
             raise self.problem
 
     def run(self):
-        due = time.monotonic()
+        self.due = time.monotonic()
         try:
             while not self.over.is_set() or self.flying > 0:
                 now = time.monotonic()
-                while due <= now and self.flying < FLIGHT_MAX and not self.over.is_set():
-                    due += 1 / (1.2 * RATE)
-                    for _ in range(8):  # Some keys are being written, some nodes cannot be reached.
-                        if self.write(now):
-                            break
-                self.wait(min(max(due - now, 0), 0.05))
+                while self.due <= now and self.flying < FLIGHT_MAX and not self.over.is_set():
+                    if not any(self.write(now, self.rng.randrange(KEYS)) for _ in range(8)):
+                        self.due += STEP_S
+                self.wait(min(max(self.due - now, 0), 0.05))
                 self.expire(time.monotonic())
         except Exception as problem:
             self.problem = problem
         for line in self.lines.values():
             line.close()
 
-    def write(self, now):
-        number = self.rng.randrange(KEYS)
+    def write(self, now, number):
+        """Unless that key is being written, or the node cannot be reached."""
         key = self.keys[number]
         line = self.lines[self.rng.choice(self.nodes).name]
         if key.flies or not line.connect(now):
@@ -150,6 +151,7 @@ class Writer(threading.Thread):
         params = {"key": self.name_of(number), "w": 2, "deadline_ms": DEADLINE_MS}
         if not deletes:
             params["value"] = self.value(number, sequence)
+        self.due += STEP_S
         key.sent = sequence
         key.flies = True
         self.sent += 1
@@ -168,21 +170,25 @@ class Writer(threading.Thread):
             self.over.wait(max(seconds, 0.01))
         for line in lines:
             try:
-                for _, number, error, _ in line.move():
-                    self.settle(line, number, error)
+                for _, number, error, result in line.move():
+                    self.settle(line, number, error, result)
             except OSError as error:
                 self.lost(line, repr(error))
 
-    def settle(self, line, request, error):
+    def settle(self, line, request, error, result=None):
         if request not in line.open:
             return
         number, sequence, began = line.open.pop(request)
         key = self.keys[number]
         key.flies = False
         self.flying -= 1
+        now = time.monotonic()
+        key.answers.append((sequence, line.node.name, began, now, error or result))
         if error is None:
             key.acked = sequence
             self.acked += 1
+            if self.rng.random() < AT_ONCE and not self.over.is_set():
+                self.write(now, number)
             return
         if error["code"] == "TIMEOUT":
             key.unknown.add(sequence)
@@ -222,12 +228,23 @@ class Writer(threading.Thread):
             return None
         return f"{sequence} is read although {key.acked} was acknowledged"
 
+    def story(self, number):
+        """What was written to a key, and what came of it."""
+        key = self.keys[number]
+        lines = [f"key {number}: {key.sent} sent, {key.acked} acknowledged; refused {sorted(key.refused)}, "
+                 f"of unknown outcome {sorted(key.unknown)}"]
+        for sequence, node, began, ended, answer in key.answers:
+            what = {name: answer.get(name) for name in ("code", "message", "hlc", "got", "sloppy")}
+            lines.append(f"  {sequence} through {node}, {began:.4f} to {ended:.4f}: {what}")
+        return "\n".join(lines)
+
     @staticmethod
     def may_be_gone(key):
         """Was a delete acknowledged last, or is one of unknown outcome?"""
         return key.acked % 2 == 0 or any(sequence % 2 == 0 for sequence in key.unknown)
 
     def wrong_through(self, node):
+        """What is wrong with what is read through NODE: (key, fault)."""
         wrong = []
         with node.rpc() as rpc:
             for first in range(0, KEYS, 500):
@@ -241,7 +258,7 @@ class Writer(threading.Thread):
                     else:
                         fault = str(one["error"])
                     if fault:
-                        wrong.append(f"{node.name}: key {number}: {fault}")
+                        wrong.append((number, f"{node.name}: key {number}: {fault}"))
         return wrong
 
 
@@ -365,7 +382,9 @@ class StormHosts(ClusterTest):
         self.assertGreaterEqual(len(self.happened), COUNT)
         self.assertGreaterEqual(self.writers.sent / took, RATE)
         wrong = [fault for node in self.cluster.nodes for fault in self.writers.wrong_through(node)]
-        self.assertEqual(wrong, [])
+        for number in sorted({number for number, _ in wrong})[:20]:
+            print(self.writers.story(number), flush=True)
+        self.assertEqual([fault for _, fault in wrong], [])
         self.admin("verify")
         for node in self.cluster.nodes:
             self.assertNotIn("assertion failed", node.log())

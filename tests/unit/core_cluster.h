@@ -100,8 +100,9 @@ static inline void begin_step(struct cluster_node *node)
     node->memory->users = 1;
     node->core.out = &node->memory->effects;
     uint64_t wall_ms = 1700000000000u + world->now / 1000;
-    core_step_at(&node->core,
-                 (struct moment){world->now, (uint64_t)((int64_t)wall_ms + node->skew_ms)});
+    core_step_at(
+        &node->core,
+        (struct moment){.us = world->now, .wall_ms = (uint64_t)((int64_t)wall_ms + node->skew_ms)});
 }
 
 static inline void memory_release(struct step_memory *memory)
