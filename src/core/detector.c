@@ -7,7 +7,6 @@ enum {
     TALK_INTERVALS = 4,   /* Between pings to a peer that is never silent. */
     CLOCKS_LEAST = 4,     /* Peers whose clocks are asked for, whether they share ranges or not, */
     CLOCK_INTERVALS = 16, /* and for how long an answer is good. */
-    ROUNDED_MS = 2,       /* Four clocks in whole milliseconds differ by less from what they are. */
 };
 
 /* One peer, seen from here. */
@@ -19,12 +18,10 @@ struct detector_peer {
     uint64_t position_before; /* Synced by its lives before this one. */
     uint64_t nonce;           /* Of its HELLOs in this life; 0: there was none. */
     bool up;
-    bool unknown;          /* Not heard since known_us: `up` is a guess. */
-    bool shares;           /* A range with this node, */
-    bool shared;           /* and before the ring changed. */
-    int64_t clock_low_ms;  /* Its wall clock less our monotonic one is not below this, */
-    int64_t clock_high_ms; /* nor above this; */
-    uint64_t clock_us;     /* as it said then. 0: it has not. */
+    bool unknown; /* Not heard since known_us: `up` is a guess. */
+    bool shares;  /* A range with this node, */
+    bool shared;  /* and before the ring changed. */
+    struct clock_bounds clock;
     uint64_t known_us;     /* When it became known, or unknown again. */
     uint64_t heard_us;     /* 0: never. */
     uint64_t since_us;     /* When the verdict last changed. */
@@ -103,7 +100,7 @@ static void set_up(struct core *core, struct detector_peer *peer, bool up)
     if (peer->up == up)
         return;
     peer->up = up;
-    peer->clock_us = 0; /* In its next life it may be another. */
+    peer->clock.us = 0; /* In its next life it may be another. */
     peer->since_us = core->now.us;
     core_signal(core, up ? SIGNAL_PEER_UP : SIGNAL_PEER_DOWN)->node = peer->id;
 }
@@ -311,18 +308,15 @@ static void judge_ourselves(struct detector *detector, const struct core *core, 
  * as well. */
 static void judge_clocks(struct detector *detector, struct core *core)
 {
-    int64_t lows_ms[CLOCKS_MAX] = {0};
-    int64_t highs_ms[CLOCKS_MAX] = {0};
+    struct clock_bounds clocks[CLOCKS_MAX];
     uint64_t old_us = CLOCK_INTERVALS * core->timing.ping_us;
     uint32_t count = 0;
     for (uint32_t i = 0; i < detector->count && count < CLOCKS_MAX; i++) {
         const struct detector_peer *peer = detector->peers[i];
-        if (peer->up && peer->clock_us > 0 && core->now.us - peer->clock_us < old_us) {
-            lows_ms[count] = peer->clock_low_ms;
-            highs_ms[count++] = peer->clock_high_ms;
-        }
+        if (peer->up && peer->clock.us > 0 && core->now.us - peer->clock.us < old_us)
+            clocks[count++] = peer->clock;
     }
-    core->peers = peer_clocks_of(lows_ms, highs_ms, count);
+    core->peers = peer_clocks_of(clocks, count);
     detector->clocks_wanted = count < CLOCKS_LEAST ? CLOCKS_LEAST - count : 0;
 }
 
@@ -443,17 +437,13 @@ void detector_greeted(struct detector *detector, struct node_id node, uint64_t g
     peer->position_before = MAX(peer->position_before, position);
 }
 
-/* It read its clock at some time between our ping and now: nobody knows when, if either of the two
- * was slow or stopped meanwhile. An answer that took long says too little. */
+/* An answer that took long says too little. */
 static void take_clock(const struct core *core, struct detector_peer *peer, uint64_t wall_ms)
 {
     uint64_t trip_us = core->now.us - peer->pinged_us;
-    if (wall_ms == 0 || wall_ms > INT64_MAX / 2 ||
-        trip_us > (uint64_t)core->timing.clock_skew_ms * 1000 / 2)
-        return;
-    peer->clock_us = core->now.us;
-    peer->clock_low_ms = (int64_t)wall_ms - (int64_t)(core->now.us / 1000) - ROUNDED_MS;
-    peer->clock_high_ms = (int64_t)wall_ms - (int64_t)(peer->pinged_us / 1000) + ROUNDED_MS;
+    if (wall_ms > 0 && wall_ms <= INT64_MAX / 2 &&
+        trip_us <= (uint64_t)core->timing.clock_skew_ms * 1000 / 2)
+        peer->clock = clock_bounds_of(wall_ms, peer->pinged_us, core->now.us);
 }
 
 void detector_message(struct detector *detector, struct core *core, struct node_id from,
