@@ -7,9 +7,10 @@
  * After the last the log's segments are free. A store that shares its log begins one also when only
  * others have written: it moves the watermark, and costs one transaction.
  *
- * Pace: while the active memtable has room, a pause as long as the transaction took follows it, so
- * that syncs of the log stay fast. When it fills faster than the frozen one drains, the
- * acknowledgement of writes is held back a little, in proportion (checkpoint_delay_us). */
+ * Pace: transactions are spread over most of the time until the next checkpoint is due, so that
+ * writers have the same share of processor and disk all the time. When the active memtable fills
+ * faster than the frozen one drains, the acknowledgement of writes is held back a little, in
+ * proportion (checkpoint_delay_us). */
 #include "store/store_private.h"
 
 #include "base/rule.h"
@@ -27,6 +28,9 @@ enum {
     LOG_SEGMENTS_MAX = 16,  /* and at which writes are refused. */
     WAITING_BYTES_MAX = 16 << 20,
 };
+
+/* Of the time until the next checkpoint is due: what is left is for when writes get more. */
+static const double SPREAD = 0.75;
 
 void checkpoint_done(struct checkpoint *checkpoint)
 {
@@ -117,6 +121,7 @@ void checkpoint_freeze(struct store *store)
     store->frozen = store->active;
     store->active = memtable_new(store->options.memory_max);
     hint_table_freeze(store);
+    checkpoint->froze_us = store->now_us;
     checkpoint->hint = NULL;
     if (store->hints.frozen != NULL)
         checkpoint->hint = memtable_seek(store->hints.frozen, 0, SLICE_NONE);
@@ -393,16 +398,41 @@ static void finish(struct store *store)
     log_recycle(&store->log, &checkpoint->mark.start, checkpoint->log_bytes);
 }
 
-/* Note how fast it goes, and pause while nothing presses. */
+/* How near the next checkpoint is: 0 when this one began, from 1 on it is due. */
+static double next_is_due(const struct store *store)
+{
+    double memory = (double)store_active_bytes(store) / (double)memory_share(store);
+    double log = (double)(store->log.bytes - store->checkpoint.log_bytes) /
+                 ((double)LOG_SEGMENTS_START * (double)store->disk->segment_size);
+    return MAX(memory, log);
+}
+
+/* How long the next transaction may wait: what is applied is to be ahead of what comes in. */
+static uint64_t pause_us(const struct store *store)
+{
+    const struct checkpoint *checkpoint = &store->checkpoint;
+    uint64_t took = store->now_us - checkpoint->began_us;
+    if (store->stopping)
+        return 0;
+    if (checkpoint->state == CHECKPOINT_DROPS || checkpoint->bytes_frozen == 0)
+        return MIN(took, (uint64_t)PAUSE_US_MAX);
+    double due = next_is_due(store);
+    double applied = (double)checkpoint->bytes_applied / (double)checkpoint->bytes_frozen;
+    if (due >= applied * SPREAD)
+        return 0;
+    double passed = (double)(store->now_us - checkpoint->froze_us);
+    double pause = passed * (applied * SPREAD / due - 1);
+    return pause < PAUSE_US_MAX ? (uint64_t)pause : PAUSE_US_MAX;
+}
+
+/* Note how fast it goes, and when the next transaction may begin. */
 static void pace(struct store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     uint64_t bytes = checkpoint->bytes_applied - checkpoint->bytes_paced;
     checkpoint->bytes_paced = checkpoint->bytes_applied;
     uint64_t took = store->now_us - checkpoint->began_us;
-    bool pressed = store->stopping || store_active_bytes(store) > memory_share(store) / 2;
-    uint64_t pause = pressed ? 0 : MIN(took, (uint64_t)PAUSE_US_MAX);
-    checkpoint->next_us = store->now_us + pause;
+    checkpoint->next_us = store->now_us + pause_us(store);
     if (took == 0 || bytes == 0)
         return;
     uint64_t rate = bytes * 1000000 / took;

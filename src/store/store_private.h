@@ -83,7 +83,8 @@ struct checkpoint {
     uint64_t bytes_frozen;   /* Of memory, at the freeze, */
     uint64_t bytes_applied;  /* of these handed over, */
     uint64_t bytes_paced;    /* as of the last transaction that ended. */
-    uint64_t log_bytes;      /* log.bytes at the freeze, */
+    uint64_t froze_us;       /* When that was. */
+    uint64_t log_bytes;      /* log.bytes then, */
     uint64_t log_bytes_mark; /* and at the start of the mark. */
     uint64_t began_us;       /* When the transaction was handed over. */
     uint64_t next_us;        /* Not before this comes the next one. */
