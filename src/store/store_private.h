@@ -93,8 +93,7 @@ struct checkpoint {
     uint32_t warm_tries;     /* so many times now. */
     bool retry;              /* The disk was full: the same transaction again at next_us. */
     bool wanted;             /* Freeze as soon as possible. */
-    uint64_t count;
-    uint64_t transactions;
+    uint64_t count, transactions;
 };
 
 /* A round over all records of the engine, looking for damage. */
