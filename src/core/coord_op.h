@@ -172,6 +172,12 @@ struct store_op *op_store(struct core *core, const struct coord_op *op, enum sto
 struct message *op_send(struct core *core, struct coord_op *op, enum message_type type,
                         struct node_id node, uint8_t slot);
 
+/* Make a new version from the local object, under CONTEXT (empty: blind). */
+void put_update(struct core *core, struct coord_op *op, struct slice context);
+/* What the other writers get is all that DONE has. */
+void put_take_object(struct coord_op *op, const struct store_done *done);
+/* What a retry of this put is to be told: SUCCESS, or that it may be attempted anew. */
+void put_remember(struct core *core, struct coord_op *op, bool success, uint32_t got, bool sloppy);
 /* Have OP's object, in the own log at POSITION, acknowledged by all writers. */
 void put_write(struct core *core, struct coord_op *op, uint64_t position);
 /* Merge OBJECT into what the own store has, under the record that is installed. */
@@ -202,6 +208,19 @@ void put_restart(struct core *core, struct coord_op *op);
 /* Make the version, whose making met a damaged record, under the tenure of now. */
 void put_again(struct core *core, struct coord_op *op);
 void put_unreadable(struct core *core, struct coord_op *op);
+
+/* coord_order.c. Was a later version seen in an acknowledgement, so that OP is not answered yet? */
+bool order_saw_later(const struct coord_op *op);
+/* Then: write once more, now or when the own copy and the record allow it. */
+void order_behind(struct core *core, struct coord_op *op);
+/* The first half of that: merge what was seen. */
+void order_rewrite(struct core *core, struct coord_op *op);
+/* What was seen is merged: make the second version, unless the first was overwritten meanwhile. */
+void order_merged(struct core *core, struct coord_op *op, const struct store_done *done);
+/* The store did not take it. */
+void order_refused(struct core *core, struct coord_op *op, int error);
+/* Was a later version seen by a fallback, which cannot write once more? */
+bool order_unsure(const struct coord_op *op);
 
 /* Ask up to COUNT more readers that are up, lowest slot first. Returns how many were asked. */
 uint32_t get_ask(struct core *core, struct coord_op *op, uint32_t count);

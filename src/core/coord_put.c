@@ -1,7 +1,6 @@
 /* Puts and deletes: a new version is made here, goes to all writers of all slots, and is answered
  * when w slots have it. A slot has it when all its writers acknowledged under one epoch. */
 #include "core/coord_op.h"
-#include "data/vector.h"
 
 #include "base/rule.h"
 
@@ -27,8 +26,7 @@ struct dot put_dot(struct core *core, struct coord_op *op)
     return (struct dot){actor_of(core->self, tenure), op->coord->counter};
 }
 
-/* Make a new version from the local object, under CONTEXT (empty: blind). */
-static void update(struct core *core, struct coord_op *op, struct slice context)
+void put_update(struct core *core, struct coord_op *op, struct slice context)
 {
     struct range_epoch installed = range_epoch_of(&core->holdings[op->range].record);
     op->dot = put_dot(core, op);
@@ -56,9 +54,7 @@ static void update(struct core *core, struct coord_op *op, struct slice context)
     };
 }
 
-/* What a retry of this put is to be told: SUCCESS, or that it may be attempted anew. */
-static void remember(struct core *core, struct coord_op *op, bool success, uint32_t got,
-                     bool sloppy)
+void put_remember(struct core *core, struct coord_op *op, bool success, uint32_t got, bool sloppy)
 {
     if (op->request.client == 0)
         return;
@@ -105,15 +101,12 @@ void put_start(struct core *core, struct coord_op *op)
                    core->now.us, core->now.us + 2 * op->given_us);
     op->state = OP_STORING;
     op_schedule(core, op);
-    update(core, op, op->request.context);
+    put_update(core, op, op->request.context);
 }
-
-static void rewrite_merged(struct core *core, struct coord_op *op, const struct store_done *done);
-static void rewrite_refused(struct core *core, struct coord_op *op, int error);
 
 /* What the other writers get is all that is here, not just the new version: a vector entry stands
  * for all earlier dots of its actor, so whoever has one of them must have those before it too. */
-static void take_object(struct coord_op *op, const struct store_done *done)
+void put_take_object(struct coord_op *op, const struct store_done *done)
 {
     buf_clear(&op->object);
     if (RULE(MERGED_OBJECT_SENT)) {
@@ -147,11 +140,11 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     }
     bool late = op->rewritten && done->error == ERR_CONFLICT;
     if (op->rewritten && done->error < 0 && !late) {
-        rewrite_refused(core, op, done->error);
+        order_refused(core, op, done->error);
         return;
     }
     if (done->type == STORE_MERGE || late) {
-        rewrite_merged(core, op, done);
+        order_merged(core, op, done);
         return;
     }
     if (done->error == ERR_WRONG_EPOCH) {
@@ -159,7 +152,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
         return;
     }
     if (done->error < 0) {
-        remember(core, op, false, 0, false);
+        put_remember(core, op, false, 0, false);
         if (!op->answered)
             op_refused(core, op, done->error);
         return;
@@ -169,7 +162,7 @@ void put_stored(struct core *core, struct coord_op *op, const struct store_done 
     op->hlc = done->hlc;
     op->renewed = false; /* What is made here may be lost in its turn. */
     op->left = false;
-    take_object(op, done);
+    put_take_object(op, done);
     put_write(core, op, done->position);
 }
 
@@ -250,91 +243,6 @@ void put_hedge(struct core *core, struct coord_op *op)
     stands_send(core, op);
 }
 
-/* Did the writer of a version in OBJECT see ours? Then the order is right already, and ours must
- * not come back above what overwrote it. */
-static bool overtaken(struct core *core, const struct coord_op *op, struct slice bytes)
-{
-    struct object object;
-    if (object_decode(bytes, &core->out->arena, &object) < 0)
-        return false;
-    bool covered = vector_covers(object.history, op->dot);
-    for (uint32_t i = 0; i < object.count; i++)
-        covered = covered || vector_covers(object.siblings[i].context, op->dot);
-    return covered && RULE(REWRITE_NOT_OVERTAKEN);
-}
-
-/* Ours was overtaken, but do reads of BYTES show neither what overtook it nor anything newer, but a
- * version that our writers had before ours? That one may have been acknowledged before our put
- * began. Whoever overtook us writes once more above it; until then nobody may hear of ours. */
-static bool still_hidden(struct core *core, const struct coord_op *op, struct slice bytes)
-{
-    struct object object;
-    struct object later;
-    if (!RULE(OVERTAKER_AWAITED) || object_decode(bytes, &core->out->arena, &object) < 0 ||
-        object_decode(buf_slice(&op->later), &core->out->arena, &later) < 0 || object.count == 0)
-        return false;
-    const struct sibling *shown = &object.siblings[0];
-    for (uint32_t i = 1; i < object.count; i++) {
-        const struct sibling *one = &object.siblings[i];
-        if (stamp_after((struct stamp){one->hlc, one->dot}, (struct stamp){shown->hlc, shown->dot}))
-            shown = one;
-    }
-    return !vector_covers(shown->context, op->dot) && object_sibling(&later, shown->dot) != NULL;
-}
-
-/* A later version than ours was seen: write once more, so that every put that begins from now on,
- * and ours, read in the order in which they were acknowledged (invariant LaterReadsLater). First
- * what was seen is merged here: our own copy may know meanwhile that ours was overwritten. */
-static void rewrite(struct core *core, struct coord_op *op)
-{
-    op->rewritten = true;
-    op->first = op->first.counter > 0 ? op->first : op->dot;
-    op->dot = op->first; /* Until the second one is stored. */
-    if (RULE(REWRITE_RENAMES))
-        op_rename(op); /* What acknowledges the first version says nothing of the second. */
-    put_merge(core, op, buf_slice(&op->later));
-    (void)core_hlc_seen(core, object_hlc(buf_slice(&op->later)));
-}
-
-/* A write that has waited for the store since then may overtake it even now: then the second
- * version is not made (ERR_CONFLICT), and this is asked again. */
-static void rewrite_merged(struct core *core, struct coord_op *op, const struct store_done *done)
-{
-    op->dot = op->first;
-    if (!overtaken(core, op, done->object)) {
-        update(core, op, op->request.context);
-        return;
-    }
-    op->rewritten = !still_hidden(core, op, done->object);
-    if (op->rewritten) {
-        /* What hides the earlier version from reads may be here only: others are to have it too. */
-        take_object(op, done);
-        put_write(core, op, done->position);
-        return;
-    }
-    op->state = OP_WRITING;
-    if (range_epoch_compare(&op->epoch, op_record(core, op)) != 0)
-        put_restart(core, op);
-    else
-        op_schedule(core, op); /* Looked at again at the retry interval. */
-}
-
-/* The first version stands, and may be on other nodes: never tell the client that nothing was
- * changed. Under a newer record it is sent, and looked at, again. */
-static void rewrite_refused(struct core *core, struct coord_op *op, int error)
-{
-    if (error == ERR_WRONG_EPOCH) {
-        op->rewritten = false;
-        op->dot = op->first;
-        op->state = OP_WRITING;
-        put_restart(core, op);
-        return;
-    }
-    remember(core, op, false, 0, false);
-    op_fail(core, op, ERR_TIMEOUT,
-            slice_string("the write is stored, but could not be ordered behind a later one"));
-}
-
 void put_again(struct core *core, struct coord_op *op)
 {
     bool serves = op_serves(core, op->range);
@@ -343,18 +251,18 @@ void put_again(struct core *core, struct coord_op *op)
     else if (op->revived)
         put_revived(core, op, &(struct store_done){.error = ERR_WRONG_EPOCH});
     else if (op->rewritten && serves)
-        rewrite(core, op);
+        order_rewrite(core, op);
     else if (op->rewritten)
-        rewrite_refused(core, op, ERR_WRONG_EPOCH);
+        order_refused(core, op, ERR_WRONG_EPOCH);
     else if (serves)
-        update(core, op, op->request.context);
+        put_update(core, op, op->request.context);
     else
         op_route(core, op); /* The range has moved away meanwhile; nothing was written yet. */
 }
 
 static void answer(struct core *core, struct coord_op *op, uint32_t got, bool sloppy)
 {
-    remember(core, op, true, got, sloppy);
+    put_remember(core, op, true, got, sloppy);
     struct answer *out = op_answer(core, op, 0);
     out->got = (uint8_t)got;
     out->sloppy = sloppy;
@@ -366,32 +274,6 @@ static void answer(struct core *core, struct coord_op *op, uint32_t got, bool sl
     out->earlier = buf_slice(&op->earlier);
     op->deadline_us = MIN(op->deadline_us, core->now.us + LINGER_US);
     op_schedule(core, op);
-}
-
-/* Was a later version seen in an acknowledgement? Then reads may show one that was acknowledged
- * before our put began; and if ours was overtaken by something later still, that may be where it
- * was seen alone. */
-static bool saw_later(const struct coord_op *op)
-{
-    /* An edit follows all that a quorum held; what it did not see is concurrent with it. */
-    bool ordered =
-        op->bucket.policy != POLICY_SIBLINGS && !op->fallback && op->request.method != METHOD_EDIT;
-    return RULE(REWRITE_WHEN_LATER) && ordered && op->later.size > 0 && !op->rewritten;
-}
-
-/* Only a reader makes versions. Where the slot has moved away meanwhile, nobody may write this one
- * once more, and to answer success would promise an order that reads do not keep. */
-static void order_behind(struct core *core, struct coord_op *op)
-{
-    bool reader = record_slot_read_by(op_record(core, op), core->self) != NULL;
-    if (!reader) {
-        remember(core, op, false, 0, false);
-        op_fail(core, op, ERR_TIMEOUT,
-                slice_string("the write is stored, but its range moved away before it could be "
-                             "ordered behind a later one"));
-    } else if (op->local && op_serves(core, op->range)) {
-        rewrite(core, op);
-    } /* Else a moment later: our own copy is on its way to the disk, or a record is. */
 }
 
 /* Was the client told TIMEOUT? Then a retry may come, which is to find this very version. */
@@ -422,11 +304,11 @@ static void count(struct core *core, struct coord_op *op)
         }
     }
     if (!op->answered && got >= op->needed) {
-        if (saw_later(op)) {
+        if (order_saw_later(op)) {
             order_behind(core, op);
             return;
         }
-        answer(core, op, got, strict < op->needed);
+        answer(core, op, got, strict < op->needed || order_unsure(op));
     }
     if (op->answered && !open && !awaits_retry(op)) {
         if (missing)

@@ -372,7 +372,6 @@ void draw_standing(struct prng *prng, struct sim_options *o)
     o->deadline_ms = between32(prng, 500, 2000);
     o->gossip_us = SECOND;
     o->horizon_us = 0;
-    o->skew_ms_max = 0; /* What a fallback makes is not written once more. */
     o->admin_interval_us = between(prng, 20 * MS, 100 * MS);
     for (uint32_t i = 0; i < FAULT_COUNT; i++)
         o->faults[i] = 0;
