@@ -162,6 +162,22 @@ static bool all_joined(struct world *world)
     return true;
 }
 
+/* Replicas are equal by what is in memory. What a slow disk has not written yet is acknowledged by
+ * nobody, and goes with its process: if that dies once the others are given up, they alone had it,
+ * and it is lost as decision 37 says. */
+static bool all_synced(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (!host_synced(world->hosts[i]))
+            return false;
+    return true;
+}
+
+static bool may_strike(struct world *world)
+{
+    return all_joined(world) && all_synced(world);
+}
+
 static void strike(struct world *world, const struct accepts *accepts)
 {
     for (uint32_t i = 0; i < accepts->victims_count; i++) {
@@ -306,7 +322,7 @@ bool accepts_run(struct world *world)
     /* While those are there whom they ask. */
     for (uint32_t i = 0; i < world->options.spares; i++)
         admin_join_one(world);
-    if (!world_run(world, world->now_us + 60 * SECOND, all_joined))
+    if (!world_run(world, world->now_us + 60 * SECOND, may_strike))
         return !world_broken(world); /* Perhaps who was to let it in has left. */
     choose(world, &accepts);
     if (accepts.victims_count == 0 || accepts.others_count == 0)

@@ -1,7 +1,7 @@
-/* Profile forks: half-way through a short world, when all replicas are equal, so many nodes are
- * lost at once that no majority of a hot range is left, but one copy of each is; an operator, or
- * one on each side of a partition, accepts that (data/fork.h). Nodes die at durable steps of it,
- * some of the lost come back, and the world goes on where it was.
+/* Profile forks: half-way through a short world, when all replicas are equal, on their disks too,
+ * so many nodes are lost at once that no majority of a hot range is left, but one copy of each is;
+ * an operator, or one on each side of a partition, accepts that (data/fork.h). Nodes die at durable
+ * steps of it, some of the lost come back, and the world goes on where it was.
  *
  * In some worlds nothing is written before, and all copies are lost: both sides begin with nothing,
  * and take writes that the other one does not have.

@@ -34,6 +34,19 @@ const struct store *host_store_of(const struct host *host, uint32_t range)
     return host_shard_of(host, range)->store;
 }
 
+bool host_synced(const struct host *host)
+{
+    for (uint32_t shard = 0; shard < host->shards; shard++) {
+        const struct store *store = host->each[shard]->store;
+        struct store_stats stats = {0};
+        if (store != NULL)
+            store_stats(store, &stats);
+        if (stats.synced < stats.position)
+            return false;
+    }
+    return true;
+}
+
 void host_make_shards(struct host *host)
 {
     const struct sim_options *options = &host->world->options;
