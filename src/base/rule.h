@@ -36,6 +36,7 @@
     X(CLEANUP_UNCHANGED)                                                                           \
     X(DROP_ENDS_ITS_OWN)                                                                           \
     X(FORKS_HANDED_OVER)                                                                           \
+    X(FORKS_OF_NEWEST)                                                                             \
     X(FORKS_BY_NONCE)                                                                              \
     X(QUORUM_GROWS)                                                                                \
     X(PROMISES_RISE)                                                                               \

@@ -62,6 +62,7 @@ struct signal {
     struct node_id node;
     const struct range_record *record; /* PROPOSE; in the effects' arena. */
     struct slice name;
+    bool stored; /* RECORD: it is on its way to the disk, as far as this node is to keep it. */
 };
 
 /* What this node itself holds of a range: the installed record decides what it answers. */

@@ -2,6 +2,7 @@
 #include "core/news.h"
 
 #include "base/error.h"
+#include "base/rule.h"
 
 /* --------------------------------------------------------------------------------- Durability. */
 
@@ -236,10 +237,25 @@ static void take_records(struct intake *intake, const struct delta *delta)
         if (!record_has_member(record, core->self))
             intake->metas[intake->metas_count++] = news_meta_record(core, record);
         intake->count++;
-        core_signal(core, SIGNAL_RECORD)->range = record->range;
+        *core_signal(core, SIGNAL_RECORD) =
+            (struct signal){.type = SIGNAL_RECORD, .range = record->range, .stored = true};
         intake->news[intake->news_count++] =
             (struct digest){.kind = DIGEST_RANGE, .range = record->range};
     }
+}
+
+void news_keep_record(struct core *core, uint32_t range)
+{
+    const struct range_record *record = ring_get(&core->ring, range);
+    const struct range_record *held = &core->holdings[range].record;
+    if (!RULE(FORKS_OF_NEWEST) || core->shard != 0 || record_has_member(record, core->self) ||
+        record_compare(record, held) == 0)
+        return;
+    struct meta *meta = core_alloc(core, sizeof(*meta));
+    *meta = news_meta_record(core, record);
+    struct store_op *op = core_store(core, STORE_META, token_of(OWNER_GOSSIP, GOSSIP_NEWS));
+    op->batch.metas = meta;
+    op->batch.metas_count = 1;
 }
 
 uint32_t news_merge(struct rumours *rumours, struct core *core, const struct delta *delta,

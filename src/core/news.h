@@ -40,6 +40,14 @@ struct rumours {
 uint32_t news_merge(struct rumours *rumours, struct core *core, const struct delta *delta,
                     bool pass_on);
 
+/* Make the newest record of RANGE durable, which came by another way than gossip: when gossip
+ * brings it, it is no news any more, and a restart would go back to the one before for as long as
+ * nobody tells of it again. Whoever is asked to accept a loss makes the forks of the records that
+ * it knows (docs/decisions/0037), and of an old one it would make a reader of who has given its
+ * slot up since. A member installs it instead; what another shard hears, shard 0 keeps once it is
+ * told. */
+void news_keep_record(struct core *core, uint32_t range);
+
 /* Take in one setting that the disk has already; false if it is no news. */
 bool news_setting(struct rumours *rumours, struct core *core, const struct setting *setting);
 

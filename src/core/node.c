@@ -67,6 +67,8 @@ static void on_signal(struct node *node, const struct signal *signal)
     switch (signal->type) {
     case SIGNAL_RECORD:
         registers_adopt(&node->registers, core, signal->range);
+        if (!signal->stored)
+            news_keep_record(core, signal->range);
         coord_record(&node->coord, core, signal->range);
         hints_look(&node->hints, core);
         if (id_equal(signal->node, core->self))
