@@ -154,6 +154,10 @@ void cleanup_range(struct transfers *transfers, struct core *core, uint32_t rang
         bool other = cleanup->epoch.fork != record->fork || cleanup->epoch.nonce != record->nonce;
         if (other && cleanup->state != CLEANUP_DROPPING && cleanup->state != CLEANUP_DONE)
             begin(core, cleanup);
+        /* Nobody waited for it any more under the fork that it deleted its copy under. The maker of
+         * one that beats that had not heard so, and names it: those there are to hear it too. */
+        if (cleanup->state == CLEANUP_DONE && record_has_former(record, core->self))
+            core_timer_by(core, &cleanup->timer, core->now.us + core->timing.retry_us);
         return;
     }
     cleanup = mem_zero(sizeof(*cleanup));
