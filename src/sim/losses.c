@@ -206,7 +206,9 @@ static void back_up(struct world *world)
         host = (uint32_t)world_draw(world, 1, world->hosts_count - 1);
     else if (!is_alone(world))
         return;
+    /* Until its start is on the disk, the copy would be of the life before. */
     if (host_state(world->hosts[host]) != HOST_UP ||
+        node_state(host_node(world->hosts[host])) == NODE_STARTING ||
         node_core(host_node(world->hosts[host]))->holdings == NULL)
         return;
     host_back_up(world->hosts[host]);
