@@ -92,6 +92,8 @@ const struct node *host_node(const struct host *host);
 /* and the one that runs RANGE; its store. */
 const struct node *host_node_of(const struct host *host, uint32_t range);
 const struct store *host_store_of(const struct host *host, uint32_t range);
+/* How far its logs go, what is on its way to the disk included; 0 while it is down. */
+uint64_t host_position(const struct host *host);
 /* Is on its disk all that its stores took in? Of one that is down nothing is on its way there. */
 bool host_synced(const struct host *host);
 uint32_t host_shards(const struct host *host);

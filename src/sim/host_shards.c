@@ -34,6 +34,19 @@ const struct store *host_store_of(const struct host *host, uint32_t range)
     return host_shard_of(host, range)->store;
 }
 
+uint64_t host_position(const struct host *host)
+{
+    uint64_t position = 0;
+    for (uint32_t shard = 0; shard < host->shards; shard++) {
+        const struct store *store = host->each[shard]->store;
+        struct store_stats stats = {0};
+        if (store != NULL)
+            store_stats(store, &stats);
+        position += stats.position;
+    }
+    return position;
+}
+
 bool host_synced(const struct host *host)
 {
     for (uint32_t shard = 0; shard < host->shards; shard++) {

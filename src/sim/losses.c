@@ -20,7 +20,7 @@ struct losses {
     uint32_t left;
     uint32_t victim;
     uint32_t copied;      /* The host that was backed up last, */
-    uint64_t copied_mark; /* and a position that the copy is not past; 0: not known yet. */
+    uint64_t copied_mark; /* and a position that the copy is not past. */
     uint64_t copied_generation;
     uint32_t know; /* Hosts that knew more of the log than the copy has as it came back, as bits. */
     bool ran;      /* Removed, it ran at the last look. */
@@ -145,13 +145,29 @@ static bool remembers(const struct world *world, const struct host *host)
                losses->copied_mark;
 }
 
+/* Was VICTIM ever the only reader of a range? Whoever tells its old copy of that record makes it a
+ * majority by itself, before others can say what they remember (docs/hacking.md, "Known gaps"). */
+static bool was_alone(const struct world *world, struct node_id victim)
+{
+    for (uint32_t range = 0; range < world->checks->ranges; range++) {
+        const struct record_list *list = &world->checks->lists[range];
+        for (uint32_t i = 0; i < list->count; i++) {
+            struct node_id voters[SLOTS_MAX];
+            if (record_voters(&list->records[i], voters) == 1 && id_equal(voters[0], victim))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Would whoever the old copy asks know that it is old? */
 static bool all_remember(const struct world *world)
 {
     const struct losses *losses = world->losses;
     struct node_id victim = host_id(world->hosts[losses->copied]);
     uint32_t remember = 0;
-    if (host_node(world->hosts[losses->copied]) == NULL)
+    if (host_node(world->hosts[losses->copied]) == NULL ||
+        (!world->options.alone_first && was_alone(world, victim)))
         return false;
     /* A copy from just before the last start would start under that very generation: whoever has
      * not heard of that start from the node itself takes it for the same. */
@@ -213,18 +229,8 @@ static void back_up(struct world *world)
         return;
     host_back_up(world->hosts[host]);
     losses->copied = host;
-    losses->copied_mark = 0;
+    losses->copied_mark = host_position(world->hosts[host]);
     losses->copied_generation = node_core(host_node(world->hosts[host]))->generation;
-}
-
-/* What the kernel had when the copy was made is known to the node a moment later. */
-static void mark_copy(struct world *world)
-{
-    struct losses *losses = world->losses;
-    const struct host *host = world->hosts[losses->copied];
-    if (losses->copied_mark == 0 && host_backed_up(host) && host_state(host) == HOST_UP)
-        for (uint32_t shard = 0; shard < host_shards(host); shard++)
-            losses->copied_mark += node_core(host_shard(host, shard))->written;
 }
 
 /* -------------------------------------------------------------------------------- Striking. */
@@ -369,7 +375,6 @@ static void tick(struct world *world, struct world_event *event)
     if (losses->acknowledges)
         losses->last = world->coverage.events;
     losses->acknowledges = losses->acknowledges && !host_retired(world->hosts[losses->victim]);
-    mark_copy(world);
     note_removed(world);
     switch (losses->state) {
     case LOSS_NONE:
