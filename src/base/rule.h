@@ -90,6 +90,7 @@
     X(HOLE_SUMS)                                                                                   \
     X(WHOLE_WHEN_FILLED)                                                                           \
     X(HOLE_STAYS_WIDE)                                                                             \
+    X(HOLE_KEEPS_FROZEN)                                                                           \
     X(DAMAGE_RESTS)                                                                                \
     X(DAMAGE_MARKED)                                                                               \
     X(GENERATION_SYNCED)                                                                           \

@@ -125,6 +125,9 @@ int holes_restore(struct store *store, struct slice key, struct slice value) CHE
 void holes_whole(struct store *store, const struct store_op *op);
 
 /* For the files of holes. */
+/* Before damaged records are taken out: write once more what only the frozen memtable has of what
+ * was lost. */
+void holes_keep(struct store *store);
 void holes_insert(struct holes *holes, const struct hole *hole);
 void holes_remove(struct holes *holes, struct hole *hole);
 

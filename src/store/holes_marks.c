@@ -204,6 +204,8 @@ static void apply(struct store *store)
 void holes_run(struct store *store)
 {
     struct holes *holes = &store->holes;
+    if (holes->rotten_count > 0)
+        holes_keep(store);
     marks_set(store);
     uint64_t needed = 0;
     for (uint32_t i = 0; i < holes->rotten_count; i++) {

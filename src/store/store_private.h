@@ -3,15 +3,15 @@
  *   store.c       operations            lookup.c      finding and reading one record
  *   store_run.c   every tick, figures   state.c       watermark, leaves, metas in the engine
  *   store_open.c  recovery              walk.c        all records of an interval, in order
- *   stores.c      of several stores
+ *   stores.c      of several stores     collect.c     taking dead versions out
  *   checkpoint.c  memtable to engine    damage.c      keys whose record is damaged
  *   scrub.c       looks for damage      hint_table.c  hints, beside all other data
- *   collect.c     taking dead versions out
  *   cold.c        operations that wait for what is not in memory
  *   sums.c        the hash tree, summed up from the data
  *   scan.c        entries of an interval
  *   holes.c       records whose key is damaged, and the intervals in which they lay
  *   holes_marks.c what is kept of those, and their end
+ *   holes_keep.c  what the frozen memtable still has of them
  *   checkpoint_drops.c  deleting what dropped ranges left in the engine
  *
  * An object is where it is found first: active memtable, frozen memtable, engine. A range that was
