@@ -34,26 +34,28 @@ const struct store *host_store_of(const struct host *host, uint32_t range)
     return host_shard_of(host, range)->store;
 }
 
+/* All zero while it is down. */
+static struct store_stats stats_of(const struct host *host, uint32_t shard)
+{
+    const struct store *store = host->each[shard]->store;
+    struct store_stats stats = {0};
+    if (store != NULL)
+        store_stats(store, &stats);
+    return stats;
+}
+
 uint64_t host_position(const struct host *host)
 {
     uint64_t position = 0;
-    for (uint32_t shard = 0; shard < host->shards; shard++) {
-        const struct store *store = host->each[shard]->store;
-        struct store_stats stats = {0};
-        if (store != NULL)
-            store_stats(store, &stats);
-        position += stats.position;
-    }
+    for (uint32_t shard = 0; shard < host->shards; shard++)
+        position += stats_of(host, shard).position;
     return position;
 }
 
 bool host_synced(const struct host *host)
 {
     for (uint32_t shard = 0; shard < host->shards; shard++) {
-        const struct store *store = host->each[shard]->store;
-        struct store_stats stats = {0};
-        if (store != NULL)
-            store_stats(store, &stats);
+        struct store_stats stats = stats_of(host, shard);
         if (stats.synced < stats.position)
             return false;
     }

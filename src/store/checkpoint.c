@@ -407,11 +407,11 @@ static double next_is_due(const struct store *store)
     return MAX(memory, log);
 }
 
-/* How long the next transaction may wait: what is applied is to be ahead of what comes in. */
-static uint64_t pause_us(const struct store *store)
+/* How long the next transaction may wait, after one that TOOK so long: what is applied is to be
+ * ahead of what comes in. */
+static uint64_t pause_us(const struct store *store, uint64_t took)
 {
     const struct checkpoint *checkpoint = &store->checkpoint;
-    uint64_t took = store->now_us - checkpoint->began_us;
     if (store->stopping)
         return 0;
     if (checkpoint->state == CHECKPOINT_DROPS || checkpoint->bytes_frozen == 0)
@@ -432,7 +432,7 @@ static void pace(struct store *store)
     uint64_t bytes = checkpoint->bytes_applied - checkpoint->bytes_paced;
     checkpoint->bytes_paced = checkpoint->bytes_applied;
     uint64_t took = store->now_us - checkpoint->began_us;
-    checkpoint->next_us = store->now_us + pause_us(store);
+    checkpoint->next_us = store->now_us + pause_us(store, took);
     if (took == 0 || bytes == 0)
         return;
     uint64_t rate = bytes * 1000000 / took;
