@@ -385,6 +385,20 @@ bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *r
     return flipped;
 }
 
+bool host_rot_record(struct host *host, uint64_t hash, struct buf *ret_was)
+{
+    uint32_t range = range_of(hash, host->world->options.range_bits);
+    struct disk *disk = host_shard_of(host, range)->disk;
+    for (uint32_t i = 0; i < disk_mem_count(disk, DISK_OBJECTS); i++) {
+        struct slice key = disk_mem_key(disk, DISK_OBJECTS, i);
+        if (load_u64_be(key.data) != hash)
+            continue;
+        buf_append(ret_was, key);
+        return disk_mem_flip(disk, DISK_OBJECTS, i, 0);
+    }
+    return false;
+}
+
 bool host_rotten(const struct host *host, struct slice key)
 {
     bool rotten = false;

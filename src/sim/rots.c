@@ -156,6 +156,26 @@ static struct rotten *unused(struct rots *rots)
     return NULL;
 }
 
+/* A record of the node in question rotted, that had key WAS and has IS now, which are taken over.
+ */
+static void note(struct world *world, struct rotten *item, bool in_key, struct buf *was,
+                 struct buf *is)
+{
+    struct rots *rots = world->rots;
+    item->told = false;
+    item->hidden = false;
+    item->read_at = 0;
+    item->in_key = in_key;
+    buf_done(&item->path);
+    buf_done(&item->is);
+    item->path = *was;
+    item->is = *is;
+    item->range = range_of(hash_of(item), world->options.range_bits);
+    rots->last = world->coverage.events;
+    world->coverage.faults[FAULT_ROT]++;
+    trace_item(world, item, in_key ? "fault: rot of a key at" : "fault: rot at");
+}
+
 static void rot_one(struct world *world)
 {
     struct rots *rots = world->rots;
@@ -175,19 +195,8 @@ static void rot_one(struct world *world)
         item = again;
     else
         item->known = false;
-    item->told = false;
-    item->hidden = false;
-    item->read_at = 0;
-    item->in_key = in_key;
-    buf_done(&item->path);
-    buf_done(&item->is);
-    item->path = was;
-    item->is = is;
-    item->range = range_of(hash_of(item), world->options.range_bits);
     rots->left--;
-    rots->last = world->coverage.events;
-    world->coverage.faults[FAULT_ROT]++;
-    trace_item(world, item, in_key ? "fault: rot of a key at" : "fault: rot at");
+    note(world, item, in_key, &was, &is);
 }
 
 static void on_next(struct world *world, struct world_event *event)
@@ -350,6 +359,25 @@ void rots_told(struct world *world, uint32_t host, const struct store_damage *da
         if (damage->hole && world_chance(world, world->options.rot_crash_ppm))
             faults_die_soon(world, host, !world->options.interval);
     }
+}
+
+bool rots_strike(struct world *world, uint32_t host, uint64_t hash)
+{
+    struct rots *rots = world->rots;
+    struct buf was = {0};
+    struct buf is = {0};
+    if (!any(rots, true))
+        rots->host = host;
+    struct rotten *item = rots->host == host ? unused(rots) : NULL;
+    if (item == NULL || !host_rot_record(world->hosts[host], hash, &was)) {
+        buf_done(&was);
+        return false;
+    }
+    buf_append(&is, buf_slice(&was));
+    item->known = false;
+    note(world, item, false, &was, &is);
+    world_at(world, &rots->look, world->now_us);
+    return true;
 }
 
 void rots_start(struct world *world)

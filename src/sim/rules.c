@@ -32,8 +32,9 @@ enum about {
     ABOUT_NEWCOMERS, /* A node joins late, whose clock lies behind. */
     ABOUT_HANDING,   /* What a former owner has handed over rots before it is deleted. */
     ABOUT_BESIDE,    /* Keys rot, and records beside them are written. */
+    ABOUT_RETRIED,   /* What is asked for again was lost, and healed from who never had it. */
 };
-enum { ABOUT_COUNT = ABOUT_BESIDE + 1 };
+enum { ABOUT_COUNT = ABOUT_RETRIED + 1 };
 
 static const struct {
     const char *name;
@@ -63,6 +64,7 @@ static const struct {
     [ABOUT_NEWCOMERS] = {"newcomers", draw_newcomers},
     [ABOUT_HANDING] = {"handing", draw_handing},
     [ABOUT_BESIDE] = {"beside", draw_beside},
+    [ABOUT_RETRIED] = {"retried", draw_retried},
 };
 
 static enum about about_of(const struct sim_options *o)
@@ -77,7 +79,7 @@ static enum about about_of(const struct sim_options *o)
         ABOUT_FIRST,    ABOUT_HIDDEN,    ABOUT_HEALING,  ABOUT_RESTORED, ABOUT_ALONE,
         ABOUT_DROPS,    ABOUT_PLAIN,     ABOUT_LATE,     ABOUT_TAKERS,   ABOUT_KEEPERS,
         ABOUT_MISSED,   ABOUT_NEWCOMERS, ABOUT_HANDING,  ABOUT_BESIDE,   ABOUT_LEFT,
-        ABOUT_STANDING};
+        ABOUT_RETRIED};
     return turns[o->seed % ARRAY_SIZE(turns)];
 }
 

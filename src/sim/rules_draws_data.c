@@ -173,3 +173,37 @@ void draw_beside(struct prng *prng, struct sim_options *o)
     o->memory_max = between(prng, 4, 16) << 10;
     o->scrub = false;
 }
+
+/* A put reaches no other node until its client has asked for it again. Meanwhile the record of the
+ * one that took it rots, and is healed from the others, which rests until nobody writes to the
+ * database any more: few clients, who mostly wait. Then it reaches one of them. */
+void draw_retried(struct prng *prng, struct sim_options *o)
+{
+    at_rest(prng, o);
+    o->keys = between32(prng, 1, 4);
+    o->clients = between32(prng, 2, 4);
+    o->retries = 3;
+    o->operations = between32(prng, 40, 80);
+    o->think_us = between(prng, 100 * MS, 800 * MS);
+    o->put_ppm = between32(prng, 400000, 700000);
+    o->delete_ppm = 0;
+    o->weak_ppm = 0;
+    o->scan_ppm = 0;
+    o->batch_ppm = 0;
+    o->value_size_max = between32(prng, 200, 800);
+    o->horizon_us = 0;
+    o->repair_us = 60 * SECOND;
+    o->deadline_ms = between32(prng, 2000, 4000);
+    o->rots = 60;
+    o->rot_us = between(prng, 50 * MS, 500 * MS);
+    o->rot_key_ppm = 0;
+    o->memory_max = between(prng, 1, 4) << 10;
+    o->scrub = true;
+    o->held_type = MESSAGE_WRITE;
+    o->held_ppm = between32(prng, 300000, 700000);
+    o->held_us_max = between(prng, 500 * MS, 4 * SECOND);
+    o->trips[0] = (struct trip){.type = MESSAGE_WRITE,
+                                .deeds = TRIP_LOSE,
+                                .ppm = between32(prng, 50000, 500000),
+                                .us_max = between(prng, 5 * SECOND, 12 * SECOND)};
+}

@@ -36,5 +36,6 @@ void draw_missed(struct prng *prng, struct sim_options *o);
 void draw_newcomers(struct prng *prng, struct sim_options *o);
 void draw_handing(struct prng *prng, struct sim_options *o);
 void draw_beside(struct prng *prng, struct sim_options *o);
+void draw_retried(struct prng *prng, struct sim_options *o);
 
 #endif

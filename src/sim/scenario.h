@@ -10,6 +10,7 @@
  *   nodes N | copies N | range R     before `found`
  *   spares N                 too: as many nodes more, which `start` brings in later
  *   horizon MS | deadline MS         too: between horizons; the longest deadline
+ *   memory KIB               too: of a store's memtables
  *   show WORD...             lines with any of these words from now on, _ for a space; none: no
  *                            lines
  *   found                    start all nodes; a founds, the others join; wait until all are ready
@@ -22,6 +23,8 @@
  *   follow put|delete ...    the same with the context of the last get
  *   begin put|delete|get|add ... the same without waiting
  *   sloppy put|delete|get ... the same, not strict
+ *   retry put|delete ...     once more, under the name of the last write of the key
+ *   fill NODE                ten puts of 400 bytes each through it, k50 to k59; does not wait
  *   move SLOT FROM TO        a plan of one move; does not wait. TO nobody: the slot is given up
  *   cancel                   cancel the plan
  *   leave NODE               it is to leave the cluster, once it owns nothing
@@ -34,6 +37,7 @@
  *   run MS
  *   crash NODE | power NODE | start NODE | pause NODE | resume NODE
  *   backup NODE | restore NODE   copy its disk; kill it and start it with that copy
+ *   rot NODE KEY             a bit flips in the record of the key in its database
  *   die NODE STEP            it is killed instead of its STEPth durable step from now, and comes
  *                            back 300 ms later
  *   clock NODE MS            its wall clock is so far ahead of the world's, or behind with a minus

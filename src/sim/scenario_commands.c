@@ -1,11 +1,11 @@
 /* The commands of a story. */
-#include "base/error.h"
 #include "sim/admin.h"
 #include "sim/checks.h"
 #include "sim/describe.h"
 #include "sim/faults.h"
 #include "sim/ledger.h"
 #include "sim/network.h"
+#include "sim/rots.h"
 #include "sim/run.h"
 #include "sim/scenario_own.h"
 #include "sim/workload.h"
@@ -16,7 +16,7 @@
 
 /* What comes after the first moments waits for some timer: when exactly would change with every
  * draw of some unrelated part. */
-static void print_line(struct story *story, const char *text)
+void story_print(struct story *story, const char *text)
 {
     unsigned long long elapsed_ms = (story->world.now_us - story->command_us) / MS;
     if (elapsed_ms < EXACT_MS)
@@ -35,13 +35,12 @@ static void on_line(void *arg, const char *line)
     for (uint32_t i = 0; i < story->show_count; i++) {
         if (strstr(text, story->show[i]) == NULL)
             continue;
-        print_line(story, text);
+        story_print(story, text);
         return;
     }
 }
 
-/* Step until DONE; false if it did not come about in time. */
-static bool wait_for(struct story *story, bool (*done)(struct story *story))
+bool story_wait(struct story *story, bool (*done)(struct story *story))
 {
     struct world *world = &story->world;
     uint64_t until = world->now_us + WAIT_US;
@@ -60,14 +59,6 @@ static bool settled(struct story *story)
 {
     /* Rarely true: look only now and then. */
     return story->world.coverage.events % 16 == 0 && admin_settled(&story->world);
-}
-
-static bool answered(struct story *story)
-{
-    for (uint32_t i = 0; i < CALLS_MAX; i++)
-        if (story->calls[i].open)
-            return false;
-    return true;
 }
 
 /* ------------------------------------------------------------------------------- The commands. */
@@ -92,13 +83,13 @@ static int node_of(struct story *story, const char *word)
     return -1;
 }
 
-static struct host *host_named(struct story *story, const char *word)
+struct host *story_host(struct story *story, const char *word)
 {
     int index = node_of(story, word);
     return index < 0 ? NULL : story->world.hosts[index];
 }
 
-static uint32_t number_in(struct story *story, const char *word, uint32_t most)
+uint32_t story_number(struct story *story, const char *word, uint32_t most)
 {
     char *end = NULL;
     unsigned long number = word == NULL ? 0 : strtoul(word, &end, 10);
@@ -128,106 +119,15 @@ static bool learn(struct story *story, const char *word)
 static bool grow(struct story *story, char **words)
 {
     for (uint8_t i = 0; words[i] != NULL; i++)
-        if (!learn(story, words[i]) || !wait_for(story, settled))
+        if (!learn(story, words[i]) || !story_wait(story, settled))
             return false;
     return true;
-}
-
-static void show_values(struct story *story, const struct story_call *call,
-                        const struct answer *answer)
-{
-    struct buf text = {0};
-    struct arena arena = {0};
-    struct object object;
-    buf_printf(&text, "client: %s:", call->text);
-    int error = answer->error;
-    bool shows = call->method == METHOD_GET || call->method == METHOD_EDIT;
-    if (error == 0 && shows)
-        error = object_read(answer->object, answer->hlc, answer->drops, &arena, &object);
-    if (error < 0)
-        buf_printf(&text, " %s", error_word(error));
-    else if (!shows)
-        buf_printf(&text, " stored on %u of %u copies%s", answer->got, answer->slots,
-                   answer->sloppy ? ", sloppily" : "");
-    else
-        for (uint32_t i = 0; i < object.count; i++)
-            buf_printf(&text, " %.*s", (int)object.siblings[i].value.size,
-                       (const char *)object.siblings[i].value.data);
-    buf_append_byte(&text, 0);
-    print_line(story, (const char *)text.data);
-    buf_done(&text);
-    arena_done(&arena);
-}
-
-static void on_answer(struct world *world, struct host_call *call, const struct answer *answer)
-{
-    struct story_call *mine = (struct story_call *)call;
-    struct buf *context = &mine->story->context;
-    mine->open = false;
-    if (answer != NULL && mine->method == METHOD_GET) {
-        buf_clear(context);
-        if (object_context(answer->object, world->cluster.hash_seed, mine->bucket, mine->key,
-                           context) < 0)
-            buf_clear(context);
-    }
-    if (answer != NULL) {
-        show_values(mine->story, mine, answer);
-        return;
-    }
-    char text[LINE_SIZE + 40];
-    snprintf(text, sizeof(text), "client: %s: the connection broke", mine->text);
-    print_line(mine->story, text);
-}
-
-static bool request(struct story *story, char **words, bool wait, bool strict)
-{
-    static const char *const names[] = {"", "get", "put", "delete"};
-    bool follows = strcmp(words[0], "follow") == 0 && words[1] != NULL;
-    words += follows;
-    enum method method = strcmp(words[0], "add") == 0 ? METHOD_EDIT : METHOD_SCAN;
-    for (uint32_t i = METHOD_GET; i <= METHOD_DELETE; i++)
-        if (strcmp(words[0], names[i]) == 0)
-            method = (enum method)i;
-    struct host *host = host_named(story, words[1]);
-    bool siblings = words[2] != NULL && words[2][0] == 's';
-    bool complete = words[2] != NULL && (words[2][0] == 'k' || siblings) &&
-                    (method != METHOD_PUT || words[3] != NULL);
-    enum policy policy = siblings ? POLICY_SIBLINGS : POLICY_NEWEST;
-    struct story_call *call = NULL;
-    for (uint32_t i = 0; i < CALLS_MAX && call == NULL; i++)
-        if (!story->calls[i].open)
-            call = &story->calls[i];
-    if (method == METHOD_SCAN || host == NULL || !complete || call == NULL) {
-        story->error = "put NODE KEY VALUE, get, delete or add NODE KEY";
-        return false;
-    }
-    uint32_t key = number_in(story, words[2] + 1, KEYS_MAX - 1);
-    *call = (struct story_call){.call.done = on_answer, .story = story, .method = method};
-    snprintf(call->text, sizeof(call->text), "%s %s", words[0], words[2]);
-    call->bucket = ledger_bucket(policy);
-    call->key = workload_key(&story->world, policy, key);
-    struct request asked = {
-        .method = method,
-        .bucket = call->bucket,
-        .key = call->key,
-        .context = follows ? buf_slice(&story->context) : SLICE_NONE,
-        .value = method == METHOD_PUT ? slice_string(words[3]) : SLICE_NONE,
-        .r = CONSISTENCY_QUORUM,
-        .w = CONSISTENCY_QUORUM,
-        .strict = strict,
-    };
-    if (method == METHOD_EDIT)
-        asked.edit = (struct edit){.kind = EDIT_ADD, .number = 1};
-    call->open = host_request(host, &call->call, &asked);
-    if (!call->open)
-        print_line(story, "client: nobody listens there");
-    return !wait || wait_for(story, answered);
 }
 
 static bool move(struct story *story, char **words)
 {
     struct world *world = &story->world;
-    uint32_t slot = number_in(story, words[0], SLOTS_MAX - 1);
+    uint32_t slot = story_number(story, words[0], SLOTS_MAX - 1);
     int from = node_of(story, words[0] == NULL ? NULL : words[1]);
     bool given_up = from >= 0 && words[2] != NULL && strcmp(words[2], "nobody") == 0;
     int to = given_up ? -1 : node_of(story, from < 0 ? NULL : words[2]);
@@ -298,10 +198,10 @@ static bool drop(struct story *story, char **words, bool late)
         type = message_named(slice_string(words[2]));
     if ((uint32_t)type >= MESSAGE_TYPES)
         story->error = "no such message";
-    uint32_t count = number_in(story, words[3], 1000000);
+    uint32_t count = story_number(story, words[3], 1000000);
     if (late)
         network_late(&story->world, (uint32_t)from, (uint32_t)to, type, count,
-                     (uint64_t)number_in(story, count == 0 ? NULL : words[4], 100000) * MS);
+                     (uint64_t)story_number(story, count == 0 ? NULL : words[4], 100000) * MS);
     else
         network_drop(&story->world, (uint32_t)from, (uint32_t)to, type, count);
     return true;
@@ -331,7 +231,7 @@ static bool own(struct story *story)
     buf_printf(&text, "; record");
     describe_record(world, checks_newest(world, range), &text);
     buf_append_byte(&text, 0);
-    print_line(story, (const char *)text.data);
+    story_print(story, (const char *)text.data);
     buf_done(&text);
     return true;
 }
@@ -339,12 +239,12 @@ static bool own(struct story *story)
 static bool until(struct story *story, const char *text)
 {
     story->awaited = text;
-    return wait_for(story, seen);
+    return story_wait(story, seen);
 }
 
 static bool run_for(struct story *story, char **words)
 {
-    uint64_t end = story->world.now_us + number_in(story, words[0], 1000000) * (uint64_t)MS;
+    uint64_t end = story->world.now_us + story_number(story, words[0], 1000000) * (uint64_t)MS;
     while (!world_broken(&story->world) && world_step(&story->world, end))
         ;
     return !world_broken(&story->world);
@@ -353,7 +253,7 @@ static bool run_for(struct story *story, char **words)
 static bool die(struct story *story, char **words)
 {
     int node = node_of(story, words[0]);
-    uint32_t step = node < 0 ? 0 : number_in(story, words[1], 1000);
+    uint32_t step = node < 0 ? 0 : story_number(story, words[1], 1000);
     if (step > 0)
         faults_die_at(&story->world, (uint32_t)node, step);
     return step > 0;
@@ -362,11 +262,25 @@ static bool die(struct story *story, char **words)
 /* `clock a -3000`: its wall clock is 3 s behind the world's. */
 static bool set_clock(struct story *story, char **words)
 {
-    struct host *host = host_named(story, words[0]);
+    struct host *host = story_host(story, words[0]);
     bool behind = host != NULL && words[1] != NULL && words[1][0] == '-';
-    int64_t ms = host == NULL ? 0 : number_in(story, behind ? words[1] + 1 : words[1], 3600000);
+    int64_t ms = host == NULL ? 0 : story_number(story, behind ? words[1] + 1 : words[1], 3600000);
     if (story->error == NULL)
         host_set_skew(host, behind ? -ms : ms);
+    return story->error == NULL;
+}
+
+/* `rot a k1`: a bit flips in the value of the record of k1 in its database. */
+static bool rot(struct story *story, char **words)
+{
+    struct host *host = story_host(story, words[0]);
+    bool named = host != NULL && words[1] != NULL && words[1][0] == 'k';
+    uint32_t key = story_number(story, named ? words[1] + 1 : NULL, KEYS_MAX - 1);
+    if (story->error == NULL &&
+        !rots_strike(&story->world, host_index(host),
+                     key_hash(story->world.cluster.hash_seed, ledger_bucket(POLICY_NEWEST),
+                              workload_key(&story->world, POLICY_NEWEST, key))))
+        story->error = "its database has no such record";
     return story->error == NULL;
 }
 
@@ -385,7 +299,7 @@ static void story_restore(struct story *story, struct host *host)
 /* Commands to one host by name. */
 static bool host_command_named(struct story *story, char **words)
 {
-    struct host *host = host_named(story, words[1]);
+    struct host *host = story_host(story, words[1]);
     if (host == NULL)
         return false;
     if (strcmp(words[0], "crash") == 0)
@@ -412,17 +326,19 @@ static bool set_option(struct story *story, char **words, bool *ret_known)
     struct sim_options *options = &story->options;
     *ret_known = true;
     if (strcmp(words[0], "nodes") == 0)
-        options->nodes = number_in(story, words[1], 8);
+        options->nodes = story_number(story, words[1], 8);
     else if (strcmp(words[0], "spares") == 0)
-        options->spares = number_in(story, words[1], 4);
+        options->spares = story_number(story, words[1], 4);
     else if (strcmp(words[0], "copies") == 0)
-        options->copies = number_in(story, words[1], SLOTS_MAX);
+        options->copies = story_number(story, words[1], SLOTS_MAX);
     else if (strcmp(words[0], "range") == 0)
-        options->range = (int32_t)number_in(story, words[1], 63);
+        options->range = (int32_t)story_number(story, words[1], 63);
     else if (strcmp(words[0], "horizon") == 0)
-        options->horizon_us = (uint64_t)number_in(story, words[1], 60000) * MS;
+        options->horizon_us = (uint64_t)story_number(story, words[1], 60000) * MS;
+    else if (strcmp(words[0], "memory") == 0)
+        options->memory_max = (uint64_t)story_number(story, words[1], 1024) << 10;
     else if (strcmp(words[0], "deadline") == 0)
-        options->deadline_ms = number_in(story, words[1], 60000);
+        options->deadline_ms = story_number(story, words[1], 60000);
     else
         *ret_known = false;
     return story->error == NULL;
@@ -453,7 +369,9 @@ static const struct {
                 {"run", run_for},
                 {"cut", cut},
                 {"die", die},
-                {"clock", set_clock}};
+                {"clock", set_clock},
+                {"fill", story_fill},
+                {"rot", rot}};
 
 bool story_carry_out(struct story *story, char **words, const char *rest)
 {
@@ -474,19 +392,14 @@ bool story_carry_out(struct story *story, char **words, const char *rest)
         return cancel(story);
     if (strcmp(words[0], "learn") == 0)
         return learn(story, words[1]);
-    bool sloppy = strcmp(words[0], "sloppy") == 0;
-    if ((sloppy || strcmp(words[0], "begin") == 0) && words[1] != NULL)
-        return request(story, words + 1, sloppy, !sloppy);
-    if (strcmp(words[0], "put") == 0 || strcmp(words[0], "get") == 0 ||
-        strcmp(words[0], "delete") == 0 || strcmp(words[0], "add") == 0 ||
-        strcmp(words[0], "follow") == 0)
-        return request(story, words, true, true);
+    if (story_is_request(words))
+        return story_request(story, words);
     if (strcmp(words[0], "bucket") == 0) {
         admin_create_bucket(&story->world, POLICY_SIBLINGS);
         return true;
     }
     if (strcmp(words[0], "settle") == 0)
-        return wait_for(story, answered) && wait_for(story, settled);
+        return story_wait(story, story_answered) && story_wait(story, settled);
     if (strcmp(words[0], "until") == 0)
         return until(story, rest);
     if (strcmp(words[0], "drop") == 0 || strcmp(words[0], "late") == 0)

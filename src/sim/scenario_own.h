@@ -35,11 +35,27 @@ struct story {
     uint64_t command_us;
     struct story_call calls[CALLS_MAX];
     struct buf context; /* Owned: of the last get. */
-    const char *error;  /* Why the file makes no sense. */
+    /* Of each key of both buckets; with the key it is the name of the last one. */
+    uint64_t writes[2][KEYS_MAX];
+    const char *error; /* Why the file makes no sense. */
 };
 
 /* scenario_commands.c: WORDS end with NULL; REST is the line behind the first. False: it failed, or
  * story->error says why it makes no sense. */
 bool story_carry_out(struct story *story, char **words, const char *rest);
+/* A line of the output, with the time since the command. */
+void story_print(struct story *story, const char *text);
+/* Step until DONE; false if it did not come about in time. */
+bool story_wait(struct story *story, bool (*done)(struct story *story));
+/* NULL, and 0: story->error says what WORD is not. */
+struct host *story_host(struct story *story, const char *word);
+uint32_t story_number(struct story *story, const char *word, uint32_t most);
+
+/* scenario_requests.c: is it a request, with what may stand before one? */
+bool story_is_request(char **words);
+bool story_request(struct story *story, char **words);
+bool story_fill(struct story *story, char **words);
+/* Is none under way? */
+bool story_answered(struct story *story);
 
 #endif
