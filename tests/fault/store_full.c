@@ -66,7 +66,7 @@ static void check(struct child *child, uint32_t keys)
     struct arena arena = {0};
     for (uint32_t i = 0; i < keys; i++) {
         char name[16];
-        struct slice value;
+        struct slice value = SLICE_NONE;
         snprintf(name, sizeof(name), "key%u", i);
         arena_reset(&arena);
         uint64_t counter = child_get(child, name, &arena, &value);
