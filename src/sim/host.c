@@ -391,7 +391,7 @@ bool host_rot_record(struct host *host, uint64_t hash, struct buf *ret_was)
     struct disk *disk = host_shard_of(host, range)->disk;
     for (uint32_t i = 0; i < disk_mem_count(disk, DISK_OBJECTS); i++) {
         struct slice key = disk_mem_key(disk, DISK_OBJECTS, i);
-        if (load_u64_be(key.data) != hash)
+        if (load_u64_be(key.data) != hash || disk_mem_rotten(disk, DISK_OBJECTS, key))
             continue;
         buf_append(ret_was, key);
         return disk_mem_flip(disk, DISK_OBJECTS, i, 0);

@@ -156,12 +156,13 @@ static struct rotten *unused(struct rots *rots)
     return NULL;
 }
 
-/* A record of the node in question rotted, that had key WAS and has IS now, which are taken over.
- */
-static void note(struct world *world, struct rotten *item, bool in_key, struct buf *was,
+/* ITEM is a record that rotted; it had key WAS and has IS now, which are taken over. KNOWN: its
+ * store has found out before. */
+static void note(struct world *world, struct rotten *item, bool known, bool in_key, struct buf *was,
                  struct buf *is)
 {
     struct rots *rots = world->rots;
+    item->known = known;
     item->told = false;
     item->hidden = false;
     item->read_at = 0;
@@ -191,12 +192,28 @@ static void rot_one(struct world *world)
     /* What was written over a bad record may rot as well, before the key is whole again. What lies
      * about with a damaged key is a record of its own. */
     struct rotten *again = find(rots, rots->host, load_u64_be(was.data));
-    if (again != NULL && !again->in_key && !in_key)
-        item = again;
-    else
-        item->known = false;
+    bool over = again != NULL && !again->in_key && !in_key;
+    item = over ? again : item;
     rots->left--;
-    note(world, item, in_key, &was, &is);
+    note(world, item, over && again->known, in_key, &was, &is);
+}
+
+bool rots_strike(struct world *world, uint32_t host, uint64_t hash)
+{
+    struct rots *rots = world->rots;
+    struct buf was = {0};
+    struct buf is = {0};
+    if (!any(rots, true))
+        rots->host = host;
+    struct rotten *item = rots->host == host ? unused(rots) : NULL;
+    if (item == NULL || !host_rot_record(world->hosts[host], hash, &was)) {
+        buf_done(&was);
+        return false;
+    }
+    buf_append(&is, buf_slice(&was));
+    note(world, item, false, false, &was, &is);
+    world_at(world, &rots->look, world->now_us);
+    return true;
 }
 
 static void on_next(struct world *world, struct world_event *event)
@@ -359,25 +376,6 @@ void rots_told(struct world *world, uint32_t host, const struct store_damage *da
         if (damage->hole && world_chance(world, world->options.rot_crash_ppm))
             faults_die_soon(world, host, !world->options.interval);
     }
-}
-
-bool rots_strike(struct world *world, uint32_t host, uint64_t hash)
-{
-    struct rots *rots = world->rots;
-    struct buf was = {0};
-    struct buf is = {0};
-    if (!any(rots, true))
-        rots->host = host;
-    struct rotten *item = rots->host == host ? unused(rots) : NULL;
-    if (item == NULL || !host_rot_record(world->hosts[host], hash, &was)) {
-        buf_done(&was);
-        return false;
-    }
-    buf_append(&is, buf_slice(&was));
-    item->known = false;
-    note(world, item, false, &was, &is);
-    world_at(world, &rots->look, world->now_us);
-    return true;
 }
 
 void rots_start(struct world *world)

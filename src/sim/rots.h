@@ -22,7 +22,7 @@ struct rots *rots_new(struct world *world);
 void rots_free(struct rots *rots);
 void rots_start(struct world *world);
 /* The value of the record of a key of HASH in the database of HOST rots, whatever the budget. False
- * if there is none, or if records of another node are bad, or too many. */
+ * if there is none that is whole, or if records of another node are bad, or too many. */
 bool rots_strike(struct world *world, uint32_t host, uint64_t hash);
 /* Every record that rotted is whole again, or gone, or nobody can tell that it is not. */
 bool rots_over(const struct world *world);

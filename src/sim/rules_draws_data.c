@@ -174,9 +174,9 @@ void draw_beside(struct prng *prng, struct sim_options *o)
     o->scrub = false;
 }
 
-/* A put reaches no other node until its client has asked for it again. Meanwhile the record of the
- * one that took it rots, and is healed from the others, which rests until nobody writes to the
- * database any more: few clients, who mostly wait. Then it reaches one of them. */
+/* Puts are held up or lost on their way to other nodes, often until their clients have asked again.
+ * Meanwhile the record of a node that took one may rot, and is healed from the others, which rests
+ * until nobody writes to the database any more: few clients, who mostly wait. */
 void draw_retried(struct prng *prng, struct sim_options *o)
 {
     at_rest(prng, o);

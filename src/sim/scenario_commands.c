@@ -274,13 +274,12 @@ static bool set_clock(struct story *story, char **words)
 static bool rot(struct story *story, char **words)
 {
     struct host *host = story_host(story, words[0]);
-    bool named = host != NULL && words[1] != NULL && words[1][0] == 'k';
-    uint32_t key = story_number(story, named ? words[1] + 1 : NULL, KEYS_MAX - 1);
-    if (story->error == NULL &&
-        !rots_strike(&story->world, host_index(host),
-                     key_hash(story->world.cluster.hash_seed, ledger_bucket(POLICY_NEWEST),
-                              workload_key(&story->world, POLICY_NEWEST, key))))
-        story->error = "its database has no such record";
+    struct story_key key;
+    if (host == NULL || !story_key(story, words[1], &key))
+        return false;
+    uint64_t hash = key_hash(story->world.cluster.hash_seed, key.bucket, key.key);
+    if (!rots_strike(&story->world, host_index(host), hash))
+        story->error = "its database has no such record that is whole, or others' are bad already";
     return story->error == NULL;
 }
 

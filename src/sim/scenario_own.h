@@ -24,6 +24,12 @@ struct story_call {
     struct slice bucket, key;
 };
 
+/* A key that a story names. */
+struct story_key {
+    struct slice bucket, key;
+    uint64_t *last_write; /* Its name; 0: none yet. */
+};
+
 struct story {
     struct world world;
     struct sim_options options;
@@ -34,10 +40,10 @@ struct story {
     const char *awaited; /* Text that `until` waits for, NULL once seen. */
     uint64_t command_us;
     struct story_call calls[CALLS_MAX];
-    struct buf context; /* Owned: of the last get. */
-    /* Of each key of both buckets; with the key it is the name of the last one. */
-    uint64_t writes[2][KEYS_MAX];
-    const char *error; /* Why the file makes no sense. */
+    struct buf context;                /* Owned: of the last get. */
+    uint64_t writes;                   /* So far; each has its number as its name. */
+    uint64_t last_writes[2][KEYS_MAX]; /* The name of each key's, by bucket; 0: none yet. */
+    const char *error;                 /* Why the file makes no sense. */
 };
 
 /* scenario_commands.c: WORDS end with NULL; REST is the line behind the first. False: it failed, or
@@ -47,13 +53,15 @@ bool story_carry_out(struct story *story, char **words, const char *rest);
 void story_print(struct story *story, const char *text);
 /* Step until DONE; false if it did not come about in time. */
 bool story_wait(struct story *story, bool (*done)(struct story *story));
-/* NULL, and 0: story->error says what WORD is not. */
+/* The node, and the number up to MOST, that WORD names; else NULL and 0, and story->error says why.
+ */
 struct host *story_host(struct story *story, const char *word);
 uint32_t story_number(struct story *story, const char *word, uint32_t most);
 
 /* scenario_requests.c: is it a request, with what may stand before one? */
 bool story_is_request(char **words);
 bool story_request(struct story *story, char **words);
+bool story_key(struct story *story, const char *word, struct story_key *ret_key);
 bool story_fill(struct story *story, char **words);
 /* Is none under way? */
 bool story_answered(struct story *story);

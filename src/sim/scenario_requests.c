@@ -58,6 +58,26 @@ static void on_answer(struct world *world, struct host_call *call, const struct 
     story_print(mine->story, text);
 }
 
+/* The key that WORD names, k5 or s5; false: story->error says that it is none. */
+bool story_key(struct story *story, const char *word, struct story_key *ret_key)
+{
+    bool siblings = word != NULL && word[0] == 's';
+    if (word == NULL || (word[0] != 'k' && !siblings)) {
+        story->error = "keys are k0 to k63, and s0 to s63";
+        return false;
+    }
+    enum policy policy = siblings ? POLICY_SIBLINGS : POLICY_NEWEST;
+    uint32_t number = story_number(story, word + 1, KEYS_MAX - 1);
+    if (story->error != NULL)
+        return false;
+    *ret_key = (struct story_key){
+        .bucket = ledger_bucket(policy),
+        .key = workload_key(&story->world, policy, number),
+        .last_write = &story->last_writes[siblings][number],
+    };
+    return true;
+}
+
 /* The kind of request that WORD names; METHOD_SCAN: none of a story. */
 static enum method method_named(const char *word)
 {
@@ -108,40 +128,60 @@ static struct story_call *unused_call(struct story *story)
     return NULL;
 }
 
+/* Under which name the client asks: 0 none. False: story->error says why there is none. */
+static bool name_of(struct story *story, const struct manner *manner, enum method method,
+                    uint64_t *last_write, uint64_t *ret_name)
+{
+    bool writes = method == METHOD_PUT || method == METHOD_DELETE;
+    if (manner->retries && (!writes || *last_write == 0)) {
+        story->error = "there is nothing to retry";
+        return false;
+    }
+    if (writes && !manner->retries)
+        *last_write = ++story->writes;
+    *ret_name = writes ? *last_write : 0;
+    return true;
+}
+
 bool story_request(struct story *story, char **words)
 {
     struct manner manner;
     words = manner_of(words, &manner);
     enum method method = method_named(words[0]);
     struct host *host = story_host(story, words[1]);
-    bool siblings = host != NULL && words[2] != NULL && words[2][0] == 's';
-    bool complete = host != NULL && words[2] != NULL && (words[2][0] == 'k' || siblings) &&
-                    (method != METHOD_PUT || words[3] != NULL);
+    if (host == NULL)
+        return false;
     struct story_call *call = unused_call(story);
-    if (!complete || call == NULL) {
-        story->error = "put NODE KEY VALUE, get, delete or add NODE KEY";
+    struct story_key key;
+    uint64_t name;
+    if (call == NULL) {
+        story->error = "too many requests are under way";
         return false;
     }
-    enum policy policy = siblings ? POLICY_SIBLINGS : POLICY_NEWEST;
-    uint32_t key = story_number(story, words[2] + 1, KEYS_MAX - 1);
-    *call = (struct story_call){.call.done = on_answer, .story = story, .method = method};
+    if (method == METHOD_PUT && (words[2] == NULL || words[3] == NULL)) {
+        story->error = "put NODE KEY VALUE";
+        return false;
+    }
+    if (!story_key(story, words[2], &key) ||
+        !name_of(story, &manner, method, key.last_write, &name))
+        return false;
+    *call = (struct story_call){.call.done = on_answer,
+                                .story = story,
+                                .method = method,
+                                .bucket = key.bucket,
+                                .key = key.key};
     snprintf(call->text, sizeof(call->text), "%s %s", words[0], words[2]);
-    call->bucket = ledger_bucket(policy);
-    call->key = workload_key(&story->world, policy, key);
-    bool named = method == METHOD_PUT || method == METHOD_DELETE;
-    uint64_t *writes = &story->writes[siblings][key];
-    *writes += named && !manner.retries;
     struct request asked = {
         .method = method,
-        .bucket = call->bucket,
-        .key = call->key,
+        .bucket = key.bucket,
+        .key = key.key,
         .context = manner.follows ? buf_slice(&story->context) : SLICE_NONE,
         .value = method == METHOD_PUT ? slice_string(words[3]) : SLICE_NONE,
         .r = CONSISTENCY_QUORUM,
         .w = CONSISTENCY_QUORUM,
         .strict = !manner.sloppy,
-        .client = named ? key + 1 : 0,
-        .sequence = *writes,
+        .client = name > 0,
+        .sequence = name,
     };
     if (method == METHOD_EDIT)
         asked.edit = (struct edit){.kind = EDIT_ADD, .number = 1};
@@ -151,7 +191,7 @@ bool story_request(struct story *story, char **words)
     return manner.begins || story_wait(story, story_answered);
 }
 
-/* `fill a`: what else the memory of its store has to hold. */
+/* `fill a`: enough that stores with little memory write to their databases what they have in it. */
 bool story_fill(struct story *story, char **words)
 {
     enum { FIRST = 50, COUNT = 10, SIZE = 400 };
