@@ -6,6 +6,11 @@
 
 #include "base/rule.h"
 
+enum {
+    LOOK_SOON = 128,   /* Part of the retry interval until the first look, */
+    LOOKS_DOUBLED = 7, /* doubled so often. */
+};
+
 /* Did the writer of a version in OBJECT see ours? Then the order is right already, and ours must
  * not come back above what overwrote it. */
 static bool overtaken(struct core *core, const struct coord_op *op, struct slice bytes)
@@ -52,6 +57,17 @@ void order_rewrite(struct core *core, struct coord_op *op)
     (void)core_hlc_seen(core, object_hlc(buf_slice(&op->later)));
 }
 
+/* Whoever overtook us writes once more in the time that a put takes: soon, and less often the
+ * longer it does not happen. */
+static void look_again(struct core *core, struct coord_op *op)
+{
+    uint64_t pause_us = (core->timing.retry_us / LOOK_SOON) << MIN(op->looks, LOOKS_DOUBLED);
+    op->looks = (uint8_t)MIN(op->looks + 1, UINT8_MAX);
+    op->state = OP_WRITING;
+    op->retry_at_us = core->now.us + MIN(pause_us, core->timing.retry_us);
+    op_schedule(core, op);
+}
+
 /* A write that has waited for the store since then may overtake it even now: then the second
  * version is not made (ERR_CONFLICT), and this is asked again. */
 void order_merged(struct core *core, struct coord_op *op, const struct store_done *done)
@@ -68,11 +84,9 @@ void order_merged(struct core *core, struct coord_op *op, const struct store_don
         put_write(core, op, done->position);
         return;
     }
-    op->state = OP_WRITING;
+    look_again(core, op);
     if (range_epoch_compare(&op->epoch, op_record(core, op)) != 0)
         put_restart(core, op);
-    else
-        op_schedule(core, op); /* Looked at again at the retry interval. */
 }
 
 /* The first version stands, and may be on other nodes: never tell the client that nothing was
