@@ -76,6 +76,12 @@ class Cluster:
     def load(self, keys, size, *more, names=None):
         self.run("kvbench", "load", "--keys", str(keys), "--size", str(size), *more, names=names)
 
+    def load_modes(self, keys, size):
+        """Every key in a bucket of either log mode: the default one, and "interval", made here."""
+        self.admin("bucket", "create", "interval", "--log-mode", "interval")
+        for more in ([], ["--bucket", "interval"]):
+            self.load(keys, size, *more)
+
     def bench(self, *arguments, names=None, check=True):
         """What `kvbench run` has measured, the servers' costs included."""
         done = self.run("kvbench", "run", *arguments, "--pids", self.pids(), "--json", names=names,

@@ -81,7 +81,7 @@ struct coord_op {
     bool left;         /* PUT: this node was no writer since, and may have dropped its copy. */
     bool revived;      /* PUT: given up once, asked for again, and stored once more. */
     bool rewritten;    /* PUT: written once more to read as the latest. */
-    uint8_t looks;     /* PUT: how often what overtook it had not been written once more yet. */
+    uint8_t looks;     /* PUT: for what overtook it, as long as their pause grows. */
     struct buf later;  /* Owned. PUT: an object with a later version, seen in an acknowledgement. */
     uint8_t acked[SLOTS_MAX]; /* PUT, EDIT: bits by writer; index as in the record. */
     uint8_t asked;            /* GET, SCAN: bits by slot index. */

@@ -6,10 +6,8 @@
 
 #include "base/rule.h"
 
-enum {
-    LOOK_SOON = 128,   /* Part of the retry interval until the first look, */
-    LOOKS_DOUBLED = 7, /* doubled so often. */
-};
+/* How often the pause until the next look doubles, up to the retry interval. */
+enum { LOOKS_DOUBLED = 7 };
 
 /* Did the writer of a version in OBJECT see ours? Then the order is right already, and ours must
  * not come back above what overwrote it. */
@@ -61,10 +59,9 @@ void order_rewrite(struct core *core, struct coord_op *op)
  * longer it does not happen. */
 static void look_again(struct core *core, struct coord_op *op)
 {
-    uint64_t pause_us = (core->timing.retry_us / LOOK_SOON) << MIN(op->looks, LOOKS_DOUBLED);
-    op->looks = (uint8_t)MIN(op->looks + 1, UINT8_MAX);
     op->state = OP_WRITING;
-    op->retry_at_us = core->now.us + MIN(pause_us, core->timing.retry_us);
+    op->retry_at_us = core->now.us + ((core->timing.retry_us >> LOOKS_DOUBLED) << op->looks);
+    op->looks = (uint8_t)MIN(op->looks + 1, LOOKS_DOUBLED);
     op_schedule(core, op);
 }
 

@@ -79,8 +79,7 @@ bool host_backed_up(const struct host *host);
 /* Bit rot: a bit of one record of its database flips, both drawn: of its value, or IN_KEY. RET_WAS
  * is the key that the record had, RET_IS what it is now. False if the record drawn is not whole. */
 bool host_rot(struct host *host, bool in_key, struct buf *ret_was, struct buf *ret_is);
-/* The same of the value of the record whose key has HASH. False if there is none that is
- * whole. */
+/* The same of the value of the record whose key has HASH. False if none is whole. */
 bool host_rot_record(struct host *host, uint64_t hash, struct buf *ret_was);
 /* Has the record of KEY not been written anew since? */
 bool host_rotten(const struct host *host, struct slice key);
