@@ -15,7 +15,7 @@
     }
 #define RATE                                                                                       \
     {                                                                                              \
-        "rate", 0, "MB/S", "at most so much from each node (no limit)"                             \
+        "rate", 0, "MB/S", "so much from each node (as fast as clients bear)"                      \
     }
 
 static const struct cli_option status_options[] = {

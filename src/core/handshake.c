@@ -292,15 +292,17 @@ enum handshake_news handshake_message(struct handshake *handshake, struct core *
     return HANDSHAKE_NOTHING;
 }
 
+void handshake_judge_range(struct core *core, uint32_t range)
+{
+    struct holding *holding = &core->holdings[range];
+    if (holding->record.epoch == 0 || holding->ready || !core_is_welcome(core, &holding->record))
+        return;
+    holding->ready = true;
+    core_signal(core, SIGNAL_RANGE_READY)->range = range;
+}
+
 void handshake_judge(struct core *core)
 {
-    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++) {
-        struct holding *holding = &core->holdings[range];
-        if (holding->record.epoch == 0 || holding->ready)
-            continue;
-        if (!core_is_welcome(core, &holding->record))
-            continue;
-        holding->ready = true;
-        core_signal(core, SIGNAL_RANGE_READY)->range = range;
-    }
+    for (uint32_t range = 0; range < ring_ranges(&core->ring); range++)
+        handshake_judge_range(core, range);
 }

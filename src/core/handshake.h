@@ -46,5 +46,7 @@ void handshake_note(struct handshake *handshake, struct node_id node);
 bool handshake_welcomed(const struct handshake *handshake, struct node_id node);
 /* Which ranges may be served and voted on from now on: marks them and signals each. */
 void handshake_judge(struct core *core);
+/* The same of one, after its record changed. */
+void handshake_judge_range(struct core *core, uint32_t range);
 
 #endif

@@ -83,7 +83,7 @@ static void on_signal(struct node *node, const struct signal *signal)
         transfers_range(&node->transfers, core, signal->range);
         break;
     case SIGNAL_INSTALLED:
-        handshake_judge(core);
+        handshake_judge_range(core, signal->range);
         transfers_range(&node->transfers, core, signal->range);
         break;
     case SIGNAL_PEER_INSTALLED:

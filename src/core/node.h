@@ -129,11 +129,12 @@ struct repair_status {
     uint32_t asked;        /* Comparisons that COMMAND_REPAIR asked for, not found equal yet; */
     uint32_t unreachable;  /* of these, with a node that is down. */
     struct slice bucket;   /* Of some only this one's keys; empty: of none. */
-    uint64_t rate;         /* Bytes a second. */
+    uint64_t rate;         /* Bytes a second, */
+    uint64_t move_rate;    /* and of moves, where their plan has none. */
     uint64_t p99_us;       /* Of requests, when last looked at; 0: there were too few. */
     uint64_t limit_us;     /* Past this it goes slower; 0: not known. */
     uint64_t bytes;        /* In all. */
-    uint64_t slowed;       /* How often the rate was halved. */
+    uint64_t slowed;       /* How often requests took too long. */
 };
 
 enum node_state node_state(const struct node *node);

@@ -2,6 +2,15 @@
  * background, decides how fast that may go (pace.h). */
 #include "core/node_private.h"
 
+/* Has nobody asked any node for anything of late, as far as is known? */
+static bool is_quiet(const struct core *core, const struct load_table *loads)
+{
+    for (uint32_t i = 0; i < loads->count; i++)
+        if (loads->loads[i].ops_per_s > 0 && core_is_up(core, loads->loads[i].id))
+            return false;
+    return true;
+}
+
 static void look(struct core *core, void *machine, struct timer *timer)
 {
     struct node *node = machine;
@@ -12,7 +21,7 @@ static void look(struct core *core, void *machine, struct timer *timer)
         if (load != NULL && core_is_up(core, pace->peers[i]))
             peers_p99_us = MAX(peers_p99_us, (uint64_t)load->p99_us);
     }
-    pace_look(pace, peers_p99_us);
+    pace_look(pace, peers_p99_us, is_quiet(core, &node->gossip.loads));
     core_timer_set(core, timer, core->now.us + PACE_LOOK_US);
 }
 

@@ -121,6 +121,7 @@ void node_repair(const struct node *node, struct repair_status *ret_status)
     const struct repairs *repairs = &node->repairs;
     *ret_status = (struct repair_status){.dirty_ranges = repairs_left(repairs),
                                          .rate = pace_rate(&core->pace),
+                                         .move_rate = pace_move_rate(&core->pace),
                                          .p99_us = core->pace.p99_us,
                                          .limit_us = core->pace.limit_us,
                                          .bytes = core->pace.total,

@@ -1,4 +1,4 @@
-/* A rate that falls by halves and grows by quarters. */
+/* A rate that follows how far requests are from what they may take. */
 #include "core/pace.h"
 
 void pace_init(struct pace *pace)
@@ -15,12 +15,30 @@ static void note_peer(struct pace *pace, struct node_id peer)
         pace->peers[pace->peers_count++] = peer;
 }
 
-void pace_take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
+static uint64_t paid_us(uint64_t free_us, uint64_t now_us, uint64_t bytes, uint64_t rate)
 {
-    pace->free_us = MAX(pace->free_us, now_us) + bytes * 1000000 / pace_rate(pace);
+    return MAX(free_us, now_us) + bytes * 1000000 / rate;
+}
+
+/* Either kind waits for the other one, too: together they cost what requests bear. */
+static void take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes,
+                 uint64_t rate)
+{
+    pace->free_us = paid_us(pace->free_us, now_us, bytes, rate);
+    pace->move_free_us = paid_us(pace->move_free_us, now_us, bytes, pace_move_rate(pace));
     pace->spent += bytes;
     pace->total += bytes;
     note_peer(pace, peer);
+}
+
+void pace_take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
+{
+    take(pace, now_us, peer, bytes, pace_rate(pace));
+}
+
+void pace_take_move(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
+{
+    take(pace, now_us, peer, bytes, pace_move_rate(pace));
 }
 
 /* The 99th percentile since the last look, 0 while there are too few to tell. */
@@ -35,7 +53,6 @@ static uint64_t requests_p99_us(struct pace *pace)
     return p99_us;
 }
 
-/* Down quicker than up: what others do in the background is in it too. */
 static void learn(struct pace *pace, uint64_t p99_us)
 {
     if (pace->calm_us == 0)
@@ -43,40 +60,42 @@ static void learn(struct pace *pace, uint64_t p99_us)
     else if (p99_us < pace->calm_us)
         pace->calm_us -= (pace->calm_us - p99_us) / 4;
     else
-        pace->calm_us += (p99_us - pace->calm_us + 7) / 8;
+        pace->calm_us += (p99_us - pace->calm_us + 3) / 4;
 }
 
-static void faster(struct pace *pace)
+/* As much faster or slower as requests were quicker or slower than they may be, within bounds.
+ * SPENT is what was tried: the rest says nothing of what requests bear. */
+static void judge(struct pace *pace, uint64_t p99_us, uint64_t spent)
 {
-    pace->rate = MIN(pace->rate + pace->rate / 4, (uint64_t)PACE_RATE_MAX);
+    bool slow = p99_us > pace->limit_us;
+    uint64_t tried = MAX(slow ? spent : 2 * spent, (uint64_t)PACE_RATE_FIRST);
+    uint64_t from = slow ? MIN(pace->rate, tried) : pace->rate;
+    uint64_t rate = from + from / 4;
+    if (p99_us > 0)
+        rate = MIN(rate, MAX(from * pace->limit_us / p99_us, from / 2));
+    rate = MAX(MIN(rate, tried), (uint64_t)PACE_RATE_MIN);
+    pace->rate = MIN(rate, (uint64_t)PACE_RATE_MAX);
+    pace->slowed += slow;
 }
 
-void pace_look(struct pace *pace, uint64_t peers_p99_us)
+void pace_look(struct pace *pace, uint64_t peers_p99_us, bool quiet)
 {
     uint64_t own_p99_us = requests_p99_us(pace);
     uint64_t p99_us = MAX(own_p99_us, peers_p99_us);
     /* What is seen first, and whatever is lower, requests take by themselves at most. */
-    bool calm = pace->spent == 0 || pace->rate == PACE_RATE_MIN || pace->calm_us == 0 ||
-                p99_us < pace->calm_us;
+    bool calm = pace->spent <= PACE_RATE_CALM || pace->calm_us == 0 || p99_us < pace->calm_us;
     pace->share = p99_us == 0 ? (uint64_t)PACE_RATE_MAX
                               : MAX(pace->answered * PACE_SHARE, (uint64_t)PACE_SHARE_MIN);
-    pace->answered = 0;
+    pace->idle = quiet && p99_us == 0 && pace->answered == 0;
+    if (p99_us != 0 && calm)
+        learn(pace, p99_us);
+    if (p99_us != 0)
+        pace->limit_us = MAX(pace->calm_us + pace->calm_us / 2, (uint64_t)PACE_SLOW_US);
+    judge(pace, p99_us, pace->spent);
     pace->p99_us = p99_us;
+    pace->answered = 0;
     pace->spent = 0;
     pace->peers_count = 0;
-    if (p99_us == 0) { /* Next to nobody is there to feel it. */
-        faster(pace);
-        return;
-    }
-    if (calm)
-        learn(pace, p99_us);
-    pace->limit_us = MAX(pace->calm_us + pace->calm_us / 2, (uint64_t)PACE_SLOW_US);
-    if (p99_us <= pace->limit_us) {
-        faster(pace);
-    } else {
-        pace->rate = MAX(pace->rate / 2, (uint64_t)PACE_RATE_MIN);
-        pace->slowed++;
-    }
 }
 
 void pace_check(const struct pace *pace)

@@ -21,6 +21,14 @@ void wait_free(struct transfer_wait *wait)
     mem_free(wait);
 }
 
+size_t transfer_bytes(const struct entry *entries, uint32_t count)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += entries[i].bucket.size + entries[i].key.size + entries[i].object.size;
+    return bytes;
+}
+
 /* ---------------------------------------------------------------------------- Once a second. */
 
 bool told_to_leave(const struct core *core, struct node_id node)
@@ -64,7 +72,7 @@ static void sweep_fire(struct core *core, void *machine, struct timer *timer)
             lost_slot(core, record) != NULL)
             drive_range(transfers, core, range);
     }
-    drive_pump(transfers, core);
+    drive_pump(transfers, core, UINT32_MAX);
     if (transfers_may_depart(core))
         core_signal(core, SIGNAL_DEPART);
 }
@@ -86,8 +94,10 @@ void transfers_message(struct transfers *transfers, struct core *core, struct no
         break;
     case MESSAGE_ACCEPT:
     case MESSAGE_REJECT:
+        drive_answered(transfers, core, from, message);
+        break;
     case MESSAGE_COMPLETE:
-        drive_message(transfers, core, from, message);
+        drive_completed(transfers, core, from, message);
         break;
     case MESSAGE_CHUNK:
         if (!core_entries_of(core, range, message->chunk.entries, message->chunk.entries_count))
@@ -171,7 +181,7 @@ void transfers_range(struct transfers *transfers, struct core *core, uint32_t ra
     bool settled = moving_slot(held_record(core, range)) == NULL;
     drive_range(transfers, core, range);
     if (settled)
-        drive_pump(transfers, core);
+        drive_pump(transfers, core, PUMP_LOOKS);
 }
 
 void transfers_settings(struct transfers *transfers, struct core *core, struct slice name)
@@ -187,7 +197,7 @@ void transfers_settings(struct transfers *transfers, struct core *core, struct s
     plan_done(&transfers->plan);
     transfers->plan = plan;
     transfers->plan_cursor = 0;
-    drive_pump(transfers, core);
+    drive_pump(transfers, core, UINT32_MAX);
 }
 
 void transfers_init(struct transfers *transfers)
@@ -268,12 +278,15 @@ uint32_t transfers_status(const struct transfers *transfers, const struct core *
     }
     cursor = 0;
     const struct stream *stream;
+    bool waits = transfers->plan.rate == 0 && source_free_us(transfers, core) > core->now.us;
     while (count < cap && (stream = map_next(&transfers->streams, &cursor, NULL)) != NULL) {
         ret[count] = (struct transfer_status){.role = TRANSFER_SOURCE,
                                               .range = stream->range,
                                               .keys = stream->keys,
                                               .bytes = stream->bytes,
                                               .since_us = stream->since_us};
+        if (waits && !stream->scanning)
+            ret[count].note = slice_string("gives way to requests");
         status_slot(core, &ret[count++]);
     }
     cursor = 0;

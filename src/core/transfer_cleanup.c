@@ -80,6 +80,20 @@ static void scan(struct core *core, struct cleanup *cleanup)
     op->scan.digest = true;
 }
 
+/* Go on with the next chunk, as soon as requests bear it (pace.h). */
+static void push(struct core *core, struct cleanup *cleanup)
+{
+    struct pace *pace = &core->pace;
+    if (!pace_free(pace, core->now.us)) { /* All that moved together wait for the same moment. */
+        uint64_t later = prng_below(&core->prng, core->timing.retry_us);
+        core_timer_set(core, &cleanup->timer, pace->free_us + later);
+        return;
+    }
+    const struct range_record *record = held_record(core, cleanup->range);
+    pace_take(pace, core->now.us, record_driver(record), PACE_MESSAGE_COST);
+    scan(core, cleanup);
+}
+
 static void drop(struct core *core, struct cleanup *cleanup)
 {
     const struct range_record *record = held_record(core, cleanup->range);
@@ -111,7 +125,7 @@ static void cleanup_timer(struct core *core, void *machine, struct timer *timer)
     if (cleanup->state == CLEANUP_PUSHING && !RULE(CLEANUP_HANDS_OVER))
         drop(core, cleanup);
     else if (cleanup->state == CLEANUP_PUSHING && !cleanup->scanning)
-        scan(core, cleanup);
+        push(core, cleanup);
     else if (cleanup->state == CLEANUP_DONE)
         say_done(core, cleanup);
 }
@@ -208,6 +222,8 @@ void cleanup_scanned(struct transfers *transfers, struct core *core,
     message->chunk.entries = done->entries;
     message->chunk.entries_count = done->entries_count;
     message->chunk.last = !done->more;
+    pace_take(&core->pace, core->now.us, record_driver(record),
+              transfer_bytes(done->entries, done->entries_count));
 }
 
 void cleanup_acked(struct transfers *transfers, struct core *core, struct node_id from,
@@ -227,7 +243,7 @@ void cleanup_acked(struct transfers *transfers, struct core *core, struct node_i
     buf_append(&cleanup->bucket, message->chunk.cursor_bucket);
     buf_clear(&cleanup->key);
     buf_append(&cleanup->key, message->chunk.cursor_key);
-    scan(core, cleanup);
+    push(core, cleanup);
 }
 
 void cleanup_handed(struct transfers *transfers, struct core *core, struct node_id from,

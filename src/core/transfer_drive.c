@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 
-enum { OFFER_RETRY_US = 10000 };
-
 const struct slot *moving_slot(const struct range_record *record)
 {
     const struct slot *fenced = NULL;
@@ -58,7 +56,7 @@ static struct drive *drive_get(struct transfers *transfers, struct core *core, u
     return drive;
 }
 
-static void set_active(struct transfers *transfers, struct drive *drive, bool active)
+void drive_set_active(struct transfers *transfers, struct drive *drive, bool active)
 {
     if (drive->active == active)
         return;
@@ -82,7 +80,7 @@ static void set_active(struct transfers *transfers, struct drive *drive, bool ac
 
 void drive_free(struct transfers *transfers, struct core *core, struct drive *drive)
 {
-    set_active(transfers, drive, false);
+    drive_set_active(transfers, drive, false);
     core_timer_clear(core, &drive->timer);
     map_remove(&transfers->drives, (uint64_t)drive->range + 1);
     mem_free(drive);
@@ -147,8 +145,7 @@ static void drive_timer(struct core *core, void *machine, struct timer *timer)
 
 /* ------------------------------------------------------------------------------------- Steps. */
 
-/* A successor of the installed record, to be changed and proposed. */
-static struct range_record *successor(struct core *core, uint32_t range)
+struct range_record *drive_successor(struct core *core, uint32_t range)
 {
     struct range_record *next = core_alloc(core, sizeof(*next));
     *next = *held_record(core, range);
@@ -156,7 +153,7 @@ static struct range_record *successor(struct core *core, uint32_t range)
     return next;
 }
 
-static void propose(struct core *core, const struct range_record *next)
+void drive_propose(struct core *core, const struct range_record *next)
 {
     if (next->epoch == 0)
         return; /* Nothing follows the last epoch, which only a forged record has. */
@@ -168,7 +165,7 @@ static void propose(struct core *core, const struct range_record *next)
 void drive_propose_stage(struct core *core, uint32_t range, const struct slot *slot,
                          enum stage stage)
 {
-    struct range_record *next = successor(core, range);
+    struct range_record *next = drive_successor(core, range);
     struct slot *changed = record_slot_in(next, slot->number);
     changed->stage = stage;
     if (stage == STAGE_STABLE) {
@@ -187,18 +184,18 @@ void drive_propose_stage(struct core *core, uint32_t range, const struct slot *s
         next->transfer = 0;
         record_add_former(next, slot->target);
     }
-    propose(core, next);
+    drive_propose(core, next);
 }
 
 void drive_propose_drop(struct core *core, uint32_t range, const struct slot *slot)
 {
-    struct range_record *next = successor(core, range);
+    struct range_record *next = drive_successor(core, range);
     if (slot->stage == STAGE_LEARN) {
         record_add_former(next, slot->target);
         next->transfer = 0;
     }
     record_drop_slot(next, slot->number);
-    propose(core, next);
+    drive_propose(core, next);
 }
 
 /* Should a transfer that can still be taken back be taken back? */
@@ -242,13 +239,11 @@ static void step_moving(struct core *core, struct drive *drive, const struct slo
     case STAGE_CUT:
         if (member_departed(&core->members, slot->target) && !owner_lost)
             drive_propose_stage(core, drive->range, slot, STAGE_BACK);
-        else if (!RULE(FENCE_BEFORE_STABLE) || drive_fenced(core, drive, slot->owner, slot)) {
-            drive->transfers->plan_cursor = 0;
+        else if (!RULE(FENCE_BEFORE_STABLE) || drive_fenced(core, drive, slot->owner, slot))
             drive_propose_stage(core, drive->range, slot, STAGE_STABLE);
-        } else if (!core_is_up(core, slot->target) &&
-                   core->now.us - drive->progress_us > core->timing.abort_us) {
+        else if (!core_is_up(core, slot->target) &&
+                 core->now.us - drive->progress_us > core->timing.abort_us)
             drive_propose_stage(core, drive->range, slot, STAGE_BACK);
-        }
         break;
     case STAGE_BACK:
         if (!RULE(BACK_FENCED) || drive_fenced(core, drive, slot->target, slot))
@@ -266,10 +261,12 @@ static void step_moving(struct core *core, struct drive *drive, const struct slo
     }
 }
 
+/* Take those who have deleted their copy, or have departed, out of `former`. All that a node which
+ * leaves was once a member of come at the same moment, and none is in a hurry. */
 static bool propose_tidy(struct core *core, struct drive *drive)
 {
     const struct range_record *record = held_record(core, drive->range);
-    struct range_record *next = successor(core, drive->range);
+    struct range_record *next = drive_successor(core, drive->range);
     for (uint32_t i = 0; i < record->former_count; i++) {
         bool gone = member_departed(&core->members, record->former[i]);
         for (uint32_t k = 0; k < drive->cleaned_count; k++)
@@ -279,109 +276,14 @@ static bool propose_tidy(struct core *core, struct drive *drive)
     }
     if (next->former_count == record->former_count)
         return false;
-    propose(core, next);
+    if (!pace_free(&core->pace, core->now.us)) {
+        uint64_t later = prng_below(&core->prng, core->timing.retry_us);
+        core_timer_by(core, &drive->timer, core->pace.free_us + later);
+        return false;
+    }
+    pace_take(&core->pace, core->now.us, core->self, PACE_RECORD_COST);
+    drive_propose(core, next);
     return true;
-}
-
-static const struct plan_move *next_move(const struct transfers *transfers, const struct core *core,
-                                         uint32_t range)
-{
-    if (transfers->plan.id == 0 || transfers->plan.state != PLAN_RUNNING)
-        return NULL;
-    const struct plan *plan = &transfers->plan;
-    const struct plan_move *move = plan_next_move(plan, &core->ring, range);
-    const struct plan_move *end = plan->moves + plan->count;
-    while (move != NULL && transfers_overtaken(core, move)) {
-        do
-            move++;
-        while (move < end && move->range == range &&
-               plan_move_fate(move, ring_get(&core->ring, range)) != PLAN_MOVE_OPEN);
-        if (move == end || move->range != range)
-            move = NULL;
-    }
-    return move;
-}
-
-static uint32_t offers_to(const struct transfers *transfers, struct node_id node)
-{
-    uint32_t offers = 0;
-    for (const struct drive *drive = transfers->actives; drive != NULL; drive = drive->active_next)
-        offers += id_equal(drive->move.to, node);
-    return offers;
-}
-
-/* May one more move towards NODE begin? */
-static bool has_room(const struct transfers *transfers, struct node_id node)
-{
-    return transfers->active < DRIVES_MAX && offers_to(transfers, node) < INBOUND_MAX;
-}
-
-static void send_offer(struct core *core, struct drive *drive)
-{
-    struct message *message = core_send(core, drive->move.to, MESSAGE_OFFER);
-    message->offer.transfer = drive->offered;
-    message->offer.range = drive->epoch;
-    message->offer.slot = drive->move.slot;
-    message->offer.rate = drive->transfers->plan.rate;
-}
-
-void drive_start(struct transfers *transfers, struct core *core, struct drive *drive,
-                 const struct plan_move *move)
-{
-    const struct range_record *record = held_record(core, drive->range);
-    const struct slot *slot = record_slot(record, move->slot);
-    if (id_none(move->to)) {
-        /* The last copy is never given up, whatever the plan says. */
-        if (slot != NULL && slot->stage == STAGE_STABLE && record_counted(record) > 1) {
-            drive->given_up = record->epoch + 1;
-            drive_propose_stage(core, drive->range, slot, STAGE_FENCE);
-        }
-        return;
-    }
-    if (record->former_count + 1 >= FORMER_MAX) {
-        drive_note(drive, "waits for the clean-up of earlier copies");
-        return;
-    }
-    if (record_has_member(record, move->to)) {
-        drive_note(drive, "the target holds another slot of the range");
-        return;
-    }
-    if (!core_is_up(core, move->to)) {
-        drive_note(drive, "the target is down");
-        set_active(transfers, drive, false);
-        core_timer_set(core, &drive->timer, core->now.us + core->timing.gossip_us);
-        return;
-    }
-    if (!drive->active && !has_room(transfers, move->to))
-        return; /* drive_pump comes back. */
-    drive->move = *move;
-    set_active(transfers, drive, true);
-    if (drive->offered == 0)
-        drive->offered = prng_next(&core->prng) | 1;
-    send_offer(core, drive);
-    core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
-}
-
-static void accepted(struct core *core, struct drive *drive)
-{
-    struct range_record *next = successor(core, drive->range);
-    next->transfer = drive->offered;
-    record_remove_former(next, drive->move.to);
-    struct slot *slot = record_slot_in(next, drive->move.slot);
-    if (slot != NULL) {
-        bool fenced = slot->stage == STAGE_FENCE;
-        if (!fenced && member_departed(&core->members, slot->owner))
-            return; /* Lost between offer and answer: to be fenced first. */
-        slot->stage = fenced ? STAGE_REBUILD : STAGE_JOINT;
-        slot->target = drive->move.to;
-    } else {
-        uint32_t at = next->slots_count++;
-        for (; at > 0 && next->slots[at - 1].number > drive->move.slot; at--)
-            next->slots[at] = next->slots[at - 1];
-        next->slots[at] = (struct slot){
-            .number = drive->move.slot, .stage = STAGE_LEARN, .target = drive->move.to};
-    }
-    propose(core, next);
 }
 
 /* The record is at rest: count what became of the move that was under way. */
@@ -424,7 +326,7 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
     const struct slot *slot = moving_slot(record);
     bool moves = slot != NULL && slot->stage != STAGE_FENCE;
     const struct slot *lost = moves ? NULL : lost_slot(core, record);
-    const struct plan_move *move = moves ? NULL : next_move(transfers, core, range);
+    const struct plan_move *move = moves ? NULL : drive_next_move(transfers, core, range);
     if (!moves && drive != NULL)
         settle(core, drive, record);
     bool idle = slot == NULL && lost == NULL && record->former_count == 0;
@@ -434,11 +336,11 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
         return;
     }
     /* Without a drive until its turn comes, or each look for work would pass over all that wait. */
-    if (drive == NULL && idle && !id_none(move->to) && !has_room(transfers, move->to))
+    if (drive == NULL && idle && !id_none(move->to) && !drive_has_room(transfers, move->to))
         return;
     drive = drive_get(transfers, core, range);
     if (moves) {
-        set_active(transfers, drive, true);
+        drive_set_active(transfers, drive, true);
         drive->move.to = slot->target;
         drive->moving = true;
         drive->moving_slot = slot->number;
@@ -449,7 +351,7 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
     }
     drive->complete = 0;
     if (drive->offered == 0)
-        set_active(transfers, drive, false);
+        drive_set_active(transfers, drive, false);
     if (propose_tidy(core, drive))
         return;
     if (lost != NULL) {
@@ -469,25 +371,7 @@ void drive_range(struct transfers *transfers, struct core *core, uint32_t range)
         return;
     }
     drive->offered = 0;
-    set_active(transfers, drive, false);
-}
-
-void drive_pump(struct transfers *transfers, struct core *core)
-{
-    const struct plan *plan = &transfers->plan;
-    if (core->holdings == NULL || plan->id == 0 || plan->state != PLAN_RUNNING)
-        return;
-    for (uint32_t looked = 0; looked < plan->count && transfers->active < DRIVES_MAX; looked++) {
-        if (transfers->plan_cursor >= plan->count)
-            transfers->plan_cursor = 0;
-        uint32_t range = plan->moves[transfers->plan_cursor++].range;
-        const struct drive *drive = range < ring_ranges(&core->ring)
-                                        ? map_get(&transfers->drives, (uint64_t)range + 1)
-                                        : NULL;
-        if (range < ring_ranges(&core->ring) && (drive == NULL || !drive->active) &&
-            core->holdings[range].record.epoch > 0)
-            drive_range(transfers, core, range);
-    }
+    drive_set_active(transfers, drive, false);
 }
 
 void transfers_peer_installed(struct transfers *transfers, struct core *core,
@@ -506,8 +390,8 @@ void transfers_peer_installed(struct transfers *transfers, struct core *core,
     drive_range(transfers, core, signal->range);
 }
 
-static void on_complete(struct transfers *transfers, struct core *core, struct node_id from,
-                        const struct message *message)
+void drive_completed(struct transfers *transfers, struct core *core, struct node_id from,
+                     const struct message *message)
 {
     uint32_t range = message->chunk.range.range;
     const struct range_record *record = held_record(core, range);
@@ -524,30 +408,4 @@ static void on_complete(struct transfers *transfers, struct core *core, struct n
         drive->cleaned[drive->cleaned_count++] = from;
     }
     drive_range(transfers, core, range);
-}
-
-void drive_message(struct transfers *transfers, struct core *core, struct node_id from,
-                   const struct message *message)
-{
-    if (message->type == MESSAGE_COMPLETE) {
-        on_complete(transfers, core, from, message);
-        return;
-    }
-    struct drive *drive = map_get(&transfers->drives, (uint64_t)message->offer.range.range + 1);
-    if (drive == NULL || drive->offered == 0 || message->offer.transfer != drive->offered ||
-        !id_equal(from, drive->move.to) || !core->holdings[drive->range].durable ||
-        range_epoch_compare(&message->offer.range, held_record(core, drive->range)) != 0)
-        return;
-    if (message->type == MESSAGE_ACCEPT) {
-        accepted(core, drive);
-        core_timer_set(core, &drive->timer, core->now.us + core->timing.retry_us);
-        return;
-    }
-    size_t size = MIN(message->offer.detail.size, sizeof(drive->note) - 1);
-    memcpy(drive->note, message->offer.detail.data, size);
-    drive->note[size] = '\0';
-    set_active(transfers, drive, false);
-    drive->offered = 0;
-    core_timer_set(core, &drive->timer,
-                   core->now.us + OFFER_RETRY_US + prng_below(&core->prng, OFFER_RETRY_US));
 }

@@ -41,8 +41,27 @@ void stream_free(struct transfers *transfers, struct core *core, struct stream *
     mem_free(stream);
 }
 
+uint64_t source_free_us(const struct transfers *transfers, const struct core *core)
+{
+    return transfers->plan.rate > 0 ? transfers->send_free_us : core->pace.move_free_us;
+}
+
+/* BYTES leave this node in STREAM; whatever comes with them costs as much as EXTRA more. */
+static void spend(struct core *core, const struct stream *stream, uint64_t bytes, uint64_t extra)
+{
+    struct transfers *transfers = stream->transfers;
+    if (transfers->plan.rate > 0)
+        transfers->send_free_us =
+            MAX(transfers->send_free_us, core->now.us) + bytes * 1000000 / transfers->plan.rate;
+    else
+        pace_take_move(&core->pace, core->now.us, stream->to, bytes + extra);
+}
+
 static void scan(struct core *core, struct stream *stream)
 {
+    /* At once, so that of those who wait for the same moment one goes after the other. */
+    spend(core, stream, 0, stream->sequence == 1 ? PACE_MOVE_COST : PACE_MESSAGE_COST);
+    core_timer_clear(core, &stream->timer);
     uint64_t token;
     struct transfer_wait *wait =
         wait_add(stream->transfers, WAIT_SOURCE_SCAN, stream->range, &token);
@@ -61,9 +80,13 @@ static void scan(struct core *core, struct stream *stream)
 
 static void stream_timer(struct core *core, void *machine, struct timer *timer)
 {
-    (void)timer;
     struct stream *stream = machine;
-    if (!stream->scanning && may_scan(&core->holdings[stream->range]))
+    uint64_t free_us = source_free_us(stream->transfers, core);
+    if (stream->scanning || !may_scan(&core->holdings[stream->range]))
+        return;
+    if (free_us > core->now.us)
+        core_timer_set(core, timer, free_us);
+    else
         scan(core, stream);
 }
 
@@ -108,20 +131,13 @@ void source_asked(struct transfers *transfers, struct core *core, struct node_id
     buf_append(&stream->bucket, message->chunk.cursor_bucket);
     buf_clear(&stream->key);
     buf_append(&stream->key, message->chunk.cursor_key);
-    if (transfers->send_free_us > core->now.us)
-        core_timer_set(core, &stream->timer, transfers->send_free_us);
+    uint64_t free_us = source_free_us(transfers, core);
+    if (free_us > core->now.us)
+        core_timer_set(core, &stream->timer, free_us);
     else if (may_scan(holding))
         scan(core, stream);
     else
         stream->waiting = true; /* The target's disk was faster than ours: source_range goes on. */
-}
-
-static size_t bytes_of(const struct entry *entries, uint32_t count)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++)
-        bytes += entries[i].bucket.size + entries[i].key.size + entries[i].object.size;
-    return bytes;
 }
 
 void source_scanned(struct transfers *transfers, struct core *core,
@@ -142,14 +158,12 @@ void source_scanned(struct transfers *transfers, struct core *core,
     message->chunk.entries_count = done->entries_count;
     message->chunk.last = !done->more;
     message->chunk.horizon = RULE(HORIZON_TRAVELS) ? core->holdings[wait->range].horizon : 0;
-    size_t bytes = bytes_of(done->entries, done->entries_count);
+    size_t bytes = transfer_bytes(done->entries, done->entries_count);
     stream->keys += done->entries_count;
     stream->bytes += bytes;
     core->counters.chunks_out++;
     core->counters.bytes_out += bytes;
-    if (transfers->plan.rate > 0)
-        transfers->send_free_us =
-            MAX(transfers->send_free_us, core->now.us) + bytes * 1000000 / transfers->plan.rate;
+    spend(core, stream, bytes, 0);
 }
 
 void source_range(struct transfers *transfers, struct core *core, uint32_t range)

@@ -9,6 +9,9 @@ enum {
     CHUNK_BYTES_MAX = 256 * 1024,
     INSTALLED_MAX = 2 * SLOTS_MAX + FORMER_MAX,
     FENCES_MAX = 64, /* Slots of departed owners that one driver fences in a second. */
+    /* Moves of a plan that are looked at when there is room for one more. What that misses is found
+     * by the sweep, which looks at all. */
+    PUMP_LOOKS = 1024,
 };
 
 /* A range that this node drives. Facts are of the epoch that is installed here. */
@@ -132,6 +135,8 @@ static inline const struct range_record *held_record(const struct core *core, ui
 struct transfer_wait *wait_add(struct transfers *transfers, enum wait_kind kind, uint32_t range,
                                uint64_t *ret_token);
 void wait_free(struct transfer_wait *wait);
+/* What COUNT records that are sent weigh. */
+size_t transfer_bytes(const struct entry *entries, uint32_t count);
 
 /* The slot that is neither STABLE nor FENCE, else one in FENCE, else NULL. */
 const struct slot *moving_slot(const struct range_record *record);
@@ -139,7 +144,12 @@ const struct slot *moving_slot(const struct range_record *record);
 /* Is NODE to leave the cluster once it owns nothing? */
 bool told_to_leave(const struct core *core, struct node_id node);
 
-/* transfer_drive.c: what the other files of the driver use. */
+/* transfer_drive.c */
+void drive_range(struct transfers *transfers, struct core *core, uint32_t range);
+void drive_free(struct transfers *transfers, struct core *core, struct drive *drive);
+/* A target says that it has everything, or a former member that its copy is gone. */
+void drive_completed(struct transfers *transfers, struct core *core, struct node_id from,
+                     const struct message *message);
 /* Did NODE, or K slots other than SLOT through their readers, install this epoch durably? Then no
  * quorum of the older epoch is left that NODE could take part in. */
 bool drive_fenced(const struct core *core, const struct drive *drive, struct node_id node,
@@ -149,9 +159,25 @@ void drive_propose_stage(struct core *core, uint32_t range, const struct slot *s
                          enum stage stage);
 void drive_propose_drop(struct core *core, uint32_t range, const struct slot *slot);
 void drive_note(struct drive *drive, const char *text);
+/* A successor of the installed record, to be changed and proposed. */
+struct range_record *drive_successor(struct core *core, uint32_t range);
+void drive_propose(struct core *core, const struct range_record *next);
+/* Does the drive hold an offer or a moving slot? */
+void drive_set_active(struct transfers *transfers, struct drive *drive, bool active);
+
+/* transfer_begin.c */
+/* The first move of RANGE in the plan that is still to be made, NULL: none. */
+const struct plan_move *drive_next_move(const struct transfers *transfers, const struct core *core,
+                                        uint32_t range);
+/* May one more move towards NODE begin? */
+bool drive_has_room(const struct transfers *transfers, struct node_id node);
 /* Offer MOVE to its target, when there is room. */
 void drive_start(struct transfers *transfers, struct core *core, struct drive *drive,
                  const struct plan_move *move);
+void drive_answered(struct transfers *transfers, struct core *core, struct node_id from,
+                    const struct message *message);
+/* Begin moves of the plan for which there is room, looking at so many at most. */
+void drive_pump(struct transfers *transfers, struct core *core, uint32_t looks);
 
 /* transfer_lost.c */
 /* A STABLE slot whose owner has departed, or NULL. */
@@ -165,13 +191,6 @@ void lost_fence(struct transfers *transfers, struct core *core, uint32_t range,
  * begun, or waits for its turn. */
 bool lost_step(struct transfers *transfers, struct core *core, struct drive *drive);
 
-/* transfer_drive.c */
-void drive_range(struct transfers *transfers, struct core *core, uint32_t range);
-void drive_pump(struct transfers *transfers, struct core *core);
-void drive_free(struct transfers *transfers, struct core *core, struct drive *drive);
-void drive_message(struct transfers *transfers, struct core *core, struct node_id from,
-                   const struct message *message);
-
 /* transfer_target.c */
 void target_range(struct transfers *transfers, struct core *core, uint32_t range);
 void target_offer(struct transfers *transfers, struct core *core, struct node_id from,
@@ -184,6 +203,9 @@ void target_durable(struct transfers *transfers, struct core *core,
 void staging_free(struct transfers *transfers, struct core *core, struct staging *staging);
 
 /* transfer_source.c */
+/* When the next chunk may leave this node: as the plan's rate says, or as requests bear (pace.h).
+ */
+uint64_t source_free_us(const struct transfers *transfers, const struct core *core);
 void source_asked(struct transfers *transfers, struct core *core, struct node_id from,
                   const struct message *message);
 void source_scanned(struct transfers *transfers, struct core *core,

@@ -287,8 +287,9 @@ bool method_stats(struct admin_call *call)
     admin_repair(admin, &repair);
     FIGURES(call->out, "repair", {"dirty_ranges", repair.dirty_ranges}, {"asked", repair.asked},
             {"unreachable", repair.unreachable}, {"generation", call->core->generation},
-            {"rate_bytes_s", repair.rate}, {"p99_us", repair.p99_us}, {"limit_us", repair.limit_us},
-            {"slowed", repair.slowed}, {"bytes", repair.bytes}, {"read_repairs", c->read_repairs},
+            {"rate_bytes_s", repair.rate}, {"move_rate_bytes_s", repair.move_rate},
+            {"p99_us", repair.p99_us}, {"limit_us", repair.limit_us}, {"slowed", repair.slowed},
+            {"bytes", repair.bytes}, {"read_repairs", c->read_repairs},
             {"objects_in", c->repaired_in}, {"objects_out", c->repaired_out});
     put_slice(call->out, "repair_bucket", repair.bucket);
     FIGURES(call->out, "requests", {"gets", c->gets}, {"puts", c->puts}, {"deletes", c->deletes},

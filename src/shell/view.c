@@ -89,6 +89,7 @@ void view_add_repair(struct repair_status *sum, const struct repair_status *part
     sum->asked += part->asked;
     sum->unreachable += part->unreachable;
     sum->rate += part->rate;
+    sum->move_rate += part->move_rate;
     sum->p99_us = MAX(sum->p99_us, part->p99_us);
     sum->limit_us = MAX(sum->limit_us, part->limit_us);
     sum->bytes += part->bytes;

@@ -107,7 +107,7 @@ void plan_print(const struct fleet *fleet, const json_t *plan, uint64_t rate)
 {
     char bytes[32];
     char time[32];
-    char limit[48] = "without a limit on the rate";
+    char limit[48] = "if no client is slowed down by it";
     format_bytes(field_u64(plan, "bytes"), bytes, sizeof(bytes));
     format_duration_ms(field_u64(plan, "seconds") * 1000, time, sizeof(time));
     if (rate > 0) {
