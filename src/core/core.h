@@ -127,7 +127,7 @@ struct core {
     struct ring ring;         /* Chosen records, for routing; bits 0 until joined. */
     struct holding *holdings; /* Owned; by range; NULL until joined. */
     struct hinted hinted;     /* Figures and tenures of the hints that this node keeps. */
-    struct pace pace;         /* Of comparing replicas and delivering hints. */
+    struct pace pace;         /* Of work in the background. */
     struct heap timers;       /* Of struct timer. */
     struct node_counters counters;
     uint64_t recovered; /* Last log position of the lives before this one. */

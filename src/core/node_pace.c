@@ -2,9 +2,12 @@
  * background, decides how fast that may go (pace.h). */
 #include "core/node_private.h"
 
-/* Has nobody asked any node for anything of late, as far as is known? */
+/* Has nobody asked any node for anything of late? Only the first shard knows what clients ask of
+ * its node (docs/decisions/0036). */
 static bool is_quiet(const struct core *core, const struct load_table *loads)
 {
+    if (core->shard != 0)
+        return false;
     for (uint32_t i = 0; i < loads->count; i++)
         if (loads->loads[i].ops_per_s > 0 && core_is_up(core, loads->loads[i].id))
             return false;

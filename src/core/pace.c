@@ -20,12 +20,8 @@ static uint64_t paid_us(uint64_t free_us, uint64_t now_us, uint64_t bytes, uint6
     return MAX(free_us, now_us) + bytes * 1000000 / rate;
 }
 
-/* Either kind waits for the other one, too: together they cost what requests bear. */
-static void take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes,
-                 uint64_t rate)
+void pace_spent(struct pace *pace, struct node_id peer, uint64_t bytes)
 {
-    pace->free_us = paid_us(pace->free_us, now_us, bytes, rate);
-    pace->move_free_us = paid_us(pace->move_free_us, now_us, bytes, pace_move_rate(pace));
     pace->spent += bytes;
     pace->total += bytes;
     note_peer(pace, peer);
@@ -33,12 +29,14 @@ static void take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64
 
 void pace_take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
 {
-    take(pace, now_us, peer, bytes, pace_rate(pace));
+    pace->free_us = paid_us(pace->free_us, now_us, bytes, pace_rate(pace));
+    pace_spent(pace, peer, bytes);
 }
 
 void pace_take_move(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
 {
-    take(pace, now_us, peer, bytes, pace_move_rate(pace));
+    pace->move_free_us = paid_us(pace->move_free_us, now_us, bytes, pace_move_rate(pace));
+    pace_spent(pace, peer, bytes);
 }
 
 /* The 99th percentile since the last look, 0 while there are too few to tell. */
@@ -53,6 +51,7 @@ static uint64_t requests_p99_us(struct pace *pace)
     return p99_us;
 }
 
+/* Down quicker than up: what others do in the background is in it too. */
 static void learn(struct pace *pace, uint64_t p99_us)
 {
     if (pace->calm_us == 0)
@@ -60,7 +59,7 @@ static void learn(struct pace *pace, uint64_t p99_us)
     else if (p99_us < pace->calm_us)
         pace->calm_us -= (pace->calm_us - p99_us) / 4;
     else
-        pace->calm_us += (p99_us - pace->calm_us + 3) / 4;
+        pace->calm_us += (p99_us - pace->calm_us + 7) / 8;
 }
 
 /* As much faster or slower as requests were quicker or slower than they may be, within bounds.
@@ -82,8 +81,8 @@ void pace_look(struct pace *pace, uint64_t peers_p99_us, bool quiet)
 {
     uint64_t own_p99_us = requests_p99_us(pace);
     uint64_t p99_us = MAX(own_p99_us, peers_p99_us);
-    /* What is seen first, and whatever is lower, requests take by themselves at most. */
-    bool calm = pace->spent <= PACE_RATE_CALM || pace->calm_us == 0 || p99_us < pace->calm_us;
+    /* Whatever is lower, requests take by themselves at most. */
+    bool calm = pace->spent <= PACE_RATE_CALM || p99_us < pace->calm_us;
     pace->share = p99_us == 0 ? (uint64_t)PACE_RATE_MAX
                               : MAX(pace->answered * PACE_SHARE, (uint64_t)PACE_SHARE_MIN);
     pace->idle = quiet && p99_us == 0 && pace->answered == 0;

@@ -41,26 +41,26 @@ enum {
     PACE_RANGE_COST = 4096,   /* of comparing the digests of a range. Six times what it takes, for
                                * that is done although nothing may be missing, */
     PACE_RECORD_COST = 65536, /* of a record that voters agree upon, */
-    PACE_MOVE_COST = 262144,  /* of those of a range that moves. */
+    PACE_MOVE_COST = 3 * PACE_RECORD_COST, /* of those of a range that moves. */
     PACE_PEERS_MAX = 8,
     PACE_UNSURE_LOOKS = 10, /* For so long a few samples are gathered, until they are enough. */
 };
 
 struct pace {
-    uint64_t rate;           /* Bytes a second, as what requests feel allows, */
-    uint64_t share;          /* and as what they cost does. */
-    uint64_t answered;       /* Requests since the last look. */
-    uint64_t limit_us;       /* What requests may take, 0: not known. */
-    uint64_t calm_us;        /* What they take by themselves, 0: not known. */
-    uint64_t p99_us;         /* What they took when last looked, 0: there were too few. */
-    bool idle;               /* Nobody asked for anything since the last look but one. */
-    uint64_t free_us;        /* What was begun is paid for at this time, */
-    uint64_t move_free_us;   /* and as far as moves are concerned, which pay by `rate` alone. */
-    uint64_t spent;          /* Bytes, since the last look, */
-    uint64_t total;          /* and in all. */
-    uint64_t slowed;         /* How often requests took too long. */
-    uint32_t unsure;         /* Looks in a row without enough samples. */
-    struct latency requests; /* Answered since the last look that had enough. */
+    uint64_t rate;         /* Bytes a second, as what requests feel allows, */
+    uint64_t share;        /* and as what they cost does. */
+    uint64_t answered;     /* Requests since the last look. */
+    uint64_t limit_us;     /* What requests may take, 0: not known. */
+    uint64_t calm_us;      /* What they take by themselves, 0: not known. */
+    uint64_t p99_us;       /* What they took when last looked, 0: there were too few. */
+    bool idle;             /* Nobody asked for anything since the last look but one. */
+    uint64_t free_us;      /* What was begun is paid for at this time, */
+    uint64_t move_free_us; /* and of moves, which pay by `rate` alone: neither starves the other. */
+    uint64_t spent;        /* Bytes, since the last look, */
+    uint64_t total;        /* and in all. */
+    uint64_t slowed;       /* How often requests took too long. */
+    uint32_t unsure;       /* Looks in a row without enough samples. */
+    struct latency requests;              /* Answered since the last look that had enough. */
     struct node_id peers[PACE_PEERS_MAX]; /* Who took part since the last look. */
     uint32_t peers_count;
 };
@@ -84,6 +84,8 @@ static inline bool pace_free(const struct pace *pace, uint64_t now_us)
 void pace_take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes);
 /* The same, for a move. */
 void pace_take_move(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes);
+/* The same of what goes at a rate of its own: requests may feel it, but it waits for nothing. */
+void pace_spent(struct pace *pace, struct node_id peer, uint64_t bytes);
 /* A client's request was answered after so long. */
 static inline void pace_answered(struct pace *pace, uint64_t us)
 {
@@ -91,7 +93,7 @@ static inline void pace_answered(struct pace *pace, uint64_t us)
     pace->answered++;
 }
 /* Judge, once every PACE_LOOK_US: PEERS_P99_US is the highest of what those in `peers` say of
- * their own requests, 0 if they say nothing. QUIET: no other node is asked for anything. */
+ * their own requests, 0 if they say nothing. QUIET: no node is known to be asked for anything. */
 void pace_look(struct pace *pace, uint64_t peers_p99_us, bool quiet);
 void pace_check(const struct pace *pace);
 

@@ -278,14 +278,13 @@ uint32_t transfers_status(const struct transfers *transfers, const struct core *
     }
     cursor = 0;
     const struct stream *stream;
-    bool waits = transfers->plan.rate == 0 && source_free_us(transfers, core) > core->now.us;
     while (count < cap && (stream = map_next(&transfers->streams, &cursor, NULL)) != NULL) {
         ret[count] = (struct transfer_status){.role = TRANSFER_SOURCE,
                                               .range = stream->range,
                                               .keys = stream->keys,
                                               .bytes = stream->bytes,
                                               .since_us = stream->since_us};
-        if (waits && !stream->scanning)
+        if (transfers->plan.rate == 0 && stream->timer.node.index != 0)
             ret[count].note = slice_string("gives way to requests");
         status_slot(core, &ret[count++]);
     }

@@ -2,7 +2,10 @@
  * accepted proposes the record under which the slot is on its way. */
 #include "core/transfer_state.h"
 
-enum { OFFER_RETRY_US = 10000 };
+enum {
+    OFFER_RETRY_US = 10000, /* After a first refusal; twice as long after each further one, */
+    OFFER_DOUBLINGS = 4,
+};
 
 const struct plan_move *drive_next_move(const struct transfers *transfers, const struct core *core,
                                         uint32_t range)
@@ -122,8 +125,9 @@ void drive_answered(struct transfers *transfers, struct core *core, struct node_
     drive->note[size] = '\0';
     drive_set_active(transfers, drive, false);
     drive->offered = 0;
-    core_timer_set(core, &drive->timer,
-                   core->now.us + OFFER_RETRY_US + prng_below(&core->prng, OFFER_RETRY_US));
+    uint64_t pause = (uint64_t)OFFER_RETRY_US << MIN(drive->refused, (uint32_t)OFFER_DOUBLINGS);
+    drive->refused++;
+    core_timer_set(core, &drive->timer, core->now.us + pause + prng_below(&core->prng, pause));
 }
 
 void drive_pump(struct transfers *transfers, struct core *core, uint32_t looks)

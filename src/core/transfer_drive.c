@@ -49,6 +49,8 @@ static struct drive *drive_get(struct transfers *transfers, struct core *core, u
         drive->epoch = epoch;
         drive->installed_count = 0;
         drive->cleaned_count = 0;
+        drive->refused = 0;
+        drive->tidied = false;
         drive->since_us = core->now.us;
         drive->progress_us = core->now.us;
         drive->note[0] = '\0';
@@ -261,27 +263,34 @@ static void step_moving(struct core *core, struct drive *drive, const struct slo
     }
 }
 
+static bool has_cleaned(const struct drive *drive, struct node_id node)
+{
+    for (uint32_t i = 0; i < drive->cleaned_count; i++)
+        if (id_equal(drive->cleaned[i], node))
+            return true;
+    return false;
+}
+
 /* Take those who have deleted their copy, or have departed, out of `former`. All that a node which
- * leaves was once a member of come at the same moment, and none is in a hurry. */
+ * leaves was once a member of come at the same moment: they wait for the pace. */
 static bool propose_tidy(struct core *core, struct drive *drive)
 {
     const struct range_record *record = held_record(core, drive->range);
     struct range_record *next = drive_successor(core, drive->range);
-    for (uint32_t i = 0; i < record->former_count; i++) {
-        bool gone = member_departed(&core->members, record->former[i]);
-        for (uint32_t k = 0; k < drive->cleaned_count; k++)
-            gone = gone || id_equal(drive->cleaned[k], record->former[i]);
-        if (gone)
+    for (uint32_t i = 0; i < record->former_count; i++)
+        if (member_departed(&core->members, record->former[i]) ||
+            has_cleaned(drive, record->former[i]))
             record_remove_former(next, record->former[i]);
-    }
     if (next->former_count == record->former_count)
         return false;
-    if (!pace_free(&core->pace, core->now.us)) {
+    if (!drive->tidied && !pace_free(&core->pace, core->now.us)) {
         uint64_t later = prng_below(&core->prng, core->timing.retry_us);
         core_timer_by(core, &drive->timer, core->pace.free_us + later);
         return false;
     }
-    pace_take(&core->pace, core->now.us, core->self, PACE_RECORD_COST);
+    if (!drive->tidied)
+        pace_take(&core->pace, core->now.us, core->self, PACE_RECORD_COST);
+    drive->tidied = true;
     drive_propose(core, next);
     return true;
 }
@@ -404,6 +413,7 @@ void drive_completed(struct transfers *transfers, struct core *core, struct node
         if (current && slot != NULL && id_equal(slot->target, from))
             drive->complete = record->transfer;
     } else if (record_has_former(record, from) && drive->cleaned_count < FORMER_MAX &&
+               !has_cleaned(drive, from) &&
                range_epoch_compare(&message->chunk.range, record) == 0) {
         drive->cleaned[drive->cleaned_count++] = from;
     }

@@ -8,6 +8,9 @@
 
 #include "base/rule.h"
 
+/* A target that has not asked for so many intervals waits for somebody else's chunk. */
+enum { ASKS_MISSED = 3 };
+
 static bool is_source(const struct core *core, const struct range_record *record,
                       struct node_id target)
 {
@@ -50,11 +53,13 @@ uint64_t source_free_us(const struct transfers *transfers, const struct core *co
 static void spend(struct core *core, const struct stream *stream, uint64_t bytes, uint64_t extra)
 {
     struct transfers *transfers = stream->transfers;
-    if (transfers->plan.rate > 0)
-        transfers->send_free_us =
-            MAX(transfers->send_free_us, core->now.us) + bytes * 1000000 / transfers->plan.rate;
-    else
+    if (transfers->plan.rate == 0) {
         pace_take_move(&core->pace, core->now.us, stream->to, bytes + extra);
+        return;
+    }
+    transfers->send_free_us =
+        MAX(transfers->send_free_us, core->now.us) + bytes * 1000000 / transfers->plan.rate;
+    pace_spent(&core->pace, stream->to, bytes + extra);
 }
 
 static void scan(struct core *core, struct stream *stream)
@@ -82,7 +87,8 @@ static void stream_timer(struct core *core, void *machine, struct timer *timer)
 {
     struct stream *stream = machine;
     uint64_t free_us = source_free_us(stream->transfers, core);
-    if (stream->scanning || !may_scan(&core->holdings[stream->range]))
+    bool awaited = core->now.us <= stream->asked_us + ASKS_MISSED * core->timing.retry_us;
+    if (stream->scanning || !awaited || !may_scan(&core->holdings[stream->range]))
         return;
     if (free_us > core->now.us)
         core_timer_set(core, timer, free_us);

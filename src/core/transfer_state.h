@@ -25,6 +25,8 @@ struct drive {
     uint32_t cleaned_count;
     uint64_t complete;     /* Id of the transfer whose target has everything. */
     uint64_t offered;      /* Id under which a move is offered; 0: none. */
+    uint32_t refused;      /* How often in this epoch. */
+    bool tidied;           /* Who is gone was proposed to be forgotten, in this epoch. */
     struct plan_move move; /* What is offered. */
     uint64_t since_us;     /* Of the present stage. */
     uint64_t progress_us;  /* Of the last sign of life of the target. */

@@ -16,7 +16,8 @@
 
 enum {
     RESERVATION_US = 10000000,
-    ASKED_MAX = 10, /* Without an answer, before another source is asked. */
+    ASKED_MAX = 10, /* Without an answer, before another source is asked: of one that is down, */
+    ASKED_UP_MAX = 100, /* and of one that is up, whose rate may be low. */
 };
 
 static const struct slot *target_slot(const struct core *core, const struct range_record *record)
@@ -75,7 +76,9 @@ static struct node_id pick_source(const struct core *core, struct staging *stagi
 {
     struct node_id other = NODE_NONE;
     uint8_t other_number = 0;
-    uint32_t first = staging->source + (staging->asked > ASKED_MAX ? 1u : 0u);
+    bool up = core_is_up(core, source_of(record, slot, staging->source));
+    bool passed = staging->asked > (uint32_t)(up ? ASKED_UP_MAX : ASKED_MAX);
+    uint32_t first = staging->source + (passed ? 1u : 0u);
     for (uint32_t i = 0; i < SLOTS_MAX; i++) {
         uint8_t number = (uint8_t)((first + i) % SLOTS_MAX);
         struct node_id node = source_of(record, slot, number);

@@ -22,7 +22,7 @@ struct plan_move {
 struct plan {
     uint64_t id; /* 0: none. */
     enum plan_state state;
-    uint64_t rate; /* Bytes per second and source node, 0 unlimited. */
+    uint64_t rate; /* Bytes per second and source node; 0: as fast as requests bear. */
     uint32_t count;
     struct plan_move *moves; /* Owned; by range, then in the order in which they are made. */
 };

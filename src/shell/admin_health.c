@@ -29,9 +29,10 @@ static void repair_write(struct admin_call *call)
     struct repair_status repair;
     admin_repair(call->admin, &repair);
     mp_write_text(out, "repair");
-    mp_write_map(out, 4);
+    mp_write_map(out, 5);
     put_uint(out, "dirty_ranges", repair.dirty_ranges);
     put_uint(out, "rate_bytes_s", repair.rate);
+    put_uint(out, "move_rate_bytes_s", repair.move_rate);
     put_uint(out, "p99_us", repair.p99_us);
     put_uint(out, "limit_us", repair.limit_us);
 }

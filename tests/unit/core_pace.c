@@ -168,13 +168,26 @@ Test(core_pace, it_costs_a_share_of_what_requests_cost_at_most)
     cr_assert_eq(pace_rate(&pace), 20000 * PACE_SHARE);
 }
 
-Test(core_pace, moves_and_the_rest_wait_for_each_other)
+Test(core_pace, moves_and_the_rest_do_not_starve_each_other)
 {
     struct pace pace;
     pace_init(&pace);
     pace_take_move(&pace, 1000, peer, PACE_RATE_FIRST / 2);
-    cr_assert(!pace_free(&pace, 500999));
-    cr_assert(pace_free(&pace, 501000));
-    pace_take(&pace, 501000, peer, PACE_RATE_FIRST / 2);
-    cr_assert_eq(pace.move_free_us, 1001000);
+    cr_assert(pace_free(&pace, 1000));
+    cr_assert_eq(pace.move_free_us, 501000);
+    pace_take(&pace, 1000, peer, PACE_RATE_FIRST / 2);
+    cr_assert_eq(pace.move_free_us, 501000);
+    cr_assert_eq(pace.spent, PACE_RATE_FIRST, "what requests may feel is both");
+}
+
+Test(core_pace, what_is_seen_first_is_not_taken_for_calm_while_much_is_spent)
+{
+    struct pace pace;
+    uint64_t now_us = 0;
+    pace_init(&pace);
+    second(&pace, &now_us, 100, 50000, 100 << 20);
+    cr_assert_eq(pace.slowed, 1);
+    for (int i = 0; i < 10; i++)
+        second(&pace, &now_us, 100, 4000, pace.rate);
+    cr_assert_leq(pace.limit_us, 10000);
 }
