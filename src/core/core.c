@@ -90,7 +90,7 @@ void core_timer_set(struct core *core, struct timer *timer, uint64_t at_us)
 
 void core_timer_by(struct core *core, struct timer *timer, uint64_t at_us)
 {
-    if (timer->node.index == 0 || timer->node.time > at_us)
+    if (!timer_is_set(timer) || timer->node.time > at_us)
         core_timer_set(core, timer, at_us);
 }
 

@@ -168,6 +168,10 @@ struct timer {
     void *machine;
 };
 
+static inline bool timer_is_set(const struct timer *timer)
+{
+    return timer->node.index != 0;
+}
 void core_timer_set(struct core *core, struct timer *timer, uint64_t at_us);
 /* At AT_US, or when it was set to fire before, whichever comes first. */
 void core_timer_by(struct core *core, struct timer *timer, uint64_t at_us);

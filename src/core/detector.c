@@ -472,7 +472,7 @@ void detector_lost(struct detector *detector, struct core *core, struct node_id 
     uint64_t grace = core->timing.retry_us + 4 * latency_p99_us(&peer->latency);
     peer->suspect_us = core->now.us + grace;
     ping_now(detector, core, peer);
-    if (detector->grace.node.index == 0 || detector->grace.node.time > peer->suspect_us)
+    if (!timer_is_set(&detector->grace) || detector->grace.node.time > peer->suspect_us)
         core_timer_set(core, &detector->grace, peer->suspect_us);
 }
 

@@ -15,11 +15,6 @@ static void note_peer(struct pace *pace, struct node_id peer)
         pace->peers[pace->peers_count++] = peer;
 }
 
-static uint64_t paid_us(uint64_t free_us, uint64_t now_us, uint64_t bytes, uint64_t rate)
-{
-    return MAX(free_us, now_us) + bytes * 1000000 / rate;
-}
-
 void pace_spent(struct pace *pace, struct node_id peer, uint64_t bytes)
 {
     pace->spent += bytes;
@@ -29,13 +24,13 @@ void pace_spent(struct pace *pace, struct node_id peer, uint64_t bytes)
 
 void pace_take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
 {
-    pace->free_us = paid_us(pace->free_us, now_us, bytes, pace_rate(pace));
+    pace->free_us = pace_paid_us(pace->free_us, now_us, bytes, pace_rate(pace));
     pace_spent(pace, peer, bytes);
 }
 
 void pace_take_move(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes)
 {
-    pace->move_free_us = paid_us(pace->move_free_us, now_us, bytes, pace_move_rate(pace));
+    pace->move_free_us = pace_paid_us(pace->move_free_us, now_us, bytes, pace_move_rate(pace));
     pace_spent(pace, peer, bytes);
 }
 
@@ -63,11 +58,11 @@ static void learn(struct pace *pace, uint64_t p99_us)
 }
 
 /* As much faster or slower as requests were quicker or slower than they may be, within bounds.
- * SPENT is what was tried: the rest says nothing of what requests bear. */
-static void judge(struct pace *pace, uint64_t p99_us, uint64_t spent)
+ * What was spent is what was tried: the rest says nothing of what requests bear. */
+static void judge(struct pace *pace, uint64_t p99_us)
 {
     bool slow = p99_us > pace->limit_us;
-    uint64_t tried = MAX(slow ? spent : 2 * spent, (uint64_t)PACE_RATE_FIRST);
+    uint64_t tried = MAX(slow ? pace->spent : 2 * pace->spent, (uint64_t)PACE_RATE_FIRST);
     uint64_t from = slow ? MIN(pace->rate, tried) : pace->rate;
     uint64_t rate = from + from / 4;
     if (p99_us > 0)
@@ -86,11 +81,12 @@ void pace_look(struct pace *pace, uint64_t peers_p99_us, bool quiet)
     pace->share = p99_us == 0 ? (uint64_t)PACE_RATE_MAX
                               : MAX(pace->answered * PACE_SHARE, (uint64_t)PACE_SHARE_MIN);
     pace->idle = quiet && p99_us == 0 && pace->answered == 0;
-    if (p99_us != 0 && calm)
-        learn(pace, p99_us);
-    if (p99_us != 0)
+    if (p99_us != 0) {
+        if (calm)
+            learn(pace, p99_us);
         pace->limit_us = MAX(pace->calm_us + pace->calm_us / 2, (uint64_t)PACE_SLOW_US);
-    judge(pace, p99_us, pace->spent);
+    }
+    judge(pace, p99_us);
     pace->p99_us = p99_us;
     pace->answered = 0;
     pace->spent = 0;

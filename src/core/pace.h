@@ -80,6 +80,12 @@ static inline bool pace_free(const struct pace *pace, uint64_t now_us)
 {
     return now_us >= pace->free_us;
 }
+/* When what was paid for until FREE_US is, and BYTES more at RATE bytes a second. */
+static inline uint64_t pace_paid_us(uint64_t free_us, uint64_t now_us, uint64_t bytes,
+                                    uint64_t rate)
+{
+    return MAX(free_us, now_us) + bytes * 1000000 / rate;
+}
 /* BYTES went to PEER and back, or will. */
 void pace_take(struct pace *pace, uint64_t now_us, struct node_id peer, uint64_t bytes);
 /* The same, for a move. */

@@ -21,6 +21,11 @@ void wait_free(struct transfer_wait *wait)
     mem_free(wait);
 }
 
+uint64_t transfer_turn_us(struct core *core)
+{
+    return core->pace.free_us + prng_below(&core->prng, core->timing.retry_us);
+}
+
 size_t transfer_bytes(const struct entry *entries, uint32_t count)
 {
     size_t bytes = 0;
@@ -284,7 +289,7 @@ uint32_t transfers_status(const struct transfers *transfers, const struct core *
                                               .keys = stream->keys,
                                               .bytes = stream->bytes,
                                               .since_us = stream->since_us};
-        if (transfers->plan.rate == 0 && stream->timer.node.index != 0)
+        if (transfers->plan.rate == 0 && timer_is_set(&stream->timer))
             ret[count].note = slice_string("gives way to requests");
         status_slot(core, &ret[count++]);
     }

@@ -84,9 +84,8 @@ static void scan(struct core *core, struct cleanup *cleanup)
 static void push(struct core *core, struct cleanup *cleanup)
 {
     struct pace *pace = &core->pace;
-    if (!pace_free(pace, core->now.us)) { /* All that moved together wait for the same moment. */
-        uint64_t later = prng_below(&core->prng, core->timing.retry_us);
-        core_timer_set(core, &cleanup->timer, pace->free_us + later);
+    if (!pace_free(pace, core->now.us)) {
+        core_timer_set(core, &cleanup->timer, transfer_turn_us(core));
         return;
     }
     const struct range_record *record = held_record(core, cleanup->range);

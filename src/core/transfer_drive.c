@@ -284,8 +284,7 @@ static bool propose_tidy(struct core *core, struct drive *drive)
     if (next->former_count == record->former_count)
         return false;
     if (!drive->tidied && !pace_free(&core->pace, core->now.us)) {
-        uint64_t later = prng_below(&core->prng, core->timing.retry_us);
-        core_timer_by(core, &drive->timer, core->pace.free_us + later);
+        core_timer_by(core, &drive->timer, transfer_turn_us(core));
         return false;
     }
     if (!drive->tidied)

@@ -58,7 +58,7 @@ static void spend(struct core *core, const struct stream *stream, uint64_t bytes
         return;
     }
     transfers->send_free_us =
-        MAX(transfers->send_free_us, core->now.us) + bytes * 1000000 / transfers->plan.rate;
+        pace_paid_us(transfers->send_free_us, core->now.us, bytes, transfers->plan.rate);
     pace_spent(&core->pace, stream->to, bytes + extra);
 }
 

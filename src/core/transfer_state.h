@@ -137,6 +137,8 @@ static inline const struct range_record *held_record(const struct core *core, ui
 struct transfer_wait *wait_add(struct transfers *transfers, enum wait_kind kind, uint32_t range,
                                uint64_t *ret_token);
 void wait_free(struct transfer_wait *wait);
+/* When to look again, where many wait until requests bear more: not all in the same moment. */
+uint64_t transfer_turn_us(struct core *core);
 /* What COUNT records that are sent weigh. */
 size_t transfer_bytes(const struct entry *entries, uint32_t count);
 

@@ -17,6 +17,13 @@ static void second(struct pace *pace, uint64_t *now_us, uint32_t count, uint64_t
     pace_check(pace);
 }
 
+/* Ten seconds in which requests took US and nothing else went on. */
+static void calm_seconds(struct pace *pace, uint64_t *now_us, uint64_t us)
+{
+    for (int i = 0; i < 10; i++)
+        second(pace, now_us, 100, us, 0);
+}
+
 Test(core_pace, while_nobody_asks_nothing_is_held_back)
 {
     struct pace pace;
@@ -38,8 +45,7 @@ Test(core_pace, it_falls_while_requests_are_slower_than_by_themselves)
     struct pace pace;
     uint64_t now_us = 0;
     pace_init(&pace);
-    for (int i = 0; i < 10; i++)
-        second(&pace, &now_us, 100, 4000, 0);
+    calm_seconds(&pace, &now_us, 4000);
     cr_assert(pace.calm_us >= 4000 && pace.calm_us <= 5000, "%llu",
               (unsigned long long)pace.calm_us);
     second(&pace, &now_us, 100, 20000, PACE_RATE_FIRST);
@@ -59,8 +65,7 @@ Test(core_pace, it_falls_by_as_much_as_requests_are_too_slow)
     struct pace pace;
     uint64_t now_us = 0;
     pace_init(&pace);
-    for (int i = 0; i < 10; i++)
-        second(&pace, &now_us, 100, 4000, 0);
+    calm_seconds(&pace, &now_us, 4000);
     /* What was learnt, half as much again, is the limit: at four thirds of that, three quarters. */
     uint64_t p99_us = pace.limit_us * 4 / 3;
     pace_look(&pace, p99_us, true);
@@ -103,8 +108,7 @@ Test(core_pace, what_takes_next_to_no_time_is_never_slow)
     struct pace pace;
     uint64_t now_us = 0;
     pace_init(&pace);
-    for (int i = 0; i < 10; i++)
-        second(&pace, &now_us, 100, 100, 0);
+    calm_seconds(&pace, &now_us, 100);
     for (int i = 0; i < 10; i++)
         second(&pace, &now_us, 100, PACE_SLOW_US / 2, 1 << 20);
     cr_assert_eq(pace.slowed, 0);
