@@ -32,7 +32,7 @@ static struct slice key_of(uint32_t number, uint8_t key[KEY_SIZE])
 {
     memset(key, 'k', KEY_SIZE);
     for (int i = 0; i < 4; i++)
-        key[i] = (uint8_t)(number >> (24 - 8 * i));
+        key[i] = (uint8_t)(number * (UINT32_MAX / keys_count) >> (24 - 8 * i));
     return slice_of(key, KEY_SIZE);
 }
 

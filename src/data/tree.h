@@ -21,6 +21,11 @@ static inline uint32_t tree_leaf_of(const struct tree *tree, uint64_t hash)
 {
     return (uint32_t)(hash >> (64 - tree->bits));
 }
+/* HASH will be updated soon: fetch its leaf into the processor's cache. */
+static inline void tree_fetch(const struct tree *tree, uint64_t hash)
+{
+    fetch_lines(&tree->leaves[tree_leaf_of(tree, hash)], 1);
+}
 /* Replace one object's digest by another (0 for none) in the leaf of HASH. */
 static inline void tree_update(struct tree *tree, uint64_t hash, uint64_t before, uint64_t after)
 {

@@ -150,6 +150,8 @@ static void submit(struct session *session, struct call *call, const struct requ
         .type = EVENT_REQUEST,
         .request = {.client = call->number, .request = request},
     };
+    if (request->method != METHOD_SCAN)
+        (void)engine_expect(engine, request->bucket, request->key);
     remember(call, request, values, node_core(engine->node)->cluster.hash_seed);
     engine_step(engine, &event);
 }

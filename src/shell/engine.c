@@ -6,7 +6,11 @@
 #include "wire/frame.h"
 #include "wire/peer.h"
 
-enum { SPARES_MAX = 8, TASKS_MIN = 64 };
+enum {
+    SPARES_MAX = 8,
+    TASKS_MIN = 64,
+    HOLDING_LINES = 3, /* What a request reads of one: epoch, and the first slots. */
+};
 
 /* The effects of one step; its arena also holds the event, if that had to be copied. */
 struct engine_batch {
@@ -222,6 +226,27 @@ static uint64_t wake_us(const struct engine *engine)
 {
     return engine->storage != NULL ? storage_wake_us(engine->storage)
                                    : store_wake_us(engine->store);
+}
+
+uint64_t engine_expect(const struct engine *engine, struct slice bucket, struct slice key)
+{
+    const struct core *core = node_core(engine->node);
+    uint64_t hash = key_hash(core->cluster.hash_seed, bucket, key);
+    if (core->holdings != NULL)
+        fetch_lines(&core->holdings[range_of(hash, core->ring.bits)], HOLDING_LINES);
+    if (engine->storage != NULL)
+        storage_expect(engine->storage, hash);
+    else
+        store_expect(engine->store, hash);
+    return hash;
+}
+
+void engine_expect_next(const struct engine *engine, uint64_t hash)
+{
+    if (engine->storage != NULL)
+        storage_expect_next(engine->storage, hash);
+    else
+        store_expect_next(engine->store, hash);
 }
 
 /* Objects can be kept by range only once the size of the ring is known. */

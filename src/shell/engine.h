@@ -75,6 +75,10 @@ void engine_step(struct engine *engine, const struct event *event);
 /* Step MESSAGE, which came from FROM in PAYLOAD, or hand it to the shard that it is for. */
 void engine_receive(struct engine *engine, struct node_id from, const struct message *message,
                     struct slice payload);
+/* KEY of BUCKET will be read or written soon: bring it nearer, in two steps (store_expect). Returns
+ * its hash, for the second one. */
+uint64_t engine_expect(const struct engine *engine, struct slice bucket, struct slice key);
+void engine_expect_next(const struct engine *engine, uint64_t hash);
 /* Step what another shard has handed over; PAYLOAD is as it gave it to its hook. */
 void engine_take(struct engine *engine, struct node_id from, struct slice payload);
 /* Queue the news that what was sent to PEER may be lost. From anywhere. */

@@ -202,37 +202,67 @@ static void note_address(struct inlet *inlet, const struct message *hello)
         link_set_address(link, address);
 }
 
-static void inlet_message(struct inlet *inlet, struct slice payload)
+/* Decode the next message into NEXT: 1; 0 there is none yet; or an error, and what it is. */
+static int decode_next(struct inlet *inlet, struct peers_arrived *next, const char **ret_fault)
 {
-    struct peers *peers = inlet->peers;
-    struct message message;
-    arena_reset(&peers->arena);
-    int result = message_decode(payload, &peers->arena, engine_ranges_max(peers->engine), &message);
-    if (result == ERR_UNKNOWN_METHOD)
-        return;
-    if (result < 0) {
-        inlet_corrupt(inlet, "a message is malformed");
-        return;
+    struct engine *engine = inlet->peers->engine;
+    struct message *message = &next->message;
+    int result = ERR_UNKNOWN_METHOD;
+    while (result == ERR_UNKNOWN_METHOD) {
+        *ret_fault = "a frame is damaged";
+        result = frames_next(&inlet->frames, &next->payload);
+        if (result != 1)
+            return result;
+        *ret_fault = "a message is malformed";
+        arena_reset(&next->arena);
+        result = message_decode(next->payload, &next->arena, engine_ranges_max(engine), message);
     }
-    if (message_is_inside(message.type)) {
-        inlet_corrupt(inlet, "a message is none between nodes");
-        return;
-    }
-    peers->counters.messages_in++;
-    if (message.type == MESSAGE_HELLO)
-        note_address(inlet, &message);
-    engine_receive(peers->engine, inlet->prelude.node, &message, payload);
+    if (result < 0)
+        return result;
+    *ret_fault = "a message is none between nodes";
+    if (message_is_inside(message->type))
+        return ERR_CORRUPT;
+    bool has_key = message->type == MESSAGE_WRITE || message->type == MESSAGE_READ;
+    next->hash = has_key ? engine_expect(engine, message->write.bucket, message->write.key) : 0;
+    return 1;
 }
 
+static void inlet_message(struct inlet *inlet, const struct peers_arrived *arrived)
+{
+    struct peers *peers = inlet->peers;
+    peers->counters.messages_in++;
+    if (arrived->message.type == MESSAGE_HELLO)
+        note_address(inlet, &arrived->message);
+    engine_receive(peers->engine, inlet->prelude.node, &arrived->message, arrived->payload);
+}
+
+/* Messages are decoded two ahead of the one that is stepped: meanwhile what they will look for in
+ * the store comes nearer. Not before the ring is known, by whose size they are checked. */
 static void take_frames(struct inlet *inlet)
 {
-    struct slice payload;
-    int result = 0;
-    while (inlet->greeted && !inlet->moves && !inlet->conn.closing &&
-           (result = frames_next(&inlet->frames, &payload)) == 1)
-        inlet_message(inlet, payload);
+    struct peers *peers = inlet->peers;
+    bool known = node_core(peers->engine->node)->ring.bits != 0;
+    const uint32_t most = known ? PEERS_AHEAD + 1 : 1;
+    const char *fault = NULL;
+    uint32_t first = 0;
+    uint32_t count = 0;
+    int result = 1;
+    while (inlet->greeted && !inlet->moves && !inlet->conn.closing) {
+        while (result == 1 && count < most) {
+            result = decode_next(inlet, &peers->arrived[(first + count) % most], &fault);
+            count += result == 1;
+        }
+        if (count == 0)
+            break;
+        uint64_t hash = count > 1 ? peers->arrived[(first + 1) % most].hash : 0;
+        if (hash != 0)
+            engine_expect_next(peers->engine, hash);
+        inlet_message(inlet, &peers->arrived[first]);
+        first = (first + 1) % most;
+        count--;
+    }
     if (result < 0 && !inlet->conn.closing)
-        inlet_corrupt(inlet, "a frame is damaged");
+        inlet_corrupt(inlet, fault);
 }
 
 static void on_drained(struct conn *conn)
@@ -406,5 +436,6 @@ void peers_done(struct peers *peers)
     }
     map_done(&peers->by_id);
     map_done(&peers->by_address);
-    arena_done(&peers->arena);
+    for (uint32_t i = 0; i < ARRAY_SIZE(peers->arrived); i++)
+        arena_done(&peers->arrived[i].arena);
 }

@@ -9,7 +9,7 @@
 #include "shell/engine.h"
 #include "shell/link.h"
 
-enum { INLETS_MAX = 8192, INLET_PRELUDE_MS = 5000 };
+enum { INLETS_MAX = 8192, INLET_PRELUDE_MS = 5000, PEERS_AHEAD = 2 };
 
 struct inlet;
 
@@ -28,6 +28,14 @@ struct peers_arrival {
     struct buf bytes; /* Owned. What came behind the prelude. */
 };
 
+/* A message between being decoded and being stepped. */
+struct peers_arrived {
+    struct message message;
+    struct slice payload; /* Borrowed from the frames of its inlet. */
+    struct arena arena;   /* What else the message points to. */
+    uint64_t hash;        /* Of its key, which is expected; 0: it has none. */
+};
+
 struct peers {
     struct conns *conns;   /* Borrowed. */
     struct engine *engine; /* Borrowed. */
@@ -39,7 +47,7 @@ struct peers {
     struct map by_address; /* hash of the address -> struct link */
     struct inlet *inlets;  /* Owned; doubly linked. */
     uint32_t inlets_count;
-    struct arena arena; /* Of the message being decoded. */
+    struct peers_arrived arrived[PEERS_AHEAD + 1]; /* Used while frames are taken. */
     struct peers_counters counters;
     struct logger_limit complaints;
     /* Give CONN, with what came over it, to the shard that it is for, and fill in the descriptor;

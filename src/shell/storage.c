@@ -212,6 +212,20 @@ static uint32_t part_of_prefix(const struct storage *storage, const struct store
     return part_of_hash(storage, op->tree.prefixes[i] << (64 - op->tree.bits));
 }
 
+void storage_expect(const struct storage *storage, uint64_t hash)
+{
+    uint32_t part = part_of_hash(storage, hash);
+    if (part < storage->count)
+        store_expect(storage->stores[part], hash);
+}
+
+void storage_expect_next(const struct storage *storage, uint64_t hash)
+{
+    uint32_t part = part_of_hash(storage, hash);
+    if (part < storage->count)
+        store_expect_next(storage->stores[part], hash);
+}
+
 /* Digests are in memory, so each store answers at once. */
 static void submit_tree(struct storage *storage, const struct store_op *op)
 {

@@ -58,6 +58,8 @@ void storage_done(struct storage *storage);
 /* As the store's own. */
 void storage_set_ranges(struct storage *storage, uint32_t range_bits, uint64_t hash_seed);
 void storage_submit(struct storage *storage, const struct store_op *op);
+void storage_expect(const struct storage *storage, uint64_t hash);
+void storage_expect_next(const struct storage *storage, uint64_t hash);
 void storage_flush(struct storage *storage);
 void storage_poll(struct storage *storage, struct moment now);
 uint64_t storage_wake_us(const struct storage *storage);

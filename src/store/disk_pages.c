@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "store/disk_lmdb.h"
 #include "store/disk_pages_own.h"
 
@@ -12,6 +13,7 @@ enum {
     MISSED_STEPS = 4,    /* unless some page was missed in as many. */
     MINCORE_PAGES = 256, /* Asked for in one call. */
     FETCH_SIZE = 16384,  /* Read in one call. */
+    GUESSES_MAX = 4,     /* In a page, before it is bisected. */
 };
 
 static const uint32_t magic = 0xBEEFC0DE;
@@ -155,6 +157,7 @@ static int page_at(struct disk_pages *pages, uint64_t first, uint64_t count, boo
 {
     if (first < META_PAGES || first >= pages->end || count > pages->end - first)
         return ERR_IO;
+    fetch_lines(pages->map + first * pages->page_size, 1);
     if (!pages->blind && !is_there(pages, first, count)) {
         if (!patient)
             return DISK_COLD;
@@ -168,28 +171,61 @@ static int page_at(struct disk_pages *pages, uint64_t first, uint64_t count, boo
 
 /* ------------------------------------------------------------------------------------ Nodes. */
 
-/* The index of the first node of PAGE from LOW on whose key is at or after KEY. */
+/* Between what the keys of a page lie, by their leading eight bytes. Only guesses depend on it. */
+struct span {
+    uint64_t low;
+    uint64_t high;
+};
+
+/* Orders as keys do, where it differs. */
+static uint64_t leading(struct slice key)
+{
+    uint8_t bytes[8] = {0};
+    if (key.size >= sizeof(bytes))
+        return load_u64_be(key.data);
+    for (size_t i = 0; i < key.size; i++)
+        bytes[i] = key.data[i];
+    return load_u64_be(bytes);
+}
+
+/* Where a key would be among nodes LOW to HIGH - 1 if their keys were spread evenly over SPAN. */
+static uint32_t guess(const struct span *span, uint64_t key, uint32_t low, uint32_t high)
+{
+    enum { SHIFT = 16 }; /* So that the product fits: a page has fewer than 2^16 nodes. */
+    uint64_t width = (span->high - span->low) >> SHIFT;
+    uint64_t at = key <= span->low ? 0 : (key - span->low) >> SHIFT;
+    return at < width ? low + (uint32_t)(at * (high - low) / width) : high - 1;
+}
+
+/* The index of the first node of PAGE from LOW on whose key is at or after KEY. Keys begin with
+ * hashes, which are spread evenly, so that a guess from the keys on both sides is near: each node
+ * that is looked at waits for memory. Where they are not, bisection takes over. SPAN becomes that
+ * of what is below the node before it, or below the one that is equal. */
 static int search(const struct disk_pages *pages, const uint8_t *page, uint32_t low,
-                  struct slice key, uint32_t *ret_index, bool *ret_equal)
+                  struct slice key, struct span *span, uint32_t *ret_index, bool *ret_equal)
 {
     uint32_t high = nodes_count(pages, page);
+    uint64_t begin = leading(key);
     struct node node;
     *ret_equal = false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
+    for (uint32_t looks = 0; low < high && !*ret_equal; looks++) {
+        uint32_t middle =
+            looks < GUESSES_MAX ? guess(span, begin, low, high) : low + (high - low) / 2;
         if (!node_at(pages, page, middle, &node))
             return ERR_IO;
-        int order = slice_compare(node.key, key);
+        uint64_t at = leading(node.key);
+        int order = at == begin ? slice_compare(node.key, key) : at < begin ? -1 : 1;
+        *ret_equal = order == 0; /* No key is there twice. */
         if (order < 0)
             low = middle + 1;
         else
             high = middle;
-        if (order == 0) { /* No key is there twice. */
-            *ret_equal = true;
-            low = middle;
-        }
+        if (order <= 0)
+            span->low = at;
+        else
+            span->high = at;
     }
-    *ret_index = low;
+    *ret_index = *ret_equal ? high : low;
     return 0;
 }
 
@@ -201,6 +237,7 @@ enum end { END_FIRST, END_LAST };
 static int descend(struct disk_pages *pages, struct disk_pages_cursor *cursor, uint64_t number,
                    const struct slice *key, enum end end, bool patient, bool *ret_equal)
 {
+    struct span span = {0, UINT64_MAX};
     for (;;) {
         const uint8_t *page;
         int error = page_at(pages, number, 1, patient, &page);
@@ -210,7 +247,7 @@ static int descend(struct disk_pages *pages, struct disk_pages_cursor *cursor, u
         uint32_t index = 0;
         if ((!branch && !page_is(page, PAGE_LEAF)) || cursor->depth == PAGES_LEVELS_MAX)
             return ERR_IO;
-        if (key && search(pages, page, branch, *key, &index, ret_equal) != 0)
+        if (key && search(pages, page, branch, *key, &span, &index, ret_equal) != 0)
             return ERR_IO;
         if (!key && end == END_LAST && nodes_count(pages, page) > 0)
             index = nodes_count(pages, page) - 1;

@@ -133,6 +133,25 @@ static int found_nothing(struct store *store, uint64_t hash, struct slice path, 
     return 0;
 }
 
+void store_expect(const struct store *store, uint64_t hash)
+{
+    if (store->range_bits == 0)
+        return;
+    memtable_fetch_chain(store->active, hash);
+    if (store->frozen)
+        memtable_fetch_chain(store->frozen, hash);
+    tree_fetch(&store->tree, hash);
+    const struct range_state *range = &store->ranges[range_of(hash, store->range_bits)];
+    fetch_lines(range, sizeof(*range) / FETCH_LINE);
+}
+
+void store_expect_next(const struct store *store, uint64_t hash)
+{
+    memtable_fetch_cell(store->active, hash);
+    if (store->frozen)
+        memtable_fetch_cell(store->frozen, hash);
+}
+
 int store_find(struct store *store, uint64_t hash, struct slice path, struct found *ret_found)
 {
     struct cell *cell = memtable_find(store->active, hash, path);

@@ -2,10 +2,11 @@
 
 enum {
     CHAIN_BITS_MIN = 2, /* Of a page that is not empty. */
-    CHAIN_MEAN_MAX = 2,
+    CHAIN_MEAN_MAX = 1, /* A key that is not there costs little more than its empty chain. */
     PAGES_BITS_MIN = 4,
     PAGES_BITS_MAX = 12,
     PAGE_MEMORY = 16 * 1024, /* Of a full table: small tables need not many pages. */
+    CELL_LINES = 3,          /* Of the processor's cache: key, and object if that is small. */
 };
 
 struct cell *cell_new(struct slice body)
@@ -88,6 +89,21 @@ void memtable_free(struct memtable *table)
         return;
     memtable_reap(table, UINT32_MAX);
     mem_free(table);
+}
+
+void memtable_fetch_chain(const struct memtable *table, uint64_t hash)
+{
+    const struct memtable_page *page = &table->pages[page_of(table, hash)];
+    if (page->chains)
+        fetch_lines(&page->chains[chain_of(table, page, hash)], 1);
+}
+
+void memtable_fetch_cell(const struct memtable *table, uint64_t hash)
+{
+    const struct memtable_page *page = &table->pages[page_of(table, hash)];
+    const struct cell *cell = page->chains ? page->chains[chain_of(table, page, hash)] : NULL;
+    if (cell)
+        fetch_lines(cell, CELL_LINES);
 }
 
 struct cell *memtable_find(const struct memtable *table, uint64_t hash, struct slice path)
