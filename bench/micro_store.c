@@ -28,6 +28,7 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+/* Spread evenly, as hashes are. */
 static struct slice key_of(uint32_t number, uint8_t key[KEY_SIZE])
 {
     memset(key, 'k', KEY_SIZE);

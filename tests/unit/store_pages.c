@@ -35,9 +35,16 @@ static void make_pairs(uint64_t seed)
     for (uint32_t i = 0; i < KEYS; i++) {
         size_t key_size = 8 + prng_below(&prng, i % 50 == 0 ? DISK_KEY_SIZE_MAX - 8u : 40u);
         size_t value_size = prng_below(&prng, i % 97 == 0 ? LARGEST : i % 7 == 0 ? 3000u : 200u);
+        /* Some are shorter than what a look-up guesses by, many are the same as far as that goes.
+         */
+        bool alike = i % 3 == 0;
+        bool brief = i % 31 == 1;
+        key_size = brief ? 5 : alike ? MAX(key_size, (size_t)12) : key_size;
         uint8_t *key = mem_alloc(key_size);
         memcpy(key, noise + prng_below(&prng, LARGEST), key_size);
-        store_u32(key + 4, i); /* No two are equal. */
+        if (alike && !brief)
+            memset(key, 0x80, 8);
+        store_u32(key + (brief ? 1 : alike ? 8 : 4), i); /* No two are equal. */
         pairs[i].key = slice_of(key, key_size);
         pairs[i].value = slice_of(noise + prng_below(&prng, LARGEST - value_size + 1), value_size);
     }
