@@ -28,12 +28,15 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* Spread evenly, as hashes are. */
+/* Spread as hashes are: the finalizer of MurmurHash3, of which no two numbers have the same. */
 static struct slice key_of(uint32_t number, uint8_t key[KEY_SIZE])
 {
+    number = (number ^ number >> 16) * 0x85ebca6b;
+    number = (number ^ number >> 13) * 0xc2b2ae35;
+    number ^= number >> 16;
     memset(key, 'k', KEY_SIZE);
     for (int i = 0; i < 4; i++)
-        key[i] = (uint8_t)(number * (UINT32_MAX / keys_count) >> (24 - 8 * i));
+        key[i] = (uint8_t)(number >> (24 - 8 * i));
     return slice_of(key, KEY_SIZE);
 }
 

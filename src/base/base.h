@@ -59,7 +59,7 @@ enum { FETCH_LINE = 64 };
 static inline void fetch_lines(const void *at, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        __builtin_prefetch((const uint8_t *)at + i * FETCH_LINE);
+        __builtin_prefetch((const void *)((uintptr_t)at + i * FETCH_LINE));
 }
 
 /* May ended things be kept for the next ones? Not where the sanitizer is to see who still uses

@@ -67,7 +67,6 @@ struct signal {
 
 /* What this node itself holds of a range: the installed record decides what it answers. */
 struct holding {
-    struct range_record record; /* Newest installed; epoch 0: never a member. */
     uint64_t tenure;   /* Names the actor under which it writes; 0 while it is no reader. */
     bool durable;      /* The install is synced. */
     bool fresh;        /* It was installed in this life of the process. */
@@ -76,6 +75,7 @@ struct holding {
                         * which it reads the lowest slot, if it does. */
     uint64_t horizon;  /* Up to it dead versions are, or are being, collected; 0 none. */
     uint64_t stands;   /* Up to it they all are: where the tree stands. At most `horizon`. */
+    struct range_record record; /* Newest installed; epoch 0: never a member. */
 };
 
 struct node_counters {

@@ -150,10 +150,14 @@ static void submit(struct session *session, struct call *call, const struct requ
         .type = EVENT_REQUEST,
         .request = {.client = call->number, .request = request},
     };
-    if (request->method != METHOD_SCAN)
-        (void)engine_expect(engine, request->bucket, request->key);
     remember(call, request, values, node_core(engine->node)->cluster.hash_seed);
     engine_step(engine, &event);
+}
+
+static void expect(const struct session *session, const struct request *request)
+{
+    if (request->method != METHOD_SCAN)
+        (void)engine_expect(session->clients->engine, request->bucket, request->key);
 }
 
 static void refuse_busy(struct session *session, uint32_t id)
@@ -195,6 +199,8 @@ static void request_many(struct session *session, const struct rpc_request *requ
         ASSERT(call != NULL);
         call->gather = gather;
         call->part = i;
+        if (i + 1 < count)
+            expect(session, &request->requests[i + 1]);
         submit(session, call, &request->requests[i], false);
     }
     if (--gather->left == 0)
@@ -207,6 +213,7 @@ void calls_request(struct session *session, const struct rpc_request *request)
         request_many(session, request);
         return;
     }
+    expect(session, &request->requests[0]);
     struct call *call = call_new(session, request->id);
     if (call == NULL)
         refuse_busy(session, request->id);
@@ -229,6 +236,7 @@ static void chain(struct session *session, struct call *call)
 void calls_part(struct session *session, const struct request *request, struct resp_reply *reply,
                 uint32_t part, bool write)
 {
+    expect(session, request);
     struct call *call = call_new(session, 0);
     ASSERT(call != NULL);
     call->reply = reply;

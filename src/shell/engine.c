@@ -9,7 +9,7 @@
 enum {
     SPARES_MAX = 8,
     TASKS_MIN = 64,
-    HOLDING_LINES = 3, /* What a request reads of one: epoch, and the first slots. */
+    HOLDING_LINES = 3, /* What a request reads of one: all but the later slots of its record. */
 };
 
 /* The effects of one step; its arena also holds the event, if that had to be copied. */

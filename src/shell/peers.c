@@ -227,13 +227,14 @@ static int decode_next(struct inlet *inlet, struct peers_arrived *next, const ch
     return 1;
 }
 
-static void inlet_message(struct inlet *inlet, const struct peers_arrived *arrived)
+static void inlet_message(struct inlet *inlet, struct peers_arrived *arrived)
 {
     struct peers *peers = inlet->peers;
     peers->counters.messages_in++;
     if (arrived->message.type == MESSAGE_HELLO)
         note_address(inlet, &arrived->message);
     engine_receive(peers->engine, inlet->prelude.node, &arrived->message, arrived->payload);
+    arena_reset(&arrived->arena); /* It may be long until this place is used again. */
 }
 
 /* Messages are decoded two ahead of the one that is stepped: meanwhile what they will look for in

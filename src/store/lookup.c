@@ -142,7 +142,7 @@ void store_expect(const struct store *store, uint64_t hash)
         memtable_fetch_chain(store->frozen, hash);
     tree_fetch(&store->tree, hash);
     const struct range_state *range = &store->ranges[range_of(hash, store->range_bits)];
-    fetch_lines(range, sizeof(*range) / FETCH_LINE);
+    fetch_lines(range, sizeof(*range) / FETCH_LINE + 1);
 }
 
 void store_expect_next(const struct store *store, uint64_t hash)

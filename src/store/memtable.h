@@ -80,8 +80,8 @@ void memtable_free(struct memtable *table);
 /* Free about BUDGET cells; true once the table is empty. It may not be used otherwise any more. */
 bool memtable_reap(struct memtable *table, uint32_t budget);
 
-/* HASH will be looked for soon: fetch into the processor's cache what that reads first, and once
- * that has come, what it reads then. They wait for nothing. */
+/* HASH will be looked for soon: fetch into the processor's cache what that reads first; and what it
+ * reads then, for which the first has to have come. */
 void memtable_fetch_chain(const struct memtable *table, uint64_t hash);
 void memtable_fetch_cell(const struct memtable *table, uint64_t hash);
 struct cell *memtable_find(const struct memtable *table, uint64_t hash, struct slice path);

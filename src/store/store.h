@@ -95,8 +95,8 @@ void store_set_ranges(struct store *store, uint32_t range_bits, uint64_t hash_se
  * returns. OP's memory is borrowed for the call. */
 void store_submit(struct store *store, const struct store_op *op);
 /* An operation on a key with HASH is coming: bring what it reads in memory nearer to the processor,
- * in two steps, of which the second is worth something only a while after the first. Neither waits
- * for anything, and nothing depends on them. */
+ * in two steps. The second waits for what the first asked for, if that has not come. Nothing
+ * depends on them. */
 void store_expect(const struct store *store, uint64_t hash);
 void store_expect_next(const struct store *store, uint64_t hash);
 /* What the store holds at this moment, whatever still waits to change it: OP, which only reads, is

@@ -118,7 +118,7 @@ Test(store_pages, finds_what_was_written_and_nothing_else)
         disk_release(disk);
         write_pairs(disk);
         for (uint32_t i = 0; i < KEYS; i++) {
-            uint8_t other[DISK_KEY_SIZE_MAX + 1];
+            uint8_t other[DISK_KEY_SIZE_MAX + 1] = {0};
             memcpy(other, pairs[i].key.data, pairs[i].key.size);
             cr_assert_eq(disk_get(disk, DISK_OBJECTS, pairs[i].key, &value), 0);
             cr_assert(slice_equal(value, pairs[i].value));
@@ -218,6 +218,63 @@ Test(store_pages, whoever_is_patient_reads_and_writes_what_is_not_in_memory)
     }
     cr_assert_eq(error, ERR_NOT_FOUND);
     disk_close(disk);
+    remove_all();
+    free_pairs();
+}
+
+/* Flip a bit of the first byte of KEY in all leaves of the file. */
+static void rot(struct slice key)
+{
+    enum { PAGE = 4096, FLAGS = 10, LEAF = 2 };
+    char path[128];
+    snprintf(path, sizeof(path), "%s/db/data.mdb", directory);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert(fd >= 0);
+    uint8_t page[PAGE];
+    for (off_t at = 0; pread(fd, page, PAGE, at) == PAGE; at += PAGE) {
+        uint8_t *found = page[FLAGS] & LEAF ? memmem(page, PAGE, key.data, key.size) : NULL;
+        if (!found)
+            continue;
+        *found ^= 0x10;
+        cr_assert_eq(pwrite(fd, page, PAGE, at), PAGE);
+    }
+    close(fd);
+}
+
+/* This is how a look-up notices that what it did not find may have been there. */
+Test(store_pages, a_key_that_rotted_lies_beside_where_those_are_that_it_hides)
+{
+    enum { NEAR = 100 };
+    begin(5);
+    struct disk *disk = open_disk();
+    write_pairs(disk);
+    disk_close(disk);
+    uint32_t hidden = 0;
+    for (uint32_t i = NEAR; i + NEAR < KEYS; i += 151) {
+        uint8_t rotten[DISK_KEY_SIZE_MAX];
+        struct slice key = pairs[i].key;
+        if (key.size < 8)
+            continue;
+        memcpy(rotten, key.data, key.size);
+        rotten[0] ^= 0x10;
+        rot(key);
+        disk = open_disk();
+        for (uint32_t near = i - NEAR; near < i + NEAR; near++) {
+            struct slice value;
+            struct disk_around around;
+            int error = disk_get(disk, DISK_OBJECTS, pairs[near].key, &value);
+            cr_assert(error == 0 || error == ERR_NOT_FOUND);
+            if (error == 0)
+                continue;
+            hidden++;
+            cr_assert_eq(disk_around(disk, &around), 0);
+            cr_assert(slice_equal(around.before_key, slice_of(rotten, key.size)) ||
+                      slice_equal(around.after_key, slice_of(rotten, key.size)));
+        }
+        disk_close(disk);
+        rot(slice_of(rotten, key.size));
+    }
+    cr_assert_gt(hidden, KEYS / 151);
     remove_all();
     free_pairs();
 }
