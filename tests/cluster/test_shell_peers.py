@@ -41,10 +41,13 @@ class Stranger:
                    id_bytes(cluster))
         self.socket.sendall(prelude + checksum(prelude))
 
-    def send(self, message):
+    @staticmethod
+    def frame(message):
         payload = pack(message)
-        self.socket.sendall(struct.pack("<I", len(payload)) + checksum(payload, len(payload)) +
-                            payload)
+        return struct.pack("<I", len(payload)) + checksum(payload, len(payload)) + payload
+
+    def send(self, message):
+        self.socket.sendall(self.frame(message))
 
     def __enter__(self):
         return self
@@ -98,12 +101,11 @@ class Peers(ClusterTest):
             pong = rpc.call("ping")
         epoch = (1 << 64) - 1
         former = id_bytes("0d" * 16)
-        record = (b"\x00\x00" + varint(epoch) + b"\x01\x00" + id_bytes(pong["node"]) +
-                  b"\x01" + former)
+        record = self.record(0, epoch, pong["node"], former)
         departure = former + b"\x01" + id_bytes(pong["node"]) + bytes(8)
         with Stranger(node, pong["cluster"]) as stranger:
             stranger.send([BULK, 0, [departure], [], [], []])
-            stranger.send([CHOSEN, 0, 0, 0, epoch, 0, None, False, 0, None, True, record, 0])
+            stranger.send(self.chosen(0, epoch, record))
             wait_for("the record", lambda: self.epoch(node, 0) == epoch)
         self.wait_gossip()
         self.assertIsNone(node.process.poll(), "the node has ended")
@@ -111,6 +113,35 @@ class Peers(ClusterTest):
         node.start()
         self.wait_gossip()
         self.assertEqual(self.epoch(node, 0), epoch)
+
+    def test_what_came_before_a_damaged_frame_counts(self):
+        """Messages that come together are read ahead, but each takes its turn."""
+        node = self.cluster.add("a", *OPTIONS, create=True)
+        with node.rpc() as rpc:
+            pong = rpc.call("ping")
+        frames = [Stranger.frame(self.chosen(number, 5, self.record(number, 5, pong["node"],
+                                                                    id_bytes("0d" * 16))))
+                  for number in range(6)]
+        frames[4] = frames[4][:-1] + bytes([frames[4][-1] ^ 1])
+        before = self.metric(node, "kvring_peer_corrupt_total")
+        with Stranger(node, pong["cluster"]) as stranger:
+            stranger.socket.sendall(b"".join(frames))
+            while stranger.socket.recv(65536):
+                pass
+        wait_for("the records", lambda: self.epoch(node, 3) == 5)
+        self.assertEqual([self.epoch(node, number) for number in range(6)], [5, 5, 5, 5, 1, 1])
+        self.assertEqual(self.metric(node, "kvring_peer_corrupt_total"), before + 1)
+        self.assertEqual(node.state(), "ready")
+
+    @staticmethod
+    def record(number, epoch, owner, former):
+        """Of one slot, that OWNER has, and FORMER had."""
+        return (varint(number) + b"\x00" + varint(epoch) + b"\x01\x00" + id_bytes(owner) + b"\x01" +
+                former)
+
+    @staticmethod
+    def chosen(number, epoch, record):
+        return [CHOSEN, number, 0, 0, epoch, 0, None, False, 0, None, True, record, 0]
 
     @staticmethod
     def epoch(node, number):
