@@ -17,8 +17,8 @@
  * before it is followed: a damaged one is ERR_IO, not a crash.
  *
  * Costs: 2 bytes of memory a page of the file; a look-up is as many searches as the tree is deep,
- * of two to four nodes each, and a system call of some 0.3 us for each page that was not seen within
- * the last second. */
+ * of two to four nodes each, and a system call of some 0.3 us for each page that was not seen
+ * within the last second. */
 #ifndef DISK_PAGES_H
 #define DISK_PAGES_H
 
