@@ -236,7 +236,6 @@ static void chain(struct session *session, struct call *call)
 void calls_part(struct session *session, const struct request *request, struct resp_reply *reply,
                 uint32_t part, bool write)
 {
-    expect(session, request);
     struct call *call = call_new(session, 0);
     ASSERT(call != NULL);
     call->reply = reply;
@@ -244,8 +243,7 @@ void calls_part(struct session *session, const struct request *request, struct r
     call->write = write || request->method == METHOD_PUT || request->method == METHOD_DELETE ||
                   request->method == METHOD_EDIT;
     if (request->method != METHOD_SCAN) {
-        const struct core *core = node_core(session->clients->engine->node);
-        call->key_hash = key_hash(core->cluster.hash_seed, request->bucket, request->key);
+        call->key_hash = engine_expect(session->clients->engine, request->bucket, request->key);
         chain(session, call);
     }
     submit(session, call, request, false);

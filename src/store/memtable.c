@@ -91,27 +91,31 @@ void memtable_free(struct memtable *table)
     mem_free(table);
 }
 
-void memtable_fetch_chain(const struct memtable *table, uint64_t hash)
+/* The chain of HASH; NULL: its page is empty. */
+static struct cell **chain_at(const struct memtable *table, uint64_t hash)
 {
     const struct memtable_page *page = &table->pages[page_of(table, hash)];
-    if (page->chains)
-        fetch_lines(&page->chains[chain_of(table, page, hash)], 1);
+    return page->chains ? &page->chains[chain_of(table, page, hash)] : NULL;
+}
+
+void memtable_fetch_chain(const struct memtable *table, uint64_t hash)
+{
+    struct cell *const *chain = chain_at(table, hash);
+    if (chain)
+        fetch_lines(chain, 1);
 }
 
 void memtable_fetch_cell(const struct memtable *table, uint64_t hash)
 {
-    const struct memtable_page *page = &table->pages[page_of(table, hash)];
-    const struct cell *cell = page->chains ? page->chains[chain_of(table, page, hash)] : NULL;
-    if (cell)
-        fetch_lines(cell, CELL_LINES);
+    struct cell *const *chain = chain_at(table, hash);
+    if (chain && *chain)
+        fetch_lines(*chain, CELL_LINES);
 }
 
 struct cell *memtable_find(const struct memtable *table, uint64_t hash, struct slice path)
 {
-    const struct memtable_page *page = &table->pages[page_of(table, hash)];
-    if (!page->chains)
-        return NULL;
-    for (struct cell *cell = page->chains[chain_of(table, page, hash)]; cell; cell = cell->next) {
+    struct cell *const *chain = chain_at(table, hash);
+    for (struct cell *cell = chain ? *chain : NULL; cell; cell = cell->next) {
         int order = cell_order(cell, hash, path);
         if (order >= 0)
             return order == 0 ? cell : NULL;
